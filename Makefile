@@ -1,0 +1,44 @@
+# Every target does its own set-up on a fresh machine; a second call finds it done.
+# Settings come from the environment: AGENTSITE_PORT=9001 AGENTSITE_DATA_DIR=/tmp/x make run
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+.NOTPARALLEL:
+.PHONY: help run test faults check images lock clean
+
+VENV := .venv
+SOURCE := pyproject.toml scripts/venv
+RUNTIME := $(VENV)/.runtime
+DEV := $(VENV)/.dev
+
+help: ## Show this list
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 10
+
+run: $(RUNTIME) ## Run the whole site here: web, worker, beat, and a Redis if REDIS_URL is not set (Ctrl-C stops it)
+	@scripts/venv redis
+	@exec $(VENV)/bin/agentsite up
+
+test: $(DEV) ## Run the tests, on their own Redis and PostgreSQL (AGENTSITE_TEST_ARGS="-k cursor" goes to pytest)
+	@scripts/test
+
+faults: $(DEV) ## Break real servers and processes under load, and print what was lost (ARGS="--row redis-kill --repeat 5")
+	@scripts/faults $(ARGS)
+
+check: $(DEV) ## Format, lint, types, imports, migrations, deployment settings: all that CI checks but the tests
+	@scripts/check
+
+images: $(RUNTIME) ## Build the images of the bundled agents
+	@exec $(VENV)/bin/python -m containers.images build
+
+lock: $(DEV) ## Re-make the lock files from pyproject.toml (ARGS=--upgrade takes newer versions)
+	@scripts/lock $(ARGS)
+
+clean: ## Remove everything that was built; keeps the data directory
+	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache \
+		build dist staticfiles test-artifacts *.egg-info
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(RUNTIME): requirements.txt $(SOURCE)
+	@scripts/venv runtime
+
+$(DEV): requirements-dev.txt $(SOURCE)
+	@scripts/venv dev

@@ -1,0 +1,187 @@
+"""Who is asking: API tokens, login sessions, one-time login links, and whose agent that is.
+
+Synchronous; coroutines call it through `streaming.database.in_database`. Raw ASGI applications use `identify` and
+`csrf_problem`; Django's views have `request.user`, and the API's own callables in `agents.api.auth`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+import uuid
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from importlib import import_module
+from io import BytesIO
+from typing import Any
+
+from django.conf import settings
+from django.contrib.auth import get_user
+from django.contrib.auth.models import User
+from django.core.handlers.asgi import ASGIRequest
+from django.db.models import Q
+from django.http import HttpRequest, HttpResponse, parse_cookie
+from django.middleware.csrf import CsrfViewMiddleware
+from django.utils import timezone
+
+from agents.errors import NotFound
+from agents.models import Agent, ApiToken, LoginLink, Run
+
+TOKEN_PREFIX = "as_"
+"""So that a token in a log or a repository is recognised by those who look for such things."""
+TOKEN_BYTES = 32
+TOKEN_LENGTH_MOST = 200
+TOUCH_S = 60
+"""How exactly `last_used_at` is kept: a write with every request would cost more than the request."""
+BEARER = "bearer"
+Headers = Iterable[tuple[bytes, bytes]]
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """`check_csrf`: the browser sent the credentials by itself, so an unsafe method must prove where it comes from."""
+
+    user: User
+    check_csrf: bool
+
+
+# Tokens ------------------------------------------------------------------------------------------------------------
+
+
+def hash_token(token: str) -> str:
+    return hashlib.sha256(token.encode("utf-8", "surrogateescape")).hexdigest()
+
+
+def new_token() -> str:
+    return TOKEN_PREFIX + secrets.token_urlsafe(TOKEN_BYTES)
+
+
+def create_token(user: User, name: str) -> str:
+    """A new bearer token. This is the only time that anybody sees it."""
+    token = new_token()
+    ApiToken.objects.create(user=user, name=name, sha256=hash_token(token))
+    return token
+
+
+def user_of_token(token: str) -> User | None:
+    """Looked up by its hash, so the time it takes says nothing about how much of a guess was right."""
+    if not token.startswith(TOKEN_PREFIX) or len(token) > TOKEN_LENGTH_MOST:
+        return None
+    row = ApiToken.objects.select_related("user").filter(sha256=hash_token(token), user__is_active=True).first()
+    if row is None:
+        return None
+    _touch(row)
+    return row.user
+
+
+def _touch(row: ApiToken) -> None:
+    now = timezone.now()
+    stale = now - timedelta(seconds=TOUCH_S)
+    if row.last_used_at is None or row.last_used_at < stale:
+        unused = Q(last_used_at=None) | Q(last_used_at__lt=stale)
+        ApiToken.objects.filter(unused, pk=row.pk).update(last_used_at=now)
+
+
+# Sessions ----------------------------------------------------------------------------------------------------------
+
+
+def user_of_session(session_key: str) -> User | None:
+    """None for a session that is over, that of an inactive user, and one from before a change of password."""
+    request = HttpRequest()
+    request.session = import_module(settings.SESSION_ENGINE).SessionStore(session_key)
+    user = get_user(request)
+    return user if isinstance(user, User) else None
+
+
+def identify(headers: Headers) -> Identity | None:
+    """Who sent these raw headers (of an ASGI scope). A bearer token wins, and a wrong one is not made good by a
+    session: whoever sends a token means that one."""
+    names = [(name.lower(), value) for name, value in headers]
+    authorization = next((value for name, value in names if name == b"authorization"), None)
+    if authorization is not None:
+        user = user_of_token(bearer_token(authorization.decode("latin-1")) or "")
+        return Identity(user, check_csrf=False) if user else None
+    cookies = parse_cookie("; ".join(value.decode("latin-1") for name, value in names if name == b"cookie"))
+    session_key = cookies.get(settings.SESSION_COOKIE_NAME)
+    user = user_of_session(session_key) if session_key else None
+    return Identity(user, check_csrf=True) if user else None
+
+
+def bearer_token(authorization: str) -> str | None:
+    """The token of an `Authorization` header (RFC 6750, section 2.1); None if it is of another scheme."""
+    scheme, _, token = authorization.strip().partition(" ")
+    return token.strip() if scheme.lower() == BEARER and token.strip() else None
+
+
+class _CsrfCheck(CsrfViewMiddleware):
+    def _reject(self, request: HttpRequest, reason: str) -> HttpResponse:
+        return HttpResponse(reason, status=403)
+
+
+def csrf_problem(request: HttpRequest) -> str | None:
+    """Why this request may come from another site; None if it does not. Safe methods never have a problem."""
+    check = _CsrfCheck(lambda _: HttpResponse())
+    request.csrf_processing_done = False  # type: ignore[attr-defined]
+    check.process_request(request)
+    answer = check.process_view(request, lambda _: HttpResponse(), (), {})
+    return answer.content.decode() if answer is not None else None
+
+
+def csrf_problem_of(scope: Mapping[str, Any]) -> str | None:
+    """The same for an ASGI scope. The token must be in the header: a raw application's body is not a form."""
+    return csrf_problem(ASGIRequest(dict(scope), BytesIO()))
+
+
+# Login links -------------------------------------------------------------------------------------------------------
+
+
+def create_login_link(user: User, ttl: timedelta) -> str:
+    """The secret part of a link that logs `user` in once, within `ttl`."""
+    token = secrets.token_urlsafe(TOKEN_BYTES)
+    LoginLink.objects.create(user=user, sha256=hash_token(token), expires_at=timezone.now() + ttl)
+    return token
+
+
+def redeem_login_link(token: str) -> User | None:
+    """Whom it logs in; None if it is unknown, used, too old, or its user inactive. Of two at once, one wins."""
+    now = timezone.now()
+    mine = LoginLink.objects.filter(sha256=hash_token(token))
+    # The link's own columns only: with the user's in the condition the update would select by a subquery, which
+    # PostgreSQL does not look at again after it has waited for the row, and two would win.
+    if mine.filter(used_at=None, expires_at__gt=now).update(used_at=now) != 1:
+        return None
+    user = mine.select_related("user").get().user
+    return user if user.is_active else None
+
+
+# Agents ------------------------------------------------------------------------------------------------------------
+
+
+def agent_for(user: User, agent_id: str | uuid.UUID) -> Agent:
+    """Raises NotFound: malformed, missing and somebody else's look the same from outside."""
+    found = Agent.objects.filter(owner=user, pk=_id(agent_id, "agent")).first()
+    if found is None:
+        raise NotFound("no such agent")
+    return found
+
+
+def run_for(user: User, run_id: str | uuid.UUID) -> Run:
+    """The same for a run, with its agent."""
+    found = Run.objects.select_related("agent").filter(agent__owner=user, pk=_id(run_id, "run")).first()
+    if found is None:
+        raise NotFound("no such run")
+    return found
+
+
+def _id(given: str | uuid.UUID, noun: str) -> uuid.UUID:
+    """Only the canonical form: uuid.UUID also takes braces, URNs and no hyphens, and one thing needs one address."""
+    if isinstance(given, uuid.UUID):
+        return given
+    try:
+        parsed = uuid.UUID(given)
+    except ValueError:
+        raise NotFound(f"no such {noun}") from None
+    if str(parsed) != given.lower():
+        raise NotFound(f"no such {noun}")
+    return parsed

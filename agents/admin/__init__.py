@@ -1,0 +1,19 @@
+"""Django's admin: look at everything, change no history. Cancel and retry go through `agents.lifecycle`, as everywhere.
+
+readonly      what can be looked at and not edited
+definitions   the catalog as a page; it lives in a file
+agents, runs  with attempts and answers beside them; cancel and retry as actions
+timeline      a run's events, readable
+tokens        API tokens: made (and shown once), revoked
+"""
+
+from django.contrib import admin
+
+from agents.admin import agents, runs, tokens
+
+admin.site.site_header = "Agentsite"
+admin.site.site_title = "Agentsite"
+admin.site.index_title = "Administration"
+admin.site.index_template = "admin/agents/index.html"
+
+__all__ = ["agents", "runs", "tokens"]

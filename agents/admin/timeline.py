@@ -1,0 +1,123 @@
+"""A run's events as lines that a person reads: deltas joined, bodies clipped, a page at a time.
+
+Everything here is text. What it says was written by an agent, and the template escapes it.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from agents.models import Run
+from streaming import journal
+from streaming.cursor import START, Cursor
+from streaming.events import Event, decode
+from streaming.models import EventChunk
+
+LINES_MOST = 500
+PAGES_MOST = 8
+BODY_MOST = 4000
+EARLY = timedelta(minutes=1)
+"""A run's first events are stored just after its row, on another machine's clock."""
+_DELTAS = {"text": "message_id", "thinking": "message_id", "tool-output": "call_id", "log": "stream"}
+
+
+@dataclass(slots=True)
+class Line:
+    """`seq` to `last_seq`: one event, or neighbouring deltas of the same thing."""
+
+    type: str
+    seq: int
+    last_seq: int
+    timestamp: datetime
+    title: str
+    body: str
+
+    @property
+    def clipped(self) -> str:
+        left_out = len(self.body) - BODY_MOST
+        return self.body if left_out <= 0 else f"{self.body[:BODY_MOST]}\n… {left_out} more characters"
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """`next`: cursor to go on from; None when the run's end, or the log's, is here. `missing`: it has no events (any
+    more)."""
+
+    lines: list[Line]
+    next: str | None
+
+    @property
+    def missing(self) -> bool:
+        return not self.lines and self.next is None
+
+
+def of(run: Run, after: Cursor | None = None) -> Page:
+    agent_id, run_id = str(run.agent_id), str(run.pk)
+    at = after or _beginning(run)
+    lines: list[Line] = []
+    for _ in range(PAGES_MOST):
+        page = journal.page(agent_id, at)
+        for stored in page.events:
+            at = stored.cursor
+            event = decode(stored.payload)
+            if event.run_id != run_id:
+                continue
+            _add(lines, event)
+            if event.type == "done":
+                return Page(lines, None)
+            if len(lines) >= LINES_MOST:
+                return Page(lines, str(at))
+        if page.complete or not page.events:
+            return Page(lines, None)
+    return Page(lines, str(at))
+
+
+def _beginning(run: Run) -> Cursor:
+    """Behind the last event that was stored well before the run was made, so that an old agent's log is not read from
+    its start."""
+    chunks = EventChunk.objects.filter(agent_id=run.agent_id, created_at__lt=run.created_at - EARLY)
+    last = chunks.order_by("-last_seq").values_list("epoch", "last_seq").first()
+    return Cursor(*last) if last else START
+
+
+def _add(lines: list[Line], event: Event) -> None:
+    title, body = _describe(event)
+    if lines and event.type in _DELTAS and (lines[-1].type, lines[-1].title) == (event.type, title):
+        lines[-1].last_seq = event.seq
+        lines[-1].body += body if len(lines[-1].body) < BODY_MOST * 10 else ""
+        return
+    lines.append(Line(event.type, event.seq, event.seq, datetime.fromisoformat(event.timestamp), title, body))
+
+
+def _describe(event: Event) -> tuple[str, str]:
+    """(what it is about, what it says)."""
+    data = event.data
+    if event.type in _DELTAS:
+        return str(data[_DELTAS[event.type]]), data["content"]
+    match event.type:
+        case "status":
+            return data["status"], data.get("reason") or ""
+        case "message":
+            return data["role"], data["content"]
+        case "tool-call":
+            return data["name"], _pretty(data["arguments"])
+        case "tool-result":
+            return "error" if data["is_error"] else "ok", _pretty(data["result"])
+        case "approval-request":
+            return data["approval_id"], f"{data['question']}\n{' / '.join(data['options'])}"
+        case "approval-response":
+            return data["approval_id"], f"{data['decision']} by {data['by']}"
+        case "files":
+            return "", "\n".join(f"{file['change']} {file['path']} ({file['size']} bytes)" for file in data["changes"])
+        case "error":
+            return data["code"], data["message"]
+        case "done":
+            return data["status"], f"{data['duration_ms']} ms, {data['tool_calls']} tool calls"
+        case _:
+            return "", _pretty(data)
+
+
+def _pretty(value: object) -> str:
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, indent=1)

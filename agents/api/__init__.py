@@ -1,0 +1,9 @@
+"""The HTTP API (CONTRACT section 4): django-ninja, JSON in and out, OpenAPI at /api/openapi.json and /api/docs.
+
+site            the NinjaAPI object with every route; urls: where it is mounted, and JSON for what is not there
+auth            bearer token, or login session with CSRF
+errors          whatever goes wrong as {"error": {"code", "message", "details"?}}
+schemas, text   shapes of requests and answers
+agents, runs, events, files, definitions, execute, archive, health    one noun each
+docs            the browsable page, from assets of our own
+"""

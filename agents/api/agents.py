@@ -1,0 +1,97 @@
+"""Agents: create, list, read, rename, archive, delete."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.db.models import Q, QuerySet
+from django.http import HttpRequest, HttpResponse
+from ninja import Query, Router
+from ninja.responses import Status
+
+from agents import lifecycle
+from agents.access import agent_for
+from agents.api.auth import caller
+from agents.api.schemas import (
+    AgentAnswer,
+    AgentChanges,
+    AgentPage,
+    AgentStatus,
+    CreatedAgent,
+    NewAgent,
+    PageQuery,
+)
+from agents.api.text import Name, Search
+from agents.errors import UnknownDefinition
+from agents.models import Agent
+
+router = Router(tags=["agents"])
+
+
+class AgentQuery(PageQuery):
+    """`q` looks in titles and names of definitions. Archived agents are listed only when asked for."""
+
+    status: AgentStatus | None = None
+    definition: Name | None = None
+    q: Search = ""
+    archived: bool = False
+
+
+@router.post("/agents", response={201: CreatedAgent})
+def create_agent(request: HttpRequest, response: HttpResponse, body: NewAgent) -> Any:
+    """A new agent. With `input` its first run is queued at once."""
+    try:
+        agent, run = lifecycle.create_agent(
+            caller(request), body.definition, title=body.title, input=body.input, metadata=body.metadata
+        )
+    except UnknownDefinition as error:
+        error.details["field"] = "definition"
+        raise
+    agent.refresh_from_db()
+    response["Location"] = f"/api/agents/{agent.pk}"
+    return Status(201, CreatedAgent.of(agent, run))
+
+
+@router.get("/agents", response=AgentPage)
+def list_agents(request: HttpRequest, query: Query[AgentQuery]) -> AgentPage:
+    """Your agents, those that changed last first."""
+    found = _matching(Agent.objects.filter(owner=caller(request)), query)
+    agents = found.order_by("-updated_at", "-id")[query.window]
+    return AgentPage(
+        agents=[AgentAnswer.of(agent) for agent in agents], total=found.count(), page=query.page, limit=query.limit
+    )
+
+
+@router.get("/agents/{agent_id}", response=AgentAnswer)
+def read_agent(request: HttpRequest, agent_id: str) -> AgentAnswer:
+    return AgentAnswer.of(agent_for(caller(request), agent_id))
+
+
+@router.patch("/agents/{agent_id}", response=AgentAnswer)
+def change_agent(request: HttpRequest, agent_id: str, body: AgentChanges) -> AgentAnswer:
+    """Rename, archive, bring back."""
+    agent = agent_for(caller(request), agent_id)
+    if body.title is not None:
+        lifecycle.rename(agent, body.title)
+    if body.archived is not None:
+        lifecycle.archive(agent, body.archived)
+    agent.refresh_from_db()
+    return AgentAnswer.of(agent)
+
+
+@router.delete("/agents/{agent_id}", response={204: None})
+def delete_agent(request: HttpRequest, agent_id: str) -> Any:
+    """Its runs, log and workspace are gone, its streams end, a run that is active is stopped."""
+    lifecycle.delete_agent(agent_for(caller(request), agent_id))
+    return Status(204, None)
+
+
+def _matching(agents: QuerySet[Agent], query: AgentQuery) -> QuerySet[Agent]:
+    agents = agents.filter(archived_at__isnull=not query.archived)
+    if query.status is not None:
+        agents = agents.filter(status=query.status)
+    if query.definition is not None:
+        agents = agents.filter(definition=query.definition)
+    if query.q:
+        agents = agents.filter(Q(title__icontains=query.q) | Q(definition__icontains=query.q))
+    return agents

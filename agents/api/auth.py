@@ -1,0 +1,55 @@
+"""Who calls: `Authorization: Bearer <token>`, or the login session with a CSRF token for unsafe methods.
+
+A header wins, and a wrong one is not made good by a session: whoever sends a token means that one.
+"""
+
+from __future__ import annotations
+
+from typing import Any, cast
+
+from django.conf import settings
+from django.contrib.auth.models import User
+from django.http import HttpRequest
+from ninja.errors import AuthenticationError
+from ninja.security import APIKeyCookie, HttpBearer
+
+from agents import access
+from agents.api.errors import CsrfFailed
+
+
+class BearerToken(HttpBearer):
+    openapi_description = "An API token: `agentsite token`, or the admin."
+
+    def __call__(self, request: HttpRequest) -> User | None:
+        header = request.headers.get("Authorization")
+        if header is None:
+            return None
+        user = self.authenticate(request, access.bearer_token(header) or "")
+        if user is None:
+            raise AuthenticationError
+        return user
+
+    def authenticate(self, request: HttpRequest, token: str) -> User | None:
+        return access.user_of_token(token)
+
+
+class LoginSession(APIKeyCookie):
+    """The browser's session. Asked for after the token; answers 403 when a page of another site may be behind it."""
+
+    param_name = settings.SESSION_COOKIE_NAME
+
+    def __call__(self, request: HttpRequest) -> User | None:
+        if not request.user.is_authenticated:
+            return None
+        reason = access.csrf_problem(request)
+        if reason is not None:
+            raise CsrfFailed(reason)
+        return request.user
+
+    def authenticate(self, request: HttpRequest, key: str | None) -> Any | None:
+        raise NotImplementedError("__call__ does it")
+
+
+def caller(request: HttpRequest) -> User:
+    """The authenticated user; ninja has put it there."""
+    return cast(User, request.auth)  # type: ignore[attr-defined]

@@ -1,0 +1,131 @@
+"""What can be run: definitions, and the models and MCP servers that they name; which providers have a key."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.conf import settings
+from django.http import HttpRequest
+from ninja import Router
+from pydantic import BaseModel
+
+from agents.definitions import Definition, catalog
+
+router = Router(tags=["definitions"])
+PROVIDERS = {
+    "openai": "OPENAI_API_KEY",
+    "anthropic": "ANTHROPIC_API_KEY",
+    "gemini": "GEMINI_API_KEY",
+    "ollama": "OLLAMA_BASE_URL",
+}
+"""A provider and the setting without which it can't be used."""
+
+
+class DefinitionLimitsAnswer(BaseModel):
+    cpus: float
+    memory_mib: int
+    pids: int
+    wall_s: float
+    output_mib: int
+
+
+class DefinitionAnswer(BaseModel):
+    """Neither the environment nor the command of a definition: they may hold what is nobody's business."""
+
+    name: str
+    title: str
+    description: str
+    image: str
+    protocol: str
+    trusted: bool
+    model: str | None
+    tools: list[str]
+    mcp_servers: list[str]
+    sample_prompts: list[str]
+    limits: DefinitionLimitsAnswer
+
+
+class DefinitionList(BaseModel):
+    """`problem`: a mistake in the file, by line and field. The definitions are then the last good ones."""
+
+    definitions: list[DefinitionAnswer]
+    problem: str | None
+
+
+class Named(BaseModel):
+    name: str
+    definitions: list[str]
+
+
+class ModelList(BaseModel):
+    models: list[Named]
+
+
+class McpServerList(BaseModel):
+    mcp_servers: list[Named]
+
+
+class Provider(BaseModel):
+    name: str
+    usable: bool
+
+
+class ProviderList(BaseModel):
+    providers: list[Provider]
+
+
+@router.get("/definitions", response=DefinitionList)
+def list_definitions(request: HttpRequest) -> dict[str, Any]:
+    known = catalog.current()
+    return {"definitions": [_answer(found) for found in known.definitions.values()], "problem": known.problem}
+
+
+@router.get("/models", response=ModelList)
+def list_models(request: HttpRequest) -> dict[str, Any]:
+    """Each model that a definition uses, and which do."""
+    return {"models": _named({name: [found.model] for name, found in _definitions().items() if found.model})}
+
+
+@router.get("/mcp-servers", response=McpServerList)
+def list_mcp_servers(request: HttpRequest) -> dict[str, Any]:
+    """Each MCP server that a definition uses, and which do. Never its address or its credentials."""
+    return {"mcp_servers": _named({name: list(found.mcp_servers) for name, found in _definitions().items()})}
+
+
+@router.get("/providers", response=ProviderList)
+def list_providers(request: HttpRequest) -> dict[str, Any]:
+    """`usable`: this site has what the provider asks for. Never the key."""
+    return {
+        "providers": [
+            {"name": name, "usable": bool(getattr(settings, setting, ""))} for name, setting in PROVIDERS.items()
+        ]
+    }
+
+
+def _definitions() -> dict[str, Definition]:
+    return dict(catalog.current().definitions)
+
+
+def _named(used: dict[str, list[Any]]) -> list[dict[str, Any]]:
+    """{definition: names} turned around, sorted by name."""
+    by_name: dict[str, list[str]] = {}
+    for definition, names in used.items():
+        for name in names:
+            by_name.setdefault(name, []).append(definition)
+    return [{"name": name, "definitions": by_name[name]} for name in sorted(by_name)]
+
+
+def _answer(found: Definition) -> dict[str, Any]:
+    same = set(DefinitionAnswer.model_fields) - {"limits", "mcp_servers"}
+    limits = found.limits
+    return {
+        **{name: getattr(found, name) for name in same},
+        "mcp_servers": list(found.mcp_servers),
+        "limits": {
+            "cpus": limits.cpus,
+            "memory_mib": limits.memory_mib,
+            "pids": limits.pids,
+            "wall_s": limits.wall_s or settings.RUN_TIME_LIMIT_S,
+            "output_mib": limits.output_mib,
+        },
+    }

@@ -1,0 +1,200 @@
+"""An agent's log by request: the folded state, and pages of events. Live, it is the event stream (streaming.sse).
+
+Answers are put together from the stored JSON as it is, so an event here is byte for byte the one on the wire.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Annotated, Any, Literal
+
+from django.http import HttpRequest, HttpResponse
+from ninja import Query, Router
+from pydantic import BaseModel, Field
+
+from agents.access import agent_for
+from agents.api.auth import caller
+from agents.api.errors import CursorGone, FieldInvalid, answer
+from agents.api.schemas import ErrorAnswer
+from agents.api.text import Name
+from streaming import journal
+from streaming.cursor import Cursor, judge, parse
+from streaming.events import SCHEMA, decode, encode
+from streaming.journal import PAGE_BYTES, Page, Stored
+
+router = Router(tags=["events"])
+EVENTS_MOST = 1000
+EVENT_BYTES = 512
+"""About how large an event is; only so that a small page does not read a megabyte."""
+TIP_AHEAD = 5000
+"""How many events a live subscriber may have seen that the database has not got yet."""
+SCANNED_PAGES = 8
+"""Pages of the log that one request with a filter looks through."""
+
+
+class Snapshot(BaseModel):
+    agent_id: str
+    epoch: int
+    seq: int
+    state: dict[str, Any] = Field(
+        description="CONTRACT section 3; `fold(state, events after it)` is the state later on."
+    )
+
+
+class Event(BaseModel):
+    type: str
+    agent_id: str
+    run_id: str | None
+    epoch: int
+    seq: int
+    timestamp: str
+    data: dict[str, Any]
+
+
+class EventPage(BaseModel):
+    """`next` is the cursor to go on from, also when `events` is empty because of a filter; `complete`: this was the end
+    of the stored log."""
+
+    events: list[Event]
+    next: str
+    complete: bool
+
+
+class EventQuery(BaseModel):
+    after: Annotated[str, Field(max_length=64, description="Cursor `<epoch>-<seq>`; `0-0` is the beginning.")] = "0-0"
+    limit: Annotated[int, Field(ge=1, le=EVENTS_MOST)] = 100
+    type: list[Annotated[str, Field(max_length=32)]] = Field(default_factory=list, description="May be repeated.")
+    run: Name | None = None
+
+
+class StreamQuery(BaseModel):
+    after: str | None = Field(None, description="Exactly the events after this cursor; `0-0` replays the whole log.")
+    until: Literal["done"] | None = Field(None, description="Close after the active run's `done`.")
+    format: Literal["native"] = "native"
+
+
+class StreamInput(BaseModel):
+    input: str
+    strategy: Literal["enqueue", "reject", "interrupt"] = "enqueue"
+
+
+@router.get("/agents/{agent_id}/snapshot", response=Snapshot)
+def snapshot(request: HttpRequest, agent_id: str) -> HttpResponse:
+    """The folded state at the last stored event. Go on from `<epoch>-<seq>` with the events or the stream after it."""
+    agent = str(agent_for(caller(request), agent_id).pk)
+    row = journal.snapshot(agent)
+    cursor, state = row.cursor, row.state
+    if cursor != journal.head(agent).tip:  # a large state is not stored with every commit
+        cursor, folded = journal.load_state(agent)
+        state = encode(folded)
+    head = encode({"agent_id": agent, "epoch": cursor.epoch, "seq": cursor.seq})
+    return _json(f'{head[:-1]},"state":{state}}}')
+
+
+@router.get("/agents/{agent_id}/events", response=EventPage)
+def events(request: HttpRequest, agent_id: str, query: Query[EventQuery]) -> HttpResponse:
+    """A page of the log. 410 `cursor-gone` for a cursor that can't be honoured exactly: start from a snapshot."""
+    agent = str(agent_for(caller(request), agent_id).pk)
+    after = parse(query.after)
+    if after is None:
+        raise FieldInvalid("after: is not a cursor", field="after")
+    for unknown in set(query.type) - set(SCHEMA):
+        raise FieldInvalid(f"type: {unknown!r} is not an event type", field="type")
+    scan = _Scan(agent, after, query)
+    found = ",".join(stored.payload for stored in scan.run())
+    return _json(f'{{"events":[{found}],"next":"{scan.next}","complete":{encode(scan.complete)}}}')
+
+
+class _Scan:
+    """One request's way through the log. `next` and `complete` hold once `run` has ended."""
+
+    def __init__(self, agent_id: str, after: Cursor, query: EventQuery) -> None:
+        self.next = after
+        self.complete = False
+        self._agent_id = agent_id
+        self._query = query
+        self._types = tuple(f'{{"type":"{type_}"' for type_ in query.type)
+
+    def run(self) -> Iterator[Stored]:
+        left = self._query.limit
+        for number in range(SCANNED_PAGES):
+            page = journal.page(self._agent_id, self.next, self._page_bytes())
+            if number == 0:
+                _honour(self.next, page)
+            for stored in page.events:
+                self.next = stored.cursor
+                if self._wanted(stored):
+                    yield stored
+                    left -= 1
+                    if not left:
+                        self.complete = page.complete and stored is page.events[-1]
+                        return
+            if page.complete or not page.events:
+                self.complete = True
+                return
+
+    def _page_bytes(self) -> int:
+        filtered = self._types or self._query.run
+        return PAGE_BYTES if filtered else min(PAGE_BYTES, self._query.limit * EVENT_BYTES)
+
+    def _wanted(self, stored: Stored) -> bool:
+        if self._types and not stored.payload.startswith(self._types):
+            return False
+        return self._query.run is None or decode(stored.payload).run_id == self._query.run
+
+
+def _honour(cursor: Cursor, page: Page) -> None:
+    """Raises CursorGone unless the cursor can be honoured exactly. One just ahead of what is stored may: a live
+    subscriber has seen events that the database gets within half a second."""
+    tip_seq = max(page.head.tip.seq, page.events[-1].cursor.seq if page.events else 0)
+    reason = judge(cursor, page.starts, tip_seq, page.head.first_seq)
+    is_newest = bool(page.starts) and page.starts[-1].epoch == cursor.epoch
+    if reason == "unknown-cursor" and is_newest and tip_seq < cursor.seq <= tip_seq + TIP_AHEAD:
+        return
+    if reason is not None:
+        raise CursorGone("the log can't be continued from this cursor; start from a snapshot", reason=reason)
+
+
+# Documentation of what the raw ASGI application serves --------------------------------------------------------------
+
+_STREAM: dict[str, Any] = {
+    "responses": {
+        200: {
+            "description": "Server-sent events, `id` the cursor and `data` the event as JSON. Without a cursor a "
+            "`snapshot` frame comes first; `reset` and then a snapshot when a cursor can't be honoured.",
+            "content": {"text/event-stream": {"schema": {"type": "string"}}},
+        }
+    },
+}
+_LAST_EVENT_ID = {
+    "in": "header",
+    "name": "Last-Event-ID",
+    "required": False,
+    "schema": {"type": "string"},
+    "description": "As `after`, and wins over it: a browser sends it when it reconnects.",
+}
+
+
+@router.get(
+    "/agents/{agent_id}/stream",
+    response={501: ErrorAnswer},
+    openapi_extra={**_STREAM, "parameters": [_LAST_EVENT_ID]},
+)
+def stream(request: HttpRequest, agent_id: str, query: Query[StreamQuery]) -> Any:
+    """Follow an agent live. Gap-free, duplicate-free, in order; resumes from its cursor; outlives runs."""
+    return _not_here()
+
+
+@router.post("/agents/{agent_id}/stream", response={501: ErrorAnswer}, openapi_extra=_STREAM)
+def stream_run(request: HttpRequest, agent_id: str, body: StreamInput) -> Any:
+    """Start a run and follow it in this response, until its `done`."""
+    return _not_here()
+
+
+def _not_here() -> HttpResponse:
+    """Reached only under a server that runs Django alone (WSGI)."""
+    return answer(501, "streams-need-asgi", "event streams are served by the site's ASGI application")
+
+
+def _json(text: str) -> HttpResponse:
+    return HttpResponse(text, content_type="application/json", headers={"Cache-Control": "no-store"})

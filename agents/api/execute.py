@@ -1,0 +1,68 @@
+"""Start a run and wait for its end. While it waits a request holds a coroutine: no database connection, no lock."""
+
+from __future__ import annotations
+
+import asyncio
+from time import monotonic
+from typing import Annotated, Any
+
+from asgiref.sync import sync_to_async
+from django.db import connection
+from django.http import HttpRequest
+from ninja import Header, Router
+from ninja.responses import Status
+
+from agents import lifecycle
+from agents.access import agent_for
+from agents.api.auth import caller
+from agents.api.schemas import Execution, RunAnswer
+from agents.api.text import IdempotencyKey
+from agents.errors import NotFound
+from agents.models import Run
+from streaming.database import in_database, in_thread
+
+router = Router(tags=["runs"])
+LOOK_FIRST_S, LOOK_MOST_S = 0.05, 1.0
+"""How often a waiting request looks at its run: often at first, since many runs are short."""
+
+
+@router.post("/agents/{agent_id}/execute", response={200: RunAnswer, 202: RunAnswer})
+async def execute(
+    request: HttpRequest,
+    agent_id: str,
+    body: Execution,
+    idempotency_key: Annotated[IdempotencyKey | None, Header(alias="Idempotency-Key")] = None,
+) -> Any:
+    """Start a run and answer when it has ended: 200, whether it was completed, failed or cancelled (see `status`).
+
+    When `timeout_s` is over first: 202 with the run as it is then. It goes on; ask `/api/runs/{id}`, or follow the
+    stream. With an `Idempotency-Key` the same request may be sent again to go on waiting.
+    """
+    agent = await in_database(agent_for, caller(request), agent_id)
+    run = await in_thread(lifecycle.submit_run, agent, body.input, idempotency_key=idempotency_key)
+    await sync_to_async(_give_back_connection)()
+    run = await _ended(run, monotonic() + body.timeout_s)
+    return Status(200 if run.is_finished else 202, RunAnswer.of(run))
+
+
+async def _ended(run: Run, deadline: float) -> Run:
+    """The run when it has ended, or as it is at the deadline. Raises NotFound if its agent is deleted meanwhile."""
+    pause_s = LOOK_FIRST_S
+    while not run.is_finished and (left_s := deadline - monotonic()) > 0:
+        await asyncio.sleep(min(pause_s, left_s))
+        pause_s = min(pause_s * 1.5, LOOK_MOST_S)
+        run = await in_database(_look, run)
+    return run
+
+
+def _look(run: Run) -> Run:
+    found = Run.objects.filter(pk=run.pk).first()
+    if found is None:
+        raise NotFound("the agent was deleted while the run was waited for")
+    return found
+
+
+def _give_back_connection() -> None:
+    """Django's thread of this request asked who is calling, and would keep its connection for as long as we wait."""
+    if not connection.in_atomic_block:
+        connection.close()

@@ -1,0 +1,151 @@
+"""Files of a workspace: list, download, upload, delete.
+
+What an agent wrote is served from our own origin, next to the reader's session. So nothing of it may run there: each
+answer is sandboxed by its own policy (no scripts, no forms, an origin of its own), its type is not sniffed, and only
+images and plain text are shown at all; everything else is a download.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+from mimetypes import guess_type
+from pathlib import PurePosixPath
+from typing import Any, BinaryIO
+
+from django.conf import settings
+from django.core.handlers.asgi import ASGIRequest
+from django.http import HttpRequest, StreamingHttpResponse
+from django.http.response import HttpResponseBase
+from django.utils.http import content_disposition_header, http_date
+from ninja import Router
+from ninja.responses import Status
+
+from agents import lifecycle
+from agents.access import agent_for
+from agents.api.auth import caller
+from agents.api.schemas import FileAnswer, FileList
+from agents.errors import NotFound
+from agents.workspace import Entry, FileTooLarge, OpenFile, Workspace
+
+router = Router(tags=["files"])
+CHUNK_BYTES = 256 * 1024
+IMAGES = frozenset(("image/png", "image/jpeg", "image/gif", "image/webp", "image/svg+xml"))
+# fmt: off
+TEXTS = frozenset((
+    "txt", "md", "markdown", "rst", "csv", "tsv", "json", "jsonl", "ndjson", "geojson", "log", "py", "js", "ts",
+    "jsx", "tsx", "css", "c", "h", "cpp", "hpp", "rs", "go", "java", "kt", "rb", "sh", "sql", "toml", "yaml", "yml",
+    "ini", "cfg", "conf", "diff", "patch", "tex", "r", "jl", "lua", "pl", "html", "htm", "xml",
+))
+# fmt: on
+"""Endings that are shown as plain text. HTML and XML too: as text they are harmless, and people want to read them."""
+# An SVG may style itself; under a sandbox without scripts and without any fetch that shows nothing but its own picture.
+POLICY = "sandbox; default-src 'none'; style-src 'unsafe-inline'; img-src data:"
+_BINARY = {"content": {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}}}
+
+
+@router.get("/agents/{agent_id}/files", response=FileList)
+def list_files(request: HttpRequest, agent_id: str) -> FileList:
+    """Regular files, sorted by path."""
+    listing = Workspace(agent_for(caller(request), agent_id).pk).entries()
+    return FileList(files=[_answer(entry) for entry in listing.entries], complete=listing.complete)
+
+
+@router.get(
+    "/agents/{agent_id}/files/{path:path}",
+    openapi_extra={"responses": {200: {"description": "The file.", **_BINARY}}},
+)
+def download_file(request: HttpRequest, agent_id: str, path: str, download: bool = False) -> HttpResponseBase:
+    """Images and text to be shown, anything else to be saved; `download=true` to save it whatever it is."""
+    opened = Workspace(agent_for(caller(request), agent_id).pk).open_file(path)
+    response = StreamingHttpResponse(_chunks(request, opened))
+    response._resource_closers.append(opened.file.close)  # type: ignore[attr-defined]
+    shown_as = None if download else _shown_as(path)
+    response["Content-Type"] = shown_as or "application/octet-stream"
+    response["Content-Length"] = str(opened.entry.size)
+    response["Last-Modified"] = http_date(opened.entry.modified_at.timestamp())
+    response["Cache-Control"] = "private, no-cache"
+    response["Content-Security-Policy"] = POLICY
+    response["X-Content-Type-Options"] = "nosniff"
+    response["Cross-Origin-Resource-Policy"] = "same-origin"
+    disposition = content_disposition_header(shown_as is None, PurePosixPath(path).name)
+    if disposition:
+        response["Content-Disposition"] = disposition
+    return response
+
+
+@router.put(
+    "/agents/{agent_id}/files/{path:path}",
+    response={200: FileAnswer, 201: FileAnswer},
+    openapi_extra={"requestBody": {"required": False, **_BINARY}},
+)
+def upload_file(request: HttpRequest, agent_id: str, path: str) -> Any:
+    """The raw body becomes the file, whole or not at all. 201 if it is new, 413 above the site's limit."""
+    agent = agent_for(caller(request), agent_id)
+    _refuse_large(request)
+    workspace = Workspace(agent.pk)
+    workspace.create()
+    existed = _exists(workspace, path)
+    entry = workspace.write_file(path, _body(request), settings.UPLOAD_MAX_BYTES)
+    lifecycle.files_changed(agent)
+    return Status(200 if existed else 201, _answer(entry))
+
+
+@router.delete("/agents/{agent_id}/files/{path:path}", response={204: None})
+def delete_file(request: HttpRequest, agent_id: str, path: str) -> Any:
+    agent = agent_for(caller(request), agent_id)
+    Workspace(agent.pk).delete(path)
+    lifecycle.files_changed(agent)
+    return Status(204, None)
+
+
+def _shown_as(path: str) -> str | None:
+    guessed, encoding = guess_type(path)
+    if guessed in IMAGES and encoding is None:
+        return guessed
+    if PurePosixPath(path).suffix.lower().removeprefix(".") in TEXTS:
+        return "text/plain; charset=utf-8"
+    return None
+
+
+def _chunks(request: HttpRequest, opened: OpenFile) -> Iterator[bytes] | AsyncIterator[bytes]:
+    """Exactly as many bytes as were announced, even if the agent is still writing. Django reads a plain iterator into
+    memory as a whole when it serves ASGI, so there it gets an asynchronous one."""
+    if isinstance(request, ASGIRequest):
+        return _read_later(opened.file, opened.entry.size)
+    return _read(opened.file, opened.entry.size)
+
+
+def _read(file: BinaryIO, size: int) -> Iterator[bytes]:
+    while size and (chunk := file.read(min(CHUNK_BYTES, size))):
+        size -= len(chunk)
+        yield chunk
+
+
+async def _read_later(file: BinaryIO, size: int) -> AsyncIterator[bytes]:
+    while size and (chunk := await asyncio.to_thread(file.read, min(CHUNK_BYTES, size))):
+        size -= len(chunk)
+        yield chunk
+
+
+def _refuse_large(request: HttpRequest) -> None:
+    announced = request.META.get("CONTENT_LENGTH") or "0"
+    if announced.isascii() and announced.isdigit() and int(announced[:20]) > settings.UPLOAD_MAX_BYTES:
+        raise FileTooLarge(f"a file may have {settings.UPLOAD_MAX_BYTES} bytes", limit_bytes=settings.UPLOAD_MAX_BYTES)
+
+
+def _body(request: HttpRequest) -> Iterator[bytes]:
+    while chunk := request.read(CHUNK_BYTES):
+        yield chunk
+
+
+def _exists(workspace: Workspace, path: str) -> bool:
+    try:
+        workspace.open_file(path).file.close()
+    except NotFound:
+        return False
+    return True
+
+
+def _answer(entry: Entry) -> FileAnswer:
+    return FileAnswer(path=entry.path, size=entry.size, modified_at=entry.modified_at)

@@ -1,0 +1,117 @@
+"""For whoever runs the site: alive, ready, and numbers. No login: they say nothing of anybody."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import redis
+from django.conf import settings
+from django.db import DatabaseError, connection
+from django.db.models import Count
+from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.views.decorators.cache import never_cache
+from django.views.decorators.http import require_safe
+from redis.backoff import NoBackoff
+from redis.exceptions import RedisError
+from redis.retry import Retry
+
+from agents.models import Run
+
+TIMEOUT_S = 2.0
+PRESENCE = "agentsite:worker:"
+"""Keys that workers renew while they live (agents.runner)."""
+WORKERS_MOST = 1000
+Check = dict[str, Any]
+
+
+@require_safe
+@never_cache
+def healthz(request: HttpRequest) -> JsonResponse:
+    """This process answers. Says nothing of what it depends on: restarting it would not bring that back."""
+    return JsonResponse({"status": "ok"})
+
+
+@require_safe
+@never_cache
+def readyz(request: HttpRequest) -> JsonResponse:
+    """Each dependency by name. 503 without database or Redis; without a worker the site still takes and shows what it
+    has, so that is `degraded`, with 200."""
+    checks = {"database": _check(_database), "redis": _check(_redis)}
+    workers = _workers() if checks["redis"]["ok"] else []
+    checks["workers"] = {
+        "ok": bool(workers),
+        "count": len(workers),
+        "active": sum(found["active"] for found in workers),
+    }
+    checks["engine"] = {"ok": bool(workers), "engines": sorted({found["engine"] for found in workers})}
+    if not (checks["database"]["ok"] and checks["redis"]["ok"]):
+        return JsonResponse({"status": "unavailable", "checks": checks}, status=503, headers={"Retry-After": "2"})
+    return JsonResponse({"status": "ok" if workers else "degraded", "checks": checks})
+
+
+@require_safe
+@never_cache
+def metrics(request: HttpRequest) -> HttpResponse:
+    """Prometheus' text format (version 0.0.4). Open runs are counted over the index of open runs, never all of them."""
+    ready = {"database": _check(_database), "redis": _check(_redis)}
+    lines = ["# HELP agentsite_up Whether a dependency answers.", "# TYPE agentsite_up gauge"]
+    lines += [f'agentsite_up{{dependency="{name}"}} {int(found["ok"])}' for name, found in ready.items()]
+    if ready["database"]["ok"]:
+        lines += ["# HELP agentsite_open_runs Runs that have not ended.", "# TYPE agentsite_open_runs gauge"]
+        lines += [f'agentsite_open_runs{{status="{status}"}} {count}' for status, count in _open_runs()]
+    if ready["redis"]["ok"]:
+        workers = _workers()
+        lines += ["# HELP agentsite_workers Workers that live.", "# TYPE agentsite_workers gauge"]
+        lines += [f"agentsite_workers {len(workers)}"]
+        lines += [
+            "# HELP agentsite_worker_slots Runs that workers can supervise.",
+            "# TYPE agentsite_worker_slots gauge",
+        ]
+        lines += [f"agentsite_worker_slots {sum(found['concurrency'] for found in workers)}"]
+    return HttpResponse("\n".join(lines) + "\n", content_type="text/plain; version=0.0.4; charset=utf-8")
+
+
+def _open_runs() -> list[tuple[str, int]]:
+    counted = Run.objects.filter(finished_at=None).order_by().values_list("status").annotate(count=Count("pk"))
+    by_status = dict(counted)
+    return [(status, by_status.get(status, 0)) for status in ("queued", "running", "waiting")]
+
+
+def _check(ask: Callable[[], None]) -> Check:
+    """What went wrong is for our log and not for everybody: it may name hosts and users."""
+    try:
+        ask()
+    except (DatabaseError, RedisError, OSError) as error:
+        return {"ok": False, "error": type(error).__name__}
+    return {"ok": True}
+
+
+def _database() -> None:
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT 1")
+
+
+def _redis() -> None:
+    with _client() as client:
+        client.ping()
+
+
+def _workers() -> list[dict[str, Any]]:
+    """What the living workers say of themselves: worker, engine, active, concurrency."""
+    try:
+        with _client() as client:
+            keys = [
+                key for key, _ in zip(client.scan_iter(f"{PRESENCE}*", count=1000), range(WORKERS_MOST), strict=False)
+            ]
+            values = client.mget(keys) if keys else []
+    except (RedisError, OSError):
+        return []
+    return [json.loads(value) for value in values if value is not None]
+
+
+def _client() -> redis.Redis:
+    return redis.Redis.from_url(
+        settings.REDIS_URL, socket_timeout=TIMEOUT_S, socket_connect_timeout=TIMEOUT_S, retry=Retry(NoBackoff(), 0)
+    )

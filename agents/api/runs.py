@@ -1,0 +1,104 @@
+"""Runs: start, list, read, cancel, retry, answer their questions."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from django.contrib.auth.models import User
+from django.http import HttpRequest
+from ninja import Header, Query, Router
+from ninja.responses import Status
+
+from agents import lifecycle
+from agents.access import agent_for, run_for
+from agents.api.auth import caller
+from agents.api.schemas import (
+    ApprovalAnswered,
+    ApprovalDecision,
+    NewRun,
+    PageQuery,
+    RunAnswer,
+    RunDetail,
+    RunPage,
+    RunStatus,
+)
+from agents.api.text import IdempotencyKey
+from agents.errors import NotSupported
+from agents.models import Run
+
+router = Router(tags=["runs"])
+
+
+class RunQuery(PageQuery):
+    status: RunStatus | None = None
+
+
+@router.post("/agents/{agent_id}/runs", response={202: RunAnswer})
+def start_run(
+    request: HttpRequest,
+    agent_id: str,
+    body: NewRun,
+    idempotency_key: Annotated[IdempotencyKey | None, Header(alias="Idempotency-Key")] = None,
+) -> Any:
+    """Start a run, or put it behind the one that is active.
+
+    `strategy` while one is active: `enqueue`, `reject` (409 `agent-busy`), `interrupt` (cancels what is open first).
+    With an `Idempotency-Key` the same request may be sent again: it answers the run that it made the first time, and
+    409 `idempotency-conflict` if the input is another.
+    """
+    refuse_unsupported(body)
+    agent = agent_for(caller(request), agent_id)
+    run = lifecycle.submit_run(
+        agent, body.input, strategy=body.strategy, metadata=body.metadata, idempotency_key=idempotency_key
+    )
+    return Status(202, RunAnswer.of(run))
+
+
+@router.get("/agents/{agent_id}/runs", response=RunPage)
+def list_runs(request: HttpRequest, agent_id: str, query: Query[RunQuery]) -> RunPage:
+    """An agent's runs, the newest first."""
+    runs = Run.objects.filter(agent=agent_for(caller(request), agent_id))
+    if query.status is not None:
+        runs = runs.filter(status=query.status)
+    found = [RunAnswer.of(run) for run in runs.order_by("-number")[query.window]]
+    return RunPage(runs=found, total=runs.count(), page=query.page, limit=query.limit)
+
+
+@router.get("/runs/{run_id}", response=RunDetail)
+def read_run(request: HttpRequest, run_id: str) -> RunDetail:
+    """With its attempts, and its result or error once it has ended."""
+    return RunDetail.of(run_for(caller(request), run_id))
+
+
+@router.post("/runs/{run_id}/cancel", response={202: RunAnswer})
+def cancel_run(request: HttpRequest, run_id: str) -> Any:
+    """Durable: it holds whatever dies meanwhile. Idempotent: a run that has ended stays as it is."""
+    user = caller(request)
+    return Status(202, RunAnswer.of(lifecycle.request_cancel(run_for(user, run_id), f"cancelled by {_name(user)}")))
+
+
+@router.post("/runs/{run_id}/retry", response={202: RunAnswer})
+def retry_run(request: HttpRequest, run_id: str) -> Any:
+    """A new run with the same input; `retry_of` says of which."""
+    return Status(202, RunAnswer.of(lifecycle.retry(run_for(caller(request), run_id))))
+
+
+@router.post("/runs/{run_id}/approvals/{path:approval_id}", response=ApprovalAnswered)
+def answer_approval(request: HttpRequest, run_id: str, approval_id: str, body: ApprovalDecision) -> ApprovalAnswered:
+    """The first answer counts: 409 `already-answered` for a second one, 409 `run-finished` when nobody waits for it."""
+    user = caller(request)
+    run = run_for(user, run_id)
+    lifecycle.answer_approval(run, approval_id, body.decision, _name(user), body.reason)
+    return ApprovalAnswered(approval_id=approval_id, decision=body.decision)
+
+
+def refuse_unsupported(body: NewRun) -> None:
+    """What the contract has and this version has not. Refused, since ignoring it would be worse."""
+    if body.strategy not in lifecycle.STRATEGIES:
+        raise NotSupported(f"strategy {body.strategy} is not supported yet", field="strategy")
+    if body.budget is not None:
+        raise NotSupported("budgets are not supported yet", field="budget")
+
+
+def _name(user: User) -> str:
+    return user.get_username()[:150]

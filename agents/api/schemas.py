@@ -1,0 +1,229 @@
+"""Shapes of requests and answers. Requests refuse unknown fields and wrong types: a typo is an error, not a default."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated, Any, Literal
+from uuid import UUID
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from agents.api.text import Input, Metadata, Name, Reason, Title
+from agents.models import Agent, Attempt, Run
+
+EXECUTE_DEFAULT_S = 60.0
+EXECUTE_MOST_S = 3600.0
+PAGE_MOST = 200
+PAGES_MOST = 1_000_000
+
+RunStatus = Literal["queued", "running", "waiting", "completed", "failed", "cancelled"]
+AgentStatus = Literal["idle", "queued", "running", "waiting", "completed", "failed", "cancelled"]
+
+
+class Body(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+
+class Answer(BaseModel):
+    pass
+
+
+# Errors ------------------------------------------------------------------------------------------------------------
+
+
+class ErrorBody(Answer):
+    """`code` is kebab-case and stable; `details.field` names the field, where one is to blame."""
+
+    code: str
+    message: str
+    details: dict[str, Any] | None = None
+
+
+class ErrorAnswer(Answer):
+    error: ErrorBody
+
+
+# Requests ----------------------------------------------------------------------------------------------------------
+
+
+class NewAgent(Body):
+    definition: Name
+    title: Title = ""
+    input: Input | None = None
+    metadata: Metadata = Field(default_factory=dict)
+
+
+class AgentChanges(Body):
+    """What is left out stays as it is."""
+
+    title: Title | None = None
+    archived: bool | None = None
+
+
+class NewRun(Body):
+    input: Input
+    strategy: Literal["enqueue", "reject", "interrupt", "steer"] = "enqueue"
+    budget: dict[str, Any] | None = Field(None, description="Not supported yet: 422.")
+    metadata: Metadata = Field(default_factory=dict)
+
+
+class Execution(Body):
+    input: Input
+    timeout_s: Annotated[float, Field(gt=0, le=EXECUTE_MOST_S, allow_inf_nan=False)] = EXECUTE_DEFAULT_S
+
+
+class ApprovalDecision(Body):
+    decision: Name
+    reason: Reason = ""
+
+
+class PageQuery(BaseModel):
+    """`page` from 1."""
+
+    limit: Annotated[int, Field(ge=1, le=PAGE_MOST)] = 50
+    page: Annotated[int, Field(ge=1, le=PAGES_MOST)] = 1
+
+    @property
+    def window(self) -> slice:
+        return slice((self.page - 1) * self.limit, self.page * self.limit)
+
+
+# Answers -----------------------------------------------------------------------------------------------------------
+
+
+class RunError(Answer):
+    code: str
+    message: str
+
+
+class RunAnswer(Answer):
+    id: UUID
+    agent_id: UUID
+    number: int
+    input: str
+    strategy: str
+    metadata: dict[str, Any]
+    status: RunStatus
+    retry_of: UUID | None
+    engine: str
+    isolation: str
+    created_at: datetime
+    started_at: datetime | None
+    finished_at: datetime | None
+    cancel_requested_at: datetime | None
+    duration_ms: int | None
+    result: Any
+    error: RunError | None
+    tool_calls: int
+    files_changed: int
+    usage: dict[str, Any]
+
+    @classmethod
+    def of(cls, run: Run) -> RunAnswer:
+        return cls(**_run_fields(run))
+
+
+class AttemptAnswer(Answer):
+    """One container's try at the run."""
+
+    number: int
+    engine: str
+    worker: str
+    takeovers: int
+    started_at: datetime
+    finished_at: datetime | None
+    exit_code: int | None
+    outcome: str
+
+    @classmethod
+    def of(cls, attempt: Attempt) -> AttemptAnswer:
+        return cls(**{name: getattr(attempt, name) for name in cls.model_fields})
+
+
+class RunDetail(RunAnswer):
+    attempts: list[AttemptAnswer]
+
+    @classmethod
+    def of(cls, run: Run) -> RunDetail:
+        attempts = [AttemptAnswer.of(attempt) for attempt in run.attempts.order_by("number")]
+        return cls(**_run_fields(run), attempts=attempts)
+
+
+class RunPage(Answer):
+    runs: list[RunAnswer]
+    total: int
+    page: int
+    limit: int
+
+
+class AgentAnswer(Answer):
+    id: UUID
+    definition: str
+    title: str
+    status: AgentStatus
+    metadata: dict[str, Any]
+    archived: bool
+    archived_at: datetime | None
+    created_at: datetime
+    updated_at: datetime
+
+    @classmethod
+    def of(cls, agent: Agent) -> AgentAnswer:
+        return cls(**_agent_fields(agent))
+
+
+class CreatedAgent(AgentAnswer):
+    """`run` is the first run, if there was an input."""
+
+    run: RunAnswer | None
+
+    @classmethod
+    def of(cls, agent: Agent, run: Run | None = None) -> CreatedAgent:
+        return cls(**_agent_fields(agent), run=None if run is None else RunAnswer.of(run))
+
+
+class AgentPage(Answer):
+    agents: list[AgentAnswer]
+    total: int
+    page: int
+    limit: int
+
+
+class ApprovalAnswered(Answer):
+    approval_id: str
+    decision: str
+
+
+class FileAnswer(Answer):
+    """`path` is relative to the workspace, `size` in bytes."""
+
+    path: str
+    size: int
+    modified_at: datetime
+
+
+class FileList(Answer):
+    """`complete` is false when the workspace has more files than are looked at."""
+
+    files: list[FileAnswer]
+    complete: bool
+
+
+def _agent_fields(agent: Agent) -> dict[str, Any]:
+    return {
+        "id": agent.id,
+        "definition": agent.definition,
+        "title": agent.title if agent.wanted_title is None else agent.wanted_title,
+        "status": agent.status,
+        "metadata": agent.metadata,
+        "archived": agent.archived_at is not None,
+        "archived_at": agent.archived_at,
+        "created_at": agent.created_at,
+        "updated_at": agent.updated_at,
+    }
+
+
+def _run_fields(run: Run) -> dict[str, Any]:
+    error = RunError(code=run.error_code, message=run.error_message) if run.error_code else None
+    same = set(RunAnswer.model_fields) - {"error", "retry_of"}
+    return {**{name: getattr(run, name) for name in same}, "retry_of": run.retry_of_id, "error": error}

@@ -1,0 +1,70 @@
+"""Where the API is mounted. `include("agents.api.urls")` at the root of the site: it brings its own prefixes.
+
+Everything under /api/ answers in JSON, also what Django and ninja would answer in HTML or plain text: unknown
+addresses, wrong methods.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import wraps
+from typing import Any
+
+from asgiref.sync import iscoroutinefunction, markcoroutinefunction
+from django.http import Http404, HttpRequest, HttpResponseNotAllowed
+from django.http.response import HttpResponseBase
+from django.urls import URLPattern, include, path, re_path
+from django.views.decorators.csrf import csrf_exempt
+
+from agents.api import docs, errors, health
+from agents.api.site import api
+
+View = Callable[..., Any]
+
+
+def in_json(view: View) -> View:
+    """A wrong method in JSON, and HEAD wherever there is GET (the server leaves the body out)."""
+
+    def prepared(request: HttpRequest) -> None:
+        if request.method == "HEAD":
+            request.method = "GET"
+
+    def converted(response: HttpResponseBase) -> HttpResponseBase:
+        if not isinstance(response, HttpResponseNotAllowed):
+            return response
+        allowed = sorted({*response["Allow"].split(", ")})
+        message = f"this address takes {', '.join(allowed)}"
+        return errors.answer(405, "method-not-allowed", message, headers={"Allow": ", ".join(allowed)})
+
+    @wraps(view)
+    def now(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
+        prepared(request)
+        try:
+            return converted(view(request, *args, **kwargs))
+        except Http404:  # from ninja's own views, outside its error handling
+            return errors.not_found(request)
+
+    @wraps(view)
+    async def later(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
+        prepared(request)
+        return converted(await view(request, *args, **kwargs))
+
+    return markcoroutinefunction(later) if iscoroutinefunction(view) else now
+
+
+def _routes() -> tuple[list[URLPattern], str, str]:
+    patterns, app_name, namespace = api.urls
+    for pattern in patterns:
+        assert isinstance(pattern, URLPattern)
+        pattern.callback = in_json(pattern.callback)
+    return patterns, app_name, namespace  # type: ignore[return-value]
+
+
+urlpatterns = [
+    path("healthz", health.healthz),
+    path("readyz", health.readyz),
+    path("metrics", health.metrics),
+    path("api/docs/<str:name>", docs.asset),
+    path("api/", include(_routes()[:2], namespace="api")),
+    re_path(r"^api(/[\s\S]*)?$", csrf_exempt(errors.not_found)),
+]

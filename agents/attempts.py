@@ -1,0 +1,98 @@
+"""Attempts: which container tries which run. Synchronous; see streaming.database."""
+
+from __future__ import annotations
+
+import hashlib
+from datetime import timedelta
+from time import monotonic
+from uuid import UUID
+
+from django.conf import settings
+from django.db import transaction
+from django.db.models import Max
+from django.db.models.functions import Now
+from django.utils import timezone
+
+from agents.models import Attempt, Run
+
+LABEL = "agentsite"
+
+
+def site_id() -> str:
+    """Tells this site's containers from another's on the same engine. From the secret key, which both can't share."""
+    return hashlib.sha256(f"site:{settings.SECRET_KEY}".encode()).hexdigest()[:12]
+
+
+@transaction.atomic
+def open_attempt(run_id: str, engine: str, isolation: str, worker: str) -> Attempt:
+    """The unfinished attempt of this run, taken over; else a new one."""
+    Run.objects.filter(pk=run_id).update(engine=engine, isolation=isolation)
+    attempt = unfinished_of(run_id)
+    if attempt is not None:
+        if attempt.worker != worker:
+            attempt.worker = worker
+            attempt.takeovers += 1
+            attempt.save(update_fields=["worker", "takeovers"])
+    else:
+        last = Attempt.objects.filter(run_id=run_id).aggregate(last=Max("number"))["last"] or 0
+        attempt = Attempt.objects.create(run_id=run_id, number=last + 1, engine=engine, worker=worker)
+        Attempt.objects.filter(pk=attempt.pk).update(started_at=Now())
+    attempt.monotonic_start = monotonic() - _age_s(attempt)
+    return attempt
+
+
+def _age_s(attempt: Attempt) -> float:
+    """On the database's clock: the worker that opened it may be on a machine whose clock is another."""
+    now, started_at = Attempt.objects.filter(pk=attempt.pk).values_list(Now(), "started_at").get()
+    return max(0.0, float((now - started_at).total_seconds()))
+
+
+def unfinished_of(run_id: str) -> Attempt | None:
+    return Attempt.objects.filter(run_id=run_id, finished_at=None).order_by("-number").first()
+
+
+def engines_of(run_id: str) -> list[str]:
+    """Names of the engines that this run was tried on."""
+    return sorted(set(Attempt.objects.filter(run_id=run_id).values_list("engine", flat=True)))
+
+
+def note_container(attempt: Attempt, ref: str) -> None:
+    attempt.container_ref = ref
+    attempt.save(update_fields=["container_ref"])
+
+
+def note_start_sent(attempt: Attempt) -> None:
+    attempt.start_sent_at = timezone.now()
+    attempt.save(update_fields=["start_sent_at"])
+
+
+def close_attempt(attempt: Attempt, exit_code: int | None, outcome: str) -> None:
+    attempt.exit_code, attempt.outcome, attempt.finished_at = exit_code, outcome, timezone.now()
+    attempt.save(update_fields=["exit_code", "outcome", "finished_at"])
+
+
+def close_all(run_id: str, outcome: str) -> None:
+    Attempt.objects.filter(run_id=run_id, finished_at=None).update(outcome=outcome, finished_at=timezone.now())
+
+
+def close_stale(grace_s: float) -> None:
+    """Attempts whose worker died between the run's `done` and closing them."""
+    ended = timezone.now() - timedelta(seconds=grace_s)
+    stale = Attempt.objects.filter(finished_at=None, run__finished_at__lt=ended)
+    stale.update(outcome="worker-lost", finished_at=timezone.now())
+
+
+def labels(agent_id: str, attempt: Attempt, epoch: int) -> dict[str, str]:
+    return {
+        LABEL: site_id(),
+        f"{LABEL}.agent": agent_id,
+        f"{LABEL}.run": str(attempt.run_id),
+        f"{LABEL}.attempt": str(attempt.number),
+        f"{LABEL}.epoch": str(epoch),
+    }
+
+
+def unfinished(run_ids: list[UUID]) -> set[str]:
+    """Those of `run_ids` that exist and have not finished."""
+    rows = Run.objects.filter(pk__in=run_ids, finished_at=None).values_list("pk", flat=True)
+    return {str(pk) for pk in rows}

@@ -1,0 +1,120 @@
+"""The catalog of definitions, read again whenever its file changes; a mistake leaves the last good ones in force."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+from threading import Lock
+from typing import Any
+
+import structlog
+from django.conf import settings
+from pydantic import ValidationError
+
+from agents.definitions.definition import Definition
+from agents.definitions.location import line_of
+
+log = structlog.get_logger(__name__)
+Identity = tuple[int, int, int, int]
+"""What changes with a file, also if its time is set back or another takes its place."""
+_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,99}")
+
+
+@dataclass(frozen=True, slots=True)
+class Catalog:
+    """`problem` is one line that names file, line and field; the definitions are then those from before it."""
+
+    definitions: Mapping[str, Definition] = field(default_factory=dict)
+    problem: str | None = None
+
+
+class Mistake(Exception):
+    """In the file. The message names line and field."""
+
+
+class CatalogFile:
+    """Looks at the file's time and size on every call: a stat costs less than wondering why an edit has no effect."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._seen: Identity | None = None
+        self._catalog = Catalog()
+        self._lock = Lock()
+
+    def current(self) -> Catalog:
+        with self._lock:
+            try:
+                stat = self._path.stat()
+                seen = (stat.st_mtime_ns, stat.st_ctime_ns, stat.st_size, stat.st_ino)
+                if seen != self._seen:
+                    self._catalog = Catalog(read(self._path.read_text(encoding="utf-8")))
+                    self._seen = seen
+            except OSError as error:
+                self._keep(None, f"{self._path.name}: {error.strerror or error}")
+            except UnicodeDecodeError:
+                self._keep(seen, f"{self._path.name}: is not UTF-8")
+            except Mistake as mistake:
+                self._keep(seen, f"{self._path.name}: {mistake}")
+            return self._catalog
+
+    def _keep(self, seen: Identity | None, problem: str) -> None:
+        if problem != self._catalog.problem:
+            log.error("definitions not read, the last good ones stay in force", problem=problem)
+        self._seen = seen
+        self._catalog = Catalog(self._catalog.definitions, problem)
+
+
+class _SiteCatalog:
+    """The site's catalog. The file is looked up when it is first needed: tests and commands may change the setting."""
+
+    def current(self) -> Catalog:
+        return _file(settings.DEFINITIONS_FILE).current()
+
+
+@cache
+def _file(path: Path) -> CatalogFile:
+    return CatalogFile(path)
+
+
+catalog = _SiteCatalog()
+
+
+def read(text: str) -> dict[str, Definition]:
+    """The definitions in a TOML text. Raises Mistake, for the first one found."""
+    try:
+        document = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        where = "" if "line" in str(error) else f"line {max(1, len(text.splitlines()))}: "
+        raise Mistake(f"{where}{error}") from None
+    for key in document:
+        if key != "definitions":
+            raise _mistake(text, [key], key, "unknown table; definitions are [definitions.NAME]")
+    tables = document.get("definitions", {})
+    if not isinstance(tables, dict):
+        raise _mistake(text, ["definitions"], "definitions", "must be tables [definitions.NAME]")
+    return {name: _definition(text, name, table) for name, table in tables.items()}
+
+
+def _mistake(text: str, path: Sequence[str], field_name: str, problem: str) -> Mistake:
+    line = line_of(text, path)
+    return Mistake(f"{f'line {line}: ' if line else ''}{field_name}: {problem}")
+
+
+def _definition(text: str, name: str, table: Any) -> Definition:
+    where = ["definitions", name]
+    if not _NAME.fullmatch(name):
+        raise _mistake(text, where, name, "a name is made of a-z, 0-9, - and _")
+    if not isinstance(table, dict):
+        raise _mistake(text, where, name, f"must be a table [definitions.{name}]")
+    if "name" in table:
+        raise _mistake(text, [*where, "name"], f"{name}.name", f"the name is that of the table, {name}")
+    try:
+        return Definition(**{**table, "name": name})
+    except ValidationError as error:
+        first = error.errors()[0]
+        path = [*where, *(str(part) for part in first["loc"])]
+        raise _mistake(text, path, ".".join(path[1:]), first["msg"]) from None

@@ -1,0 +1,101 @@
+"""One definition, as it stands in `agents.toml`."""
+
+from __future__ import annotations
+
+import re
+import sys
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator
+
+from containers.spec import MIB, Limits
+
+IMAGES_DIR = Path(__file__).resolve().parents[2] / "containers" / "images"
+_ENV_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_ENV_OURS = frozenset(("AGENT_ID", "RUN_ID", "WORKSPACE"))
+
+
+def _without_nul(text: str) -> str:
+    """TOML can say it; no command line, environment or path can."""
+    if "\0" in text:
+        raise ValueError("must not contain U+0000")
+    return text
+
+
+Text = Annotated[str, AfterValidator(_without_nul)]
+
+
+class DefinitionLimits(BaseModel):
+    """Units are in the names. `wall_s` None: the site's RUN_TIME_LIMIT_S."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    cpus: Annotated[float, Field(gt=0, le=256, allow_inf_nan=False)] = 1.0
+    memory_mib: Annotated[int, Field(ge=16, le=1024 * 1024)] = 512
+    pids: Annotated[int, Field(ge=4, le=32768)] = 128
+    wall_s: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
+    output_mib: Annotated[int, Field(ge=1, le=1024)] = 64
+    tmp_mib: Annotated[int, Field(ge=1, le=16 * 1024)] = 64
+
+    def limits(self) -> Limits:
+        return Limits(
+            cpus=self.cpus,
+            memory_bytes=self.memory_mib * MIB,
+            pids=self.pids,
+            output_bytes=self.output_mib * MIB,
+            tmp_bytes=self.tmp_mib * MIB,
+        )
+
+
+class Definition(BaseModel):
+    """What can be run. `process_command` is the same program for the engine without containers: only a `trusted`
+    definition may use that, and `{python}` and `{images}` in it stand for this interpreter and containers/images."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str
+    title: Text = ""
+    description: Text = ""
+    image: Annotated[Text, Field(min_length=1)]
+    command: list[Text] = Field(default_factory=list)
+    process_command: list[Text] = Field(default_factory=list)
+    protocol: Literal["jsonl"] = "jsonl"
+    trusted: bool = False
+    env: dict[str, Text] = Field(default_factory=dict)
+    limits: DefinitionLimits = Field(default_factory=DefinitionLimits)
+    user: Annotated[str, Field(pattern=r"^[0-9]+:[0-9]+$")] | None = None
+    """uid:gid inside. None: nobody, or the worker's own user where it is not root (see containers.workspace)."""
+    runtime: Text | None = None
+    model: Text | None = None
+    system_prompt: Text | None = None
+    tools: list[Text] = Field(default_factory=list)
+    mcp_servers: dict[str, dict[str, Any]] = Field(default_factory=dict)
+    sample_prompts: list[Text] = Field(default_factory=list)
+
+    @field_validator("env")
+    @classmethod
+    def _names(cls, env: dict[str, str]) -> dict[str, str]:
+        for name in env:
+            if not _ENV_NAME.fullmatch(name):
+                raise ValueError(f"{name!r} is not a name of an environment variable")
+            if name in _ENV_OURS:
+                raise ValueError(f"{name} is set by the site")
+        return env
+
+    def host_command(self) -> tuple[str, ...]:
+        # Not `format`: other braces are the command's own.
+        return tuple(
+            part.replace("{python}", sys.executable).replace("{images}", str(IMAGES_DIR))
+            for part in self.process_command
+        )
+
+    def config(self) -> dict[str, Any]:
+        """`config` of the container protocol's start line."""
+        wanted = {
+            "model": self.model,
+            "system_prompt": self.system_prompt,
+            "tools": self.tools,
+            "mcp_servers": self.mcp_servers,
+        }
+        return {key: value for key, value in wanted.items() if value}

@@ -1,0 +1,61 @@
+"""The engines of one worker, opened when first needed."""
+
+from __future__ import annotations
+
+import asyncio
+
+import structlog
+from django.conf import settings
+
+from containers.engine import Engine
+from containers.registry import Place, choose
+
+log = structlog.get_logger(__name__)
+
+
+class Engines:
+    """The site's engine for new attempts; by name the one in which an attempt was begun, should the setting have
+    changed meanwhile. One that is not there yet is looked for again with the next call."""
+
+    def __init__(self) -> None:
+        self._open: dict[str, Engine] = {}
+        self._chosen: str | None = None
+        self._lock = asyncio.Lock()
+
+    @property
+    def chosen(self) -> str | None:
+        """The name of the site's engine, once it was found."""
+        return self._chosen
+
+    async def __call__(self, name: str | None = None) -> Engine:
+        """The engine of that name, or for None the site's. Raises EngineUnavailable with the reasons."""
+        async with self._lock:
+            wanted = name or self._chosen
+            if wanted in self._open:
+                return self._open[wanted]
+            engine = (await choose(wanted or settings.ENGINE, place())).engine
+            self._open[engine.name] = engine
+            if name is None:
+                self._chosen = engine.name
+                log.info("engine chosen", engine=engine.name, isolation=engine.isolation)
+            return engine
+
+    async def all_open(self) -> list[Engine]:
+        """The site's, and what else is in use."""
+        await self()
+        return list(self._open.values())
+
+    async def close(self) -> None:
+        for engine in self._open.values():
+            await engine.close()
+        self._open.clear()
+
+
+def place() -> Place:
+    """Where this site's engines find what they need."""
+    return Place(
+        state_dir=settings.DATA_DIR / "process",
+        docker_url=settings.DOCKER_HOST,
+        data_dir=settings.DATA_DIR,
+        data_volume=settings.DATA_VOLUME,
+    )

@@ -1,0 +1,37 @@
+"""What a program is told of the conversation before its run. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from streaming.events import encode
+from streaming.fold import State
+
+MOST_CHARS = 1024 * 1024
+"""A start line of any length would have to be held whole by every program; the oldest messages are left out first."""
+
+
+def history(state: State, run_id: str) -> list[dict[str, Any]]:
+    """Messages of earlier runs, in the order of the runs: role, content, and the parts as they are in the state.
+
+    A prompt stands in the log when it was posted, which may be before an earlier run has answered; and one that is
+    still queued, or was cancelled there, is no part of this run's past.
+    """
+    order = {run["id"]: at for at, run in enumerate(state["runs"]) if run["started_at"] and run["id"] != run_id}
+    earlier = [message for message in state["messages"] if message["run_id"] in order and message["parts"]]
+    earlier.sort(key=lambda message: order[message["run_id"]])
+    kept: list[dict[str, Any]] = []
+    left = MOST_CHARS
+    for message in reversed(earlier):
+        told = _told(message)
+        left -= len(encode(told))
+        if left < 0:
+            break
+        kept.insert(0, told)
+    return kept
+
+
+def _told(message: Mapping[str, Any]) -> dict[str, Any]:
+    text = "".join(part["text"] for part in message["parts"] if part["type"] == "text")
+    return {"role": message["role"], "content": text, "parts": message["parts"]}

@@ -1,0 +1,260 @@
+"""The life of agents and runs, as seen by whoever asks: pages, API, admin, command line.
+
+    run:  queued ─► running ⇄ waiting ─► completed | failed | cancelled
+
+Everything asked for is a row first (it survives whatever dies), then an event by the log's writer, then work for a
+worker. Synchronous. All of it may raise streaming's JournalUnavailable when the database is away.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from typing import Any
+
+import structlog
+from django.conf import settings
+from django.db import IntegrityError, transaction
+from django.db.models import Max
+from django.db.models.functions import Now
+from django.utils import timezone
+from kombu.exceptions import OperationalError
+
+from agents.definitions import Definition, catalog
+from agents.errors import (
+    AgentBusy,
+    AlreadyAnswered,
+    IdempotencyConflict,
+    InputInvalid,
+    InputTooLarge,
+    NoSuchApproval,
+    NotFound,
+    NotSupported,
+    RunFinished,
+    UnknownDefinition,
+)
+from agents.models import Agent, ApprovalAnswer, Run
+from agents.models.run import OPEN
+from agents.settle import end_streams, settle_now
+from agents.workspace import Workspace
+from streaming import journal
+
+log = structlog.get_logger(__name__)
+STRATEGIES = ("enqueue", "reject", "interrupt")
+TITLE_MAX = 200
+COMMIT_PATIENCE_S = 2.0
+"""A question shows live before it is in the database; whoever answers at once must not be told that there is none."""
+LOOK_S = 0.05
+
+
+# Agents ------------------------------------------------------------------------------------------------------------
+
+
+def create_agent(
+    owner: Any,
+    definition_name: str,
+    *,
+    title: str = "",
+    input: str | None = None,
+    metadata: Mapping[str, Any] | None = None,
+) -> tuple[Agent, Run | None]:
+    """A new agent with its log and workspace; with `input` its first run is queued."""
+    definition(definition_name)
+    title = _storable(title, TITLE_MAX)
+    if input is not None:
+        input = _checked_input(input)
+    with transaction.atomic():
+        agent = Agent.objects.create(
+            owner=owner, definition=definition_name, wanted_title=title or None, metadata=dict(metadata or {})
+        )
+        journal.create(str(agent.pk))
+    Workspace(str(agent.pk)).create()
+    if input is not None:
+        return agent, submit_run(agent, input)
+    if title:
+        settle_now(str(agent.pk))
+    agent.refresh_from_db()
+    return agent, None
+
+
+def definition(name: str) -> Definition:
+    """The definition in force. Raises UnknownDefinition, which says what there is."""
+    known = catalog.current()
+    found = known.definitions.get(name)
+    if found is None:
+        names = ", ".join(sorted(known.definitions)) or "none"
+        raise UnknownDefinition(f"no definition {name!r}; there are: {names}", problem=known.problem)
+    return found
+
+
+def rename(agent: Agent, title: str) -> None:
+    title = _storable(title, TITLE_MAX)
+    Agent.objects.filter(pk=agent.pk).update(wanted_title=title)
+    _announce(agent)
+    agent.refresh_from_db()
+
+
+def archive(agent: Agent, archived: bool) -> None:
+    agent.archived_at = timezone.now() if archived else None
+    agent.save(update_fields=["archived_at", "updated_at"])
+
+
+def delete_agent(agent: Agent) -> None:
+    """Gone at once for everybody: rows, log, streams. A supervisor of its run loses the log and stops its container;
+    what it leaves behind (container, workspace of a container still running) the reaper removes."""
+    agent_id = str(agent.pk)
+    with transaction.atomic():
+        journal.delete(agent_id)
+        agent.delete()
+    end_streams(agent_id)
+    Workspace(agent_id).remove_all()
+
+
+def files_changed(agent: Agent) -> None:
+    """Somebody other than a run has changed the workspace: put it into the log."""
+    _announce(agent, files=True)
+
+
+# Runs --------------------------------------------------------------------------------------------------------------
+
+
+def submit_run(
+    agent: Agent,
+    input: str,
+    *,
+    strategy: str = "enqueue",
+    metadata: Mapping[str, Any] | None = None,
+    idempotency_key: str | None = None,
+    retry_of: Run | None = None,
+) -> Run:
+    """Queue a run. The same `idempotency_key` with the same input answers the run it made the first time."""
+    input = _checked_input(input)
+    if strategy not in STRATEGIES:
+        raise NotSupported(f"strategy must be one of {', '.join(STRATEGIES)}", field="strategy")
+    definition(agent.definition)
+    run = _insert(agent, input, strategy, metadata, idempotency_key, retry_of)
+    if strategy == "interrupt":
+        _interrupt(agent, run)
+    settle_now(str(agent.pk))
+    enqueue(str(agent.pk))
+    run.refresh_from_db()
+    return run
+
+
+def retry(run: Run) -> Run:
+    """A new run with the same input."""
+    return submit_run(run.agent, run.input, metadata=run.metadata, retry_of=run)
+
+
+def request_cancel(run: Run, reason: str = "") -> Run:
+    """Durable and idempotent: the first reason stays; a finished run is left as it is."""
+    wanted = Run.objects.filter(pk=run.pk, cancel_requested_at=None, finished_at=None)
+    wanted.update(cancel_requested_at=timezone.now(), cancel_reason=_storable(reason, 200))
+    settle_now(str(run.agent_id))
+    enqueue(str(run.agent_id))
+    run.refresh_from_db()
+    return run
+
+
+def answer_approval(run: Run, approval_id: str, decision: str, by: str, reason: str = "") -> None:
+    """The first answer wins. Raises NoSuchApproval, AlreadyAnswered, RunFinished."""
+    if run.is_finished:
+        raise RunFinished("the run has ended; nobody waits for this answer")
+    wanted = _approval(run, approval_id)
+    if decision not in wanted["options"]:
+        raise InputInvalid(f"decision must be one of {', '.join(wanted['options'])}", field="decision")
+    try:
+        with transaction.atomic():
+            ApprovalAnswer.objects.create(
+                run=run, approval_id=approval_id, decision=decision, by=by, reason=_storable(reason, 10_000)
+            )
+    except IntegrityError:
+        raise AlreadyAnswered("somebody has answered that already") from None
+    _announce(run.agent)
+
+
+def enqueue(agent_id: str) -> None:
+    """Ask the workers to look at this agent. Losing it costs some seconds: the reaper asks again."""
+    from agents.tasks import supervise
+
+    open_runs = Run.objects.filter(agent_id=agent_id, finished_at=None)
+    if open_runs.update(enqueued_at=Now()):
+        try:
+            supervise.apply_async((agent_id,), retry=False)
+        except OperationalError as error:
+            log.warning("broker not reached, the reaper will ask again", agent_id=agent_id, error=str(error))
+
+
+def _announce(agent: Agent, *, files: bool = False) -> None:
+    """Put it into the log. A worker that came meanwhile has found the log taken, so it is asked again."""
+    settle_now(str(agent.pk), files=files)
+    enqueue(str(agent.pk))
+
+
+def _approval(run: Run, approval_id: str) -> Mapping[str, Any]:
+    """What the run asks, under that id. Raises NoSuchApproval."""
+    deadline = time.monotonic() + COMMIT_PATIENCE_S
+    while True:
+        _, state = journal.load_state(str(run.agent_id))
+        for approval in state["approvals"]:
+            if approval["approval_id"] == approval_id and approval["run_id"] == str(run.pk):
+                found: Mapping[str, Any] = approval
+                return found
+        if time.monotonic() >= deadline or not Run.objects.filter(pk=run.pk, finished_at=None).exists():
+            raise NoSuchApproval(f"run {run.pk} asks for no approval {approval_id!r}")
+        time.sleep(LOOK_S)
+
+
+def _insert(
+    agent: Agent,
+    input: str,
+    strategy: str,
+    metadata: Mapping[str, Any] | None,
+    idempotency_key: str | None,
+    retry_of: Run | None,
+) -> Run:
+    with transaction.atomic():
+        # Numbers and `reject` are decided one at a time.
+        if Agent.objects.select_for_update().filter(pk=agent.pk).first() is None:
+            raise NotFound("the agent was deleted")
+        runs = Run.objects.filter(agent=agent)
+        if idempotency_key and (same := runs.filter(idempotency_key=idempotency_key).first()):
+            if same.input != input:
+                raise IdempotencyConflict("that Idempotency-Key was used for another input", run_id=str(same.pk))
+            return same
+        if strategy == "reject" and runs.filter(status__in=OPEN).exists():
+            raise AgentBusy("a run is active or queued")
+        number = (runs.aggregate(last=Max("number"))["last"] or 0) + 1
+        return Run.objects.create(
+            agent=agent,
+            number=number,
+            input=input,
+            strategy=strategy,
+            metadata=dict(metadata or {}),
+            idempotency_key=idempotency_key,
+            retry_of=retry_of,
+        )
+
+
+def _interrupt(agent: Agent, run: Run) -> None:
+    older = Run.objects.filter(agent=agent, number__lt=run.number, finished_at=None, cancel_requested_at=None)
+    older.update(cancel_requested_at=timezone.now(), cancel_reason="interrupted by a new run")
+
+
+# Input -------------------------------------------------------------------------------------------------------------
+
+
+def _checked_input(text: str) -> str:
+    if not text.strip():
+        raise InputInvalid("input must not be empty", field="input")
+    if len(text.encode("utf-8", "surrogatepass")) > settings.INPUT_MAX_BYTES:
+        raise InputTooLarge(f"input is larger than {settings.INPUT_MAX_BYTES} bytes", field="input")
+    return _storable(text)
+
+
+def _storable(text: str, max_chars: int | None = None) -> str:
+    if "\0" in text or any("\ud800" <= char <= "\udfff" for char in text):
+        raise InputInvalid("text must not contain U+0000 or lone surrogates")
+    if max_chars is not None and len(text) > max_chars:
+        raise InputInvalid(f"text is longer than {max_chars} characters")
+    return text

@@ -1,0 +1,7 @@
+from agents.models.agent import Agent
+from agents.models.approval import ApprovalAnswer
+from agents.models.attempt import Attempt
+from agents.models.run import Run
+from agents.models.token import ApiToken, LoginLink
+
+__all__ = ["Agent", "ApiToken", "ApprovalAnswer", "Attempt", "LoginLink", "Run"]

@@ -1,0 +1,38 @@
+from __future__ import annotations
+
+from django.db import models
+
+from agents.models.ids import new_id
+from agents.models.run import Run
+
+
+class Attempt(models.Model):
+    """One container's try at a run. A worker that takes the run over goes on with the same attempt."""
+
+    id = models.UUIDField(primary_key=True, default=new_id, editable=False)
+    run = models.ForeignKey(Run, on_delete=models.CASCADE, related_name="attempts")
+    number = models.PositiveIntegerField()
+    engine = models.CharField(max_length=20)
+    container_ref = models.CharField(max_length=200, blank=True)
+    worker = models.CharField(max_length=100, help_text="The worker that supervises it, or did last.")
+    takeovers = models.PositiveIntegerField(default=0)
+    start_sent_at = models.DateTimeField(null=True, blank=True)
+    started_at = models.DateTimeField(auto_now_add=True)
+    finished_at = models.DateTimeField(null=True, blank=True)
+    exit_code = models.IntegerField(null=True, blank=True)
+    outcome = models.CharField(max_length=64, blank=True, help_text="Why it ended: exit, cancel, time-limit, …")
+
+    monotonic_start: float
+    """When it started, on this process's monotonic clock; set by whoever opens it, never stored."""
+
+    class Meta:
+        ordering = ("run", "number")
+        constraints = (models.UniqueConstraint(fields=["run", "number"], name="attempt_number_once"),)
+
+    @property
+    def key(self) -> str:
+        """By which starting its container twice starts it once (see containers.engine)."""
+        return f"{self.run_id}-{self.number}"
+
+    def __str__(self) -> str:
+        return f"attempt {self.number} of {self.run_id}"

@@ -1,0 +1,79 @@
+from __future__ import annotations
+
+from typing import ClassVar
+
+from django.db import models
+from django.db.models import Q
+
+from agents.models.agent import Agent
+from agents.models.ids import new_id
+
+
+class RunStatus(models.TextChoices):
+    QUEUED = "queued"
+    RUNNING = "running"
+    WAITING = "waiting"
+    COMPLETED = "completed"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+
+ACTIVE = (RunStatus.RUNNING, RunStatus.WAITING)
+OPEN = (RunStatus.QUEUED, *ACTIVE)
+
+
+class Run(models.Model):
+    """One prompt executed by an agent.
+
+    Intents (input, strategy, cancel) are written by whoever asks. Everything else is a copy of what the log says,
+    written by the log's writer in the transaction that commits the events.
+    """
+
+    Status: ClassVar[type[RunStatus]] = RunStatus
+
+    id = models.UUIDField(primary_key=True, default=new_id, editable=False)
+    agent = models.ForeignKey(Agent, on_delete=models.CASCADE, related_name="runs")
+    number = models.PositiveIntegerField(help_text="1, 2, 3 … within its agent.")
+    input = models.TextField()
+    strategy = models.CharField(max_length=20, default="enqueue")
+    metadata = models.JSONField(default=dict, blank=True)
+    idempotency_key = models.CharField(max_length=200, null=True, blank=True)
+    retry_of = models.ForeignKey("self", on_delete=models.SET_NULL, null=True, blank=True, related_name="retries")
+
+    cancel_requested_at = models.DateTimeField(null=True, blank=True)
+    cancel_reason = models.CharField(max_length=200, blank=True)
+    enqueued_at = models.DateTimeField(null=True, blank=True, help_text="When the broker was last told of it.")
+
+    status = models.CharField(max_length=20, choices=RunStatus.choices, default=RunStatus.QUEUED)
+    engine = models.CharField(max_length=20, blank=True)
+    isolation = models.CharField(max_length=20, blank=True)
+    created_at = models.DateTimeField(auto_now_add=True)
+    started_at = models.DateTimeField(null=True, blank=True)
+    finished_at = models.DateTimeField(null=True, blank=True)
+    duration_ms = models.PositiveBigIntegerField(null=True, blank=True)
+    result = models.JSONField(null=True, blank=True)
+    error_code = models.CharField(max_length=64, blank=True)
+    error_message = models.TextField(blank=True)
+    tool_calls = models.PositiveIntegerField(default=0)
+    files_changed = models.PositiveIntegerField(default=0)
+    usage = models.JSONField(default=dict, blank=True)
+
+    class Meta:
+        ordering = ("-created_at",)
+        indexes = (
+            models.Index(fields=["agent", "-created_at"], name="run_by_agent"),
+            models.Index(fields=["status", "-created_at"], name="run_by_status"),
+            models.Index(fields=["created_at"], name="run_open", condition=Q(finished_at=None)),
+        )
+        constraints = (
+            models.UniqueConstraint(fields=["agent", "number"], name="run_number_once"),
+            models.UniqueConstraint(fields=["agent", "idempotency_key"], name="run_idempotency_once"),
+            models.UniqueConstraint(fields=["agent"], condition=Q(status__in=ACTIVE), name="one_active_run"),
+        )
+
+    def __str__(self) -> str:
+        return f"run {self.number} ({self.status})"
+
+    @property
+    def is_finished(self) -> bool:
+        return self.finished_at is not None

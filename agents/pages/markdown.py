@@ -1,0 +1,124 @@
+"""An agent's Markdown as safe HTML: CommonMark, tables, strikethrough, task lists; raw HTML is shown as text.
+
+Two gates: `links` decides every address while rendering, and nh3 lets only the listed tags and attributes through.
+The browser's twin is static/agents/markdown.js, which makes DOM nodes and no HTML at all.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import nh3
+from django.utils.safestring import SafeString, mark_safe
+from markdown_it import MarkdownIt
+from markdown_it.renderer import RendererHTML
+from markdown_it.rules_core import StateCore
+from markdown_it.token import Token
+from markdown_it.utils import EnvType, OptionsDict
+
+from agents.pages import links
+
+MAX_LENGTH = 200_000
+"""Code points of one text part that are parsed; more is shown as plain text, so that no answer can stall a page."""
+TAGS = frozenset(
+    (
+        *("h1", "h2", "h3", "h4", "h5", "h6", "p", "blockquote", "pre", "hr", "br", "ul", "ol", "li"),
+        *("table", "thead", "tbody", "tr", "th", "td"),
+        *("a", "img", "em", "strong", "del", "code", "span"),
+    )
+)
+ATTRIBUTES = {
+    "a": {"href", "title"},
+    "img": {"src", "alt", "title", "loading"},
+    "ol": {"start"},
+    "td": {"class"},
+    "th": {"class"},
+    "code": {"class"},
+    "span": {"class"},
+}
+TASKS = {"[ ] ": "☐ ", "[x] ": "☑ ", "[X] ": "☑ "}
+
+
+def render(text: str, files_url: str) -> SafeString:
+    """`files_url`: where the agent's workspace is served, ending in a slash."""
+    if len(text) > MAX_LENGTH:
+        return mark_safe(f"<pre>{nh3.clean_text(text)}</pre>")
+    html = nh3.clean(
+        _PARSER.render(text, {"files_url": files_url}),
+        tags=set(TAGS),
+        attributes=ATTRIBUTES,
+        url_schemes={"http", "https", "mailto"},
+        link_rel="noopener nofollow",
+        set_tag_attribute_values={"a": {"target": "_blank"}},
+    )
+    return mark_safe(html)
+
+
+def _point(state: StateCore) -> None:
+    """Send links and images where they may go, and take out those that may go nowhere."""
+    files_url = state.env["files_url"]
+    for block in state.tokens:
+        for token in block.children or ():
+            if token.type == "image":
+                _point_image(token, files_url)
+        _point_links(block.children or (), files_url)
+
+
+def _point_image(token: Token, files_url: str) -> None:
+    src = links.image(str(token.attrs.get("src", "")), files_url)
+    if src is None:
+        token.type, token.attrs = "image_left_out", {}
+    else:
+        token.attrs |= {"src": src, "loading": "lazy"}
+
+
+def _point_links(tokens: Sequence[Token], files_url: str) -> None:
+    closed: list[bool] = []
+    for token in tokens:
+        if token.type == "link_open":
+            href = links.link(str(token.attrs.get("href", "")), files_url)
+            closed.append(href is None)
+            if href is not None:
+                token.attrs["href"] = href
+        if token.type in ("link_open", "link_close") and (closed.pop() if token.type == "link_close" else closed[-1]):
+            token.type, token.content = "text", ""
+
+
+def _tick(state: StateCore) -> None:
+    """`- [x] done`: the checkbox as a character, since a page's form is not the agent's."""
+    for at, token in enumerate(state.tokens):
+        if token.type != "inline" or at < 2 or state.tokens[at - 2].type != "list_item_open" or not token.children:
+            continue
+        first = token.children[0]
+        if first.type == "text" and first.content[:4] in TASKS:
+            first.content = TASKS[first.content[:4]] + first.content[4:]
+
+
+class _Renderer(RendererHTML):
+    def image_left_out(self, tokens: Sequence[Token], at: int, options: OptionsDict, env: EnvType) -> str:
+        alt = self.renderInlineAsText(tokens[at].children or [], options, env)
+        return f'<span class="left-out">[image: {nh3.clean_text(alt)}]</span>'
+
+    def _aligned(self, tokens: Sequence[Token], at: int, options: OptionsDict, env: EnvType) -> str:
+        """A class instead of a style attribute, which the content security policy forbids."""
+        token = tokens[at]
+        style = str(token.attrs.pop("style", ""))
+        if style:
+            token.attrs["class"] = "align-" + style.rpartition(":")[2]
+        return self.renderToken(tokens, at, options, env)
+
+    th_open = td_open = _aligned
+
+
+def _parser() -> MarkdownIt:
+    parser = MarkdownIt("commonmark", {"html": False}, renderer_cls=_Renderer).enable(["table", "strikethrough"])
+    parser.add_render_rule("s_open", lambda *_: "<del>")
+    parser.add_render_rule("s_close", lambda *_: "</del>")
+    # `links` judges addresses, not the parser: what it refuses becomes text here and in the browser alike.
+    parser.validateLink = lambda url: True  # type: ignore[method-assign]
+    parser.core.ruler.push("point", _point)
+    parser.core.ruler.push("tick", _tick)
+    return parser
+
+
+_PARSER = _parser()

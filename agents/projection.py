@@ -1,0 +1,106 @@
+"""Copies of the log in tables, for lists, filters and the admin: written in the transaction that commits the events.
+
+So a row never says what the log does not, and never lags behind a committed log. Every step can be repeated.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from typing import Any
+
+from django.db import transaction
+from django.utils import timezone
+
+from agents import feed
+from agents.models import Agent, Run
+from agents.models.run import ACTIVE, RunStatus
+from streaming.events import FINAL, Event
+from streaming.fold import TITLE_LENGTH
+
+_SHOWN = frozenset(("status", "done", "title", "message", "error"))
+
+
+def projection(agent_id: str) -> Callable[[Sequence[Event]], None]:
+    """What a log's writer calls in its transactions."""
+
+    def project(events: Sequence[Event]) -> None:
+        shown = [event for event in events if event.type in _SHOWN]
+        if not shown:
+            return
+        for event in shown:
+            _STEPS[event.type](agent_id, event)
+        _settle(agent_id)
+
+    return project
+
+
+def _status(agent_id: str, event: Event) -> None:
+    status = event.data["status"]
+    changes: dict[str, Any] = {"status": status}
+    run = Run.objects.filter(pk=str(event.run_id), finished_at=None)
+    if status == RunStatus.RUNNING:
+        run.filter(started_at=None).update(started_at=_at(event))
+    if status not in FINAL:  # a final status counts once its `done` is there
+        run.update(**changes)
+
+
+def _done(agent_id: str, event: Event) -> None:
+    data = event.data
+    Run.objects.filter(pk=str(event.run_id), finished_at=None).update(
+        status=data["status"],
+        finished_at=_at(event),
+        duration_ms=data["duration_ms"],
+        result=data.get("result"),
+        tool_calls=data["tool_calls"],
+        files_changed=data["files_changed"],
+        usage=data["usage"],
+    )
+
+
+def _error(agent_id: str, event: Event) -> None:
+    Run.objects.filter(pk=str(event.run_id)).update(error_code=event.data["code"], error_message=event.data["message"])
+
+
+def _title(agent_id: str, event: Event) -> None:
+    title = event.data["title"]
+    Agent.objects.filter(pk=agent_id).update(title=title)
+    Agent.objects.filter(pk=agent_id, wanted_title=title).update(wanted_title=None)
+
+
+def _message(agent_id: str, event: Event) -> None:
+    if event.data["role"] == "user":
+        title = event.data["content"].split("\n", 1)[0][:TITLE_LENGTH]
+        Agent.objects.filter(pk=agent_id, title="").update(title=title)
+
+
+def _settle(agent_id: str) -> None:
+    """The same rule as in streaming.fold: the active run's status, else queued, else the run's that ended last."""
+    runs = Run.objects.filter(agent_id=agent_id)
+    status = (
+        runs.filter(status__in=ACTIVE).values_list("status", flat=True).first()
+        or runs.filter(status=RunStatus.QUEUED).values_list("status", flat=True).first()
+        or runs.exclude(finished_at=None).order_by("-finished_at").values_list("status", flat=True).first()
+        or "idle"
+    )
+    Agent.objects.filter(pk=agent_id).update(status=status, updated_at=timezone.now())
+    transaction.on_commit(lambda: _tell(agent_id))
+
+
+def _tell(agent_id: str) -> None:
+    row = Agent.objects.filter(pk=agent_id).values_list("owner_id", "status", "title").first()
+    if row is not None:
+        feed.announce(row[0], agent_id, row[1], row[2])
+
+
+def _at(event: Event) -> datetime:
+    return datetime.fromisoformat(event.timestamp)
+
+
+_STEPS: dict[str, Callable[[str, Event], None]] = {
+    "status": _status,
+    "done": _done,
+    "error": _error,
+    "title": _title,
+    "message": _message,
+}

@@ -1,0 +1,142 @@
+"""From a container's output to the log: bytes ─► lines ─► drafts ─► coalesced batches ─► writer.
+
+Every batch carries the offset behind it, so whoever takes the log over reads on exactly there. The program's own `done`
+line and what follows it are held back until the program has ended: `done` is a run's last event. Until then the offset
+stays in front of that line, so a takeover meets it again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Awaitable, Callable
+
+from agents.intake import COALESCE_S, Intake
+from agents.translate import Translator
+from containers.engine import Offset, Output, Stream
+from containers.protocols.jsonl import Line, Parser
+from streaming.events import Draft, Event
+
+HELD_CHARS = 256 * 1024
+"""Text that may wait for the writer before reading the container's output stops."""
+LINES_A_TURN = 200
+"""Lines after which other agents of this worker get their turn: at most some milliseconds."""
+PARSED_BYTES = 4 * 1024
+"""Bytes that are cut into lines at once, for the same reason."""
+AFTER_DONE_CHARS = 64 * 1024
+"""How much of what a program prints after its `done` is kept; the rest is counted."""
+STDERR_TAIL_LINES = 10
+Append = Callable[[list[Draft], Offset], Awaitable[list[Event]]]
+
+
+class Pump:
+    """`append` puts drafts into the log. `changed` is called when `program_done` or `over_limit` turns true.
+
+    `late_lines` counts what came on stdout after `done`. What stderr says then is no mistake: it may be older, and only
+    be read later.
+    """
+
+    def __init__(
+        self, translator: Translator, after: Offset, limit_bytes: int, append: Append, changed: Callable[[], None]
+    ) -> None:
+        self.offset = after
+        self.over_limit = False
+        self.stderr_tail: list[str] = []
+        self.after_done = Intake()
+        self.late_lines = 0
+        self.dropped_lines = 0
+        self._translator = translator
+        self._parser = Parser(after=after)
+        self._limit_bytes = limit_bytes
+        self._read_bytes = after.stdout + after.stderr
+        self._append = append
+        self._changed = changed
+        self._intake = Intake()
+        self._filled = asyncio.Event()
+        self._flushing = asyncio.Lock()
+        self._lines = 0
+
+    @property
+    def program_done(self) -> bool:
+        return self._translator.done is not None
+
+    async def run(self, output: AsyncIterator[Output]) -> None:
+        """Returns when the output has ended and all of it is in the log, or at the output limit. What was read before
+        an error is in the log when it is raised."""
+        reading, flushing = asyncio.create_task(self._read(output)), asyncio.create_task(self._flush_loop())
+        try:
+            await asyncio.wait((reading, flushing), return_when=asyncio.FIRST_COMPLETED)
+            if flushing.done():
+                flushing.result()  # raises why: the writer has lost the log
+            for line in self._parser.finish():
+                self._take(line)
+            await self.flush()
+            reading.result()
+        finally:
+            for task in (reading, flushing):
+                task.cancel()
+            await asyncio.gather(reading, flushing, return_exceptions=True)
+
+    async def flush(self) -> None:
+        async with self._flushing:
+            drafts, offset = self._intake.take(), self.offset
+            self._filled.clear()
+            if drafts:
+                await self._append(drafts, offset)
+
+    async def _read(self, output: AsyncIterator[Output]) -> None:
+        async with contextlib.aclosing(output) as pieces:  # type: ignore[type-var]
+            async for stream, data in pieces:
+                for start in range(0, len(data), PARSED_BYTES):
+                    await self._feed(stream, data[start : start + PARSED_BYTES])
+                    if self._read_bytes > self._limit_bytes:
+                        self.over_limit = True
+                        self._changed()
+                        return
+
+    async def _feed(self, stream: Stream, data: bytes) -> None:
+        self._read_bytes += len(data)
+        for line in self._parser.feed(stream, data):
+            self._take(line)
+            self._lines += 1
+            if self._lines % LINES_A_TURN == 0:
+                await asyncio.sleep(0)
+        if self._intake:
+            self._filled.set()
+        while self._intake.chars > HELD_CHARS:
+            await self.flush()
+
+    async def _flush_loop(self) -> None:
+        while True:
+            await self._filled.wait()
+            await self.flush()
+            await asyncio.sleep(COALESCE_S)
+
+    def _take(self, line: Line) -> None:
+        if line.stream == "stderr" and isinstance(line.value, str):
+            self.stderr_tail = [*self.stderr_tail, line.value][-STDERR_TAIL_LINES:]
+        if self._translator.done is not None:
+            self._take_late(line)
+            return
+        drafts = self._translator.translate(line)
+        if self.program_done:
+            self._changed()
+            return
+        self._intake.add(drafts)
+        self.offset = line.end_offset
+
+    def _take_late(self, line: Line) -> None:
+        self.late_lines += line.stream == "stdout"
+        if self.after_done.chars > AFTER_DONE_CHARS:
+            self.dropped_lines += 1
+            return
+        self.after_done.add(self._translator.as_log(line))
+
+
+def late_drafts(pump: Pump, error: Callable[[str, str], Draft]) -> list[Draft]:
+    """What a program said after its `done`: kept as log, with an error that says so."""
+    late = pump.after_done.take()
+    if not pump.late_lines:
+        return late
+    dropped = f"; {pump.dropped_lines} more lines were dropped" if pump.dropped_lines else ""
+    return [*late, error("output-after-done", f"the program went on printing after its done line{dropped}")]

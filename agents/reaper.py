@@ -1,0 +1,27 @@
+"""The reaper: finds runs that nobody cares for, whatever the reason, and asks the workers again. Synchronous.
+
+Limits: it finds a run whose worker died only when the lease has run out (LEASE_S), and asks again for a queued run only
+every ASK_AGAIN_S, so that a broker whose workers are all away does not fill up. Asking twice is harmless.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from django.db.models import Exists, OuterRef, Q
+from django.db.models.functions import Now
+
+from agents.models import Run
+from streaming.models import Log
+
+ASK_AGAIN_S = 15.0
+
+
+def stranded() -> list[str]:
+    """Agents with an open run and no living writer, not asked for lately. Marks them as asked for."""
+    alive = Log.objects.filter(agent_id=OuterRef("agent_id"), lease_until__gte=Now()).exclude(owner=None)
+    lately = Q(enqueued_at__gte=Now() - timedelta(seconds=ASK_AGAIN_S))
+    runs = Run.objects.filter(finished_at=None).exclude(lately).filter(~Exists(alive))
+    agent_ids = {str(agent_id) for agent_id in runs.values_list("agent_id", flat=True)[:1000]}
+    Run.objects.filter(agent_id__in=agent_ids, finished_at=None).update(enqueued_at=Now())
+    return sorted(agent_ids)

@@ -1,0 +1,87 @@
+"""Making the log say what people have asked for. Intents are rows; whoever is the log's writer puts them into the log.
+
+Every step compares rows with the folded state, so it can be repeated by anybody at any time: an intent that is in the
+state is done. That is why it does not matter who was writing when somebody posted, renamed or cancelled.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from agents.models import Agent, ApprovalAnswer, Run
+from agents.tally import Tally
+from agents.translate import user_message_id
+from agents.workspace import Workspace
+from streaming import journal
+from streaming.errors import LogMissing
+from streaming.events import Draft, Event, draft
+from streaming.fold import State
+
+
+@dataclass(frozen=True, slots=True)
+class Intents:
+    """What the rows of one agent ask for now. `cancels`: run id → reason."""
+
+    title: str | None = None
+    runs: Sequence[tuple[str, str]] = ()
+    cancels: dict[str, str] = field(default_factory=dict)
+    answers: Sequence[ApprovalAnswer] = ()
+
+
+def read(agent_id: str) -> Intents:
+    """Synchronous; see streaming.database. Runs are those not finished, oldest first, with their input.
+
+    Raises LogMissing if the agent was deleted.
+    """
+    agent = Agent.objects.filter(pk=agent_id).values("wanted_title").first()
+    if agent is None:
+        raise LogMissing(agent_id)
+    open_runs = list(Run.objects.filter(agent_id=agent_id, finished_at=None).order_by("number"))
+    return Intents(
+        title=agent["wanted_title"],
+        runs=[(str(run.pk), run.input) for run in open_runs],
+        cancels={str(run.pk): run.cancel_reason for run in open_runs if run.cancel_requested_at},
+        answers=list(ApprovalAnswer.objects.filter(run__in=open_runs).order_by("created_at")),
+    )
+
+
+def drafts(state: State, intents: Intents) -> list[Draft]:
+    """The events that are missing from the log: renames, announcements of runs, ends of runs cancelled in the queue."""
+    missing: list[Draft] = []
+    if intents.title is not None and intents.title != state["title"]:
+        missing.append(draft("title", None, title=intents.title))
+    known = {run["id"] for run in state["runs"]}
+    for run_id, content in intents.runs:
+        if run_id not in known:
+            missing.append(draft("message", run_id, message_id=user_message_id(run_id), role="user", content=content))
+            missing.append(draft("status", run_id, status="queued"))
+        if run_id in intents.cancels and state["active_run"] != run_id and not _finished(state, run_id):
+            missing.extend(cancelled(run_id, intents.cancels[run_id]))
+    return missing
+
+
+def events_of(agent_id: str, run_id: str) -> list[Event]:
+    """What the log has of one run. Synchronous."""
+    return [event for event in journal.events(agent_id) if event.run_id == run_id]
+
+
+def file_changes(state: State, workspace: Workspace, run_id: str | None) -> list[Draft]:
+    """One `files` event with what is on disk and not in the state; none if nothing changed. Reads the disk."""
+    changes = workspace.scan(state["files"])
+    return [draft("files", run_id, changes=[_wire(change) for change in changes])] if changes else []
+
+
+def cancelled(run_id: str, reason: str) -> list[Draft]:
+    """The end of a run that never started."""
+    status = draft("status", run_id, status="cancelled", reason=reason or None)
+    return [status, Tally(run_id).done("cancelled", None)]
+
+
+def _finished(state: State, run_id: str) -> bool:
+    return any(run["id"] == run_id and run["finished_at"] is not None for run in state["runs"])
+
+
+def _wire(change: Any) -> dict[str, Any]:
+    return {"path": change.path, "change": change.change, "size": change.size, "sha256": change.sha256}

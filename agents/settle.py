@@ -1,0 +1,85 @@
+"""Putting intents into the log when no worker is the writer: become the writer for one append, and stop.
+
+So what was posted shows in every tab at once, also when no worker is free. While a run is active its supervisor is the
+writer: it is poked, and looks for itself every INTENT_POLL_S in case the poke is lost.
+"""
+
+from __future__ import annotations
+
+import asyncio
+
+import structlog
+from asgiref.sync import async_to_sync
+from django.conf import settings
+
+from agents import lease as leases
+from agents import pokes, reconcile
+from agents.lease import Lease
+from agents.moment import acquire_soon, owner_for_a_moment
+from agents.projection import projection
+from agents.workspace import Workspace
+from streaming.bus import Bus
+from streaming.database import in_database
+from streaming.errors import BusUnavailable, Fenced, LogMissing
+from streaming.takeover import take_over
+from streaming.writer import Writer
+
+log = structlog.get_logger(__name__)
+
+
+async def settle(agent_id: str, *, files: bool = False) -> bool:
+    """Bring the log in line with the rows (and, with `files`, with the disk). False if somebody else is the writer, who
+    has been told. Raises JournalUnavailable; without Redis it takes a little longer and only the database is told."""
+    bus = Bus()
+    try:
+        lease = await acquire_soon(agent_id, owner_for_a_moment())
+        if lease is None:
+            await _poke(bus, agent_id)
+            return False
+        try:
+            await _write(bus, lease, files)
+        finally:
+            await in_database(leases.release, lease)
+        return True
+    except (Fenced, LogMissing) as error:
+        log.info("somebody else is the writer now", agent_id=agent_id, error=str(error))
+        return False
+    finally:
+        await bus.close()
+
+
+async def _write(bus: Bus, lease: Lease, files: bool) -> None:
+    project = projection(lease.agent_id)
+    opening = await take_over(bus, lease.agent_id, lease.epoch, project)
+    intents = await in_database(reconcile.read, lease.agent_id)
+    drafts = reconcile.drafts(opening.state, intents)
+    if files and opening.state["active_run"] is None:
+        workspace = Workspace(lease.agent_id)
+        drafts += await asyncio.to_thread(reconcile.file_changes, opening.state, workspace, None)
+    if not drafts:
+        return
+    writer = Writer(lease.agent_id, lease.epoch, opening, bus, lease.held, project)
+    await writer.append(drafts)
+    await writer.close()
+
+
+async def _poke(bus: Bus, agent_id: str) -> None:
+    try:
+        await pokes.poke(bus, agent_id)
+    except BusUnavailable:
+        log.info("poke not sent, the supervisor will look for itself", within_s=settings.INTENT_POLL_S)
+
+
+async def _end_streams(agent_id: str) -> None:
+    bus = Bus()
+    try:
+        await bus.delete(agent_id)
+        await pokes.poke(bus, agent_id)  # its supervisor finds that the agent is gone
+    except BusUnavailable:
+        log.info("Redis not reached, streams of the deleted agent end with the next tip poll", agent_id=agent_id)
+    finally:
+        await bus.close()
+
+
+settle_now = async_to_sync(settle)
+end_streams = async_to_sync(_end_streams)

@@ -1,0 +1,38 @@
+/** Durations, sizes and costs in words. The same words as agents/pages/measures.py. */
+
+export function duration(ms) {
+  if (ms < 1000) return `${Math.round(ms)} ms`;
+  if (ms < 59_950) return `${(ms / 1000).toFixed(1)} s`;
+  const seconds = Math.round(ms / 1000);
+  const minutes = Math.floor(seconds / 60);
+  if (minutes < 60) return `${minutes} min ${seconds % 60} s`;
+  return `${Math.floor(minutes / 60)} h ${minutes % 60} min`;
+}
+
+/** Of a run in the folded state; empty until it has both started and ended. */
+export function runDuration(run) {
+  if (run.started_at === null || run.finished_at === null) return "";
+  return duration(Math.max(0, Date.parse(run.finished_at) - Date.parse(run.started_at)));
+}
+
+export function size(count) {
+  if (count < 1000) return `${count} B`;
+  let value = count;
+  let unit;
+  for (unit of ["KB", "MB", "GB", "TB"]) {
+    value /= 1000;
+    if (value < 999.5) break;
+  }
+  return value < 10 ? `${value.toFixed(1)} ${unit}` : `${value.toFixed(0)} ${unit}`;
+}
+
+export function usage(total) {
+  const tokens = total.input_tokens + total.output_tokens;
+  if (!tokens) return "";
+  const words = `${tokens.toLocaleString("en")} tokens`;
+  return total.cost_usd === null ? words : `${words} · ${cost(total.cost_usd)}`;
+}
+
+function cost(usd) {
+  return usd >= 1 || usd === 0 ? `$${usd.toFixed(2)}` : `$${usd.toFixed(4)}`;
+}

@@ -1,0 +1,165 @@
+/**
+ * The agent page: takes the state that the server rendered, follows the stream from its cursor, and draws what the fold
+ * says. Everything under #agent is a function of the state, but for what the reader opened, typed or scrolled to.
+ */
+import { Api } from "./api.js";
+import { Conversation } from "./conversation.js";
+import { setAttribute, setText } from "./dom.js";
+import { Files } from "./files.js";
+import { Follow } from "./follow.js";
+import { apply } from "./fold.js";
+import { usage } from "./measures.js";
+import { Output } from "./output.js";
+import { Prompt } from "./prompt.js";
+import { Runs } from "./runs.js";
+import { AgentStream } from "./stream.js";
+
+const CONNECTIONS = {
+  live: "Live",
+  reconnecting: "Reconnecting…",
+  offline: "Offline",
+  "logged-out": "Logged out",
+  deleted: "Deleted",
+};
+const STATUS_MARKS = { queued: "…", running: "●", waiting: "?", completed: "✓", failed: "✕", cancelled: "■" };
+/** How long silence is believed: with a run active the next event is never far. */
+const PATIENCE_ACTIVE_MS = 45_000;
+const PATIENCE_IDLE_MS = 300_000;
+
+const $ = (id) => document.getElementById(id);
+
+class AgentPage {
+  constructor(root) {
+    this.root = root;
+    const { agentId, cursor } = root.dataset;
+    this.agentUrl = `/api/agents/${agentId}`;
+    const { agentUrl } = this;
+    const filesUrl = `${agentUrl}/files/`;
+    this.api = new Api(root.querySelector("[name=csrfmiddlewaretoken]").value);
+    const { api } = this;
+    this.state = JSON.parse($("state").textContent);
+    this.follow = new Follow(root.querySelector(".agent-talk"), $("latest"));
+    this.conversation = new Conversation($("conversation"), { filesUrl, api });
+    this.files = new Files({
+      list: $("file-list"), count: $("file-count"), upload: $("upload"), input: $("upload-input"), uploads: $("uploads"),
+      filesUrl, api,
+    });
+    this.runs = new Runs({ list: $("run-list"), count: $("run-count") });
+    this.output = new Output({
+      panel: $("program-output"), text: $("program-output-text"), note: $("program-output-note"), agentUrl, api,
+    });
+    this.prompt = new Prompt({
+      form: $("prompt"), input: $("input"), send: $("send"), hint: $("prompt-hint"), error: $("prompt-error"),
+      stopForm: $("stop"), stopButton: $("stop-button"), agentUrl, api, onSent: () => this.follow.jump(),
+    });
+    this.stream = new AgentStream({
+      url: `${agentUrl}/stream`,
+      cursor,
+      seq: Number(cursor.split("-")[1]),
+      onEvent: (event) => this.#apply(event),
+      onSnapshot: (state) => this.#replace(state),
+      onConnection: (name) => this.#showConnection(name),
+      probe: () => api.status(agentUrl),
+      patienceMs: () => (this.state.active_run === null ? PATIENCE_IDLE_MS : PATIENCE_ACTIVE_MS),
+      mayRest: () => this.state.active_run === null && !this.state.queue.length,
+    });
+    this.scheduled = false;
+    this.isolationOf = null;
+  }
+
+  start() {
+    $("earlier")?.parentNode.remove();
+    document.addEventListener("visibilitychange", () => !document.hidden && this.#render());
+    this.#render();
+    this.stream.start();
+  }
+
+  #apply(event) {
+    this.state = apply(this.state, event);
+    if (event.type === "log") this.output.append(event);
+    this.#schedule();
+  }
+
+  #replace(state) {
+    this.state = state;
+    this.output.restart();
+    this.#schedule();
+  }
+
+  /** One drawing a frame, however many events came. A hidden page draws only its title. */
+  #schedule() {
+    if (document.hidden) this.#showTitle();
+    if (this.scheduled) return;
+    this.scheduled = true;
+    requestAnimationFrame(() => {
+      this.scheduled = false;
+      this.#render();
+    });
+  }
+
+  #render() {
+    const { state } = this;
+    this.#showTitle();
+    setAttribute($("status"), "data-status", state.status);
+    setText($("status"), state.status);
+    setText($("usage"), usage(state.usage));
+    this.#showEarlier(this.conversation.render(state));
+    $("nothing").hidden = state.messages.length > 0;
+    this.files.render(state);
+    this.runs.render(state);
+    this.prompt.render(state);
+    this.#checkIsolation();
+    // For tests and for the curious: which event the page shows.
+    setAttribute(this.root, "data-seq", String(this.stream.seq));
+    this.follow.settle();
+  }
+
+  #showTitle() {
+    const title = this.state.title || this.root.dataset.fallbackTitle;
+    const mark = STATUS_MARKS[this.state.status];
+    setText($("title"), title);
+    const full = `${mark ? `${mark} ` : ""}${title} – Agentsite`;
+    if (document.title !== full) document.title = full;
+  }
+
+  #showConnection(name) {
+    const node = $("connection");
+    node.hidden = false;
+    setAttribute(node, "data-connection", name);
+    setText(node, CONNECTIONS[name]);
+    if (name === "logged-out") location.assign(`${this.root.dataset.loginUrl}?next=${encodeURIComponent(location.pathname)}`);
+  }
+
+  #showEarlier(leftOut) {
+    let node = $("earlier-parts");
+    if (!leftOut) return node?.remove();
+    if (!node) {
+      node = document.createElement("button");
+      node.id = "earlier-parts";
+      node.type = "button";
+      node.className = "earlier";
+      node.addEventListener("click", () => this.#showMore());
+      $("conversation").before(node);
+    }
+    setText(node, `Show ${leftOut} earlier parts`);
+  }
+
+  #showMore() {
+    const below = document.documentElement.scrollHeight - scrollY;
+    this.conversation.shownParts *= 2;
+    this.follow.following = false;
+    this.#render();
+    scrollTo({ top: document.documentElement.scrollHeight - below, behavior: "instant" });
+  }
+
+  /** Which engine runs a run is not in the log's state: asked once a run, when it has started. */
+  async #checkIsolation() {
+    const run = this.state.active_run;
+    if (run === null || run === this.isolationOf) return;
+    this.isolationOf = run;
+    const { isolation } = await this.api.get(`/api/runs/${run}`).catch(() => ({}));
+    if (isolation) $("isolation").hidden = isolation !== "none";
+  }
+}
+
+new AgentPage($("agent")).start();

@@ -1,0 +1,189 @@
+/**
+ * One agent's event stream, followed for as long as the page lives: gap-free, in order, each event once.
+ *
+ * EventSource reconnects by itself and resends the last id. What it can't do is done here: it gives up on any answer but
+ * 200, says nothing of the status, shows no heartbeats, and does not notice a connection that died while the machine
+ * slept. Whenever in doubt the stream is opened anew from the last applied cursor, which costs one request and loses
+ * nothing.
+ */
+
+const BACKOFF_MS = 1000;
+const BACKOFF_MAX_MS = 30_000;
+const CONNECT_MS = 20_000;
+/** How long a planned new connection may take before the page says so. */
+const UNNOTICED_MS = 1500;
+const TICK_MS = 5000;
+/** A tick this late means that the machine slept or the page was frozen. */
+const SLEPT_MS = 20_000;
+
+export class AgentStream {
+  /**
+   * `url`: of the stream. `cursor`, `seq`: of the state the page has. Handlers: `onEvent(event)`, `onSnapshot(state)`,
+   * `onConnection(name)` with live, reconnecting, offline, logged-out or deleted. `probe()`: a promise of the HTTP
+   * status of the agent, asked when the stream is refused. `patienceMs()`: how long silence is believed.
+   * `mayRest()`: whether a hidden page may let go of its connection (a browser has six for all its tabs).
+   */
+  constructor({ url, cursor, seq, onEvent, onSnapshot, onConnection, probe, patienceMs, mayRest }) {
+    Object.assign(this, { url, cursor, seq, onEvent, onSnapshot, onConnection, probe });
+    this.patienceMs = patienceMs ?? (() => 300_000);
+    this.mayRest = mayRest ?? (() => false);
+    this.source = null;
+    this.failures = 0;
+    this.awaitsSnapshot = false;
+    this.gapAfter = null;
+    this.ended = false;
+    this.resting = false;
+    this.connection = null;
+  }
+
+  start() {
+    this.#watch();
+    this.#open();
+  }
+
+  /** For good: the agent is deleted, or the reader logged out. */
+  end(name) {
+    this.ended = true;
+    this.#close();
+    clearTimeout(this.retry);
+    clearInterval(this.ticking);
+    this.#say(name);
+  }
+
+  /** Opens anew from the last applied cursor; nothing is lost by it. */
+  reopen() {
+    if (this.ended) return;
+    clearTimeout(this.retry);
+    this.#open();
+  }
+
+  #open() {
+    this.#close();
+    this.resting = false;
+    const source = new EventSource(this.cursor ? `${this.url}?after=${encodeURIComponent(this.cursor)}` : this.url);
+    this.source = source;
+    this.heardAt = performance.now();
+    this.opening = setTimeout(() => this.#say("reconnecting"), UNNOTICED_MS);
+    source.onopen = () => {
+      clearTimeout(this.opening);
+      this.heardAt = performance.now();
+      this.#say("live");
+    };
+    source.onmessage = (message) => this.source === source && this.#receive(message);
+    source.onerror = () => this.source === source && this.#failed(source);
+  }
+
+  #close() {
+    clearTimeout(this.opening);
+    this.source?.close();
+    this.source = null;
+  }
+
+  #receive(message) {
+    this.heardAt = performance.now();
+    this.failures = 0;
+    const frame = JSON.parse(message.data);
+    if (frame.type === "reset") {
+      this.awaitsSnapshot = true;
+    } else if (frame.type === "snapshot") {
+      this.awaitsSnapshot = false;
+      this.gapAfter = null;
+      this.#advance(frame.seq, message.lastEventId);
+      this.onSnapshot(frame.state);
+    } else if (!this.awaitsSnapshot) {
+      this.#event(frame, message.lastEventId);
+    }
+  }
+
+  #event(event, id) {
+    if (event.seq <= this.seq) return;
+    if (event.seq !== this.seq + 1) {
+      this.#gap();
+      return;
+    }
+    this.onEvent(event);
+    this.#advance(event.seq, id);
+  }
+
+  #advance(seq, cursor) {
+    this.seq = seq;
+    this.cursor = cursor;
+  }
+
+  /** The server promises that there are none. If one comes twice at the same place, only a snapshot can help. */
+  #gap() {
+    if (this.gapAfter === this.seq) this.cursor = null;
+    this.gapAfter = this.seq;
+    this.#close();
+    this.#say("reconnecting");
+    this.#retryLater();
+  }
+
+  #failed(source) {
+    this.#say(navigator.onLine ? "reconnecting" : "offline");
+    if (source.readyState !== EventSource.CLOSED) return; // it tries again by itself, with its last id
+    this.#close();
+    this.#ask();
+  }
+
+  /** The stream was refused: find out whether it is worth trying again. */
+  async #ask() {
+    const status = await this.probe().catch(() => 0);
+    if (this.ended || this.source) return;
+    if (status === 401) this.end("logged-out");
+    else if (status === 404) this.end("deleted");
+    else this.#retryLater();
+  }
+
+  #retryLater() {
+    const wait = Math.min(BACKOFF_MAX_MS, BACKOFF_MS * 2 ** this.failures) * (0.5 + Math.random() / 2);
+    this.failures += 1;
+    clearTimeout(this.retry);
+    this.retry = setTimeout(() => this.reopen(), wait);
+  }
+
+  #say(name) {
+    if (name === this.connection) return;
+    this.connection = name;
+    this.onConnection(name);
+  }
+
+  // Doubts ------------------------------------------------------------------------------------------------------------
+
+  #watch() {
+    addEventListener("online", () => this.reopen());
+    addEventListener("offline", () => this.reopen());
+    // A page with an open connection is not kept in the back/forward cache.
+    addEventListener("pagehide", () => this.#close());
+    addEventListener("pageshow", (event) => event.persisted && this.reopen());
+    document.addEventListener("resume", () => this.reopen());
+    document.addEventListener("visibilitychange", () => this.#seen());
+    let last = { at: Date.now(), hidden: document.hidden };
+    this.ticking = setInterval(() => {
+      const now = { at: Date.now(), hidden: document.hidden };
+      // Browsers slow down the timers of hidden pages by themselves.
+      if (now.at - last.at > SLEPT_MS && !now.hidden && !last.hidden) this.reopen();
+      last = now;
+      this.#doubt();
+    }, TICK_MS);
+  }
+
+  #seen() {
+    if (document.hidden || this.ended) return;
+    const live = this.source?.readyState === EventSource.OPEN;
+    if (!live || performance.now() - this.heardAt > SLEPT_MS) this.reopen();
+  }
+
+  #doubt() {
+    if (this.ended || !this.source) return;
+    if (document.hidden && this.mayRest()) {
+      this.#close();
+      this.resting = true;
+      this.#say("reconnecting"); // what a reader sees who comes back, until it is open again
+      return;
+    }
+    const silence = performance.now() - this.heardAt;
+    const open = this.source.readyState === EventSource.OPEN;
+    if (silence > (open ? this.patienceMs() : CONNECT_MS)) this.reopen();
+  }
+}

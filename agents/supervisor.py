@@ -1,0 +1,206 @@
+"""The supervisor: owns one agent's log while there is something to do, in one worker of many.
+
+acquire the lease ─► take the log over ─► [intents into the log ─► next run] … ─► release
+                                every other worker that tries meanwhile finds the lease taken
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Mapping
+from typing import Any
+
+import structlog
+
+from agents import attempts, reconcile, sweep
+from agents.definitions import catalog
+from agents.engines import Engines
+from agents.execution import Detached, Execution
+from agents.lease import Lease
+from agents.models import Agent, Run
+from agents.projection import projection
+from agents.reconcile import Intents
+from agents.tally import Tally
+from containers.errors import EngineError
+from streaming.bus import Bus
+from streaming.database import in_database
+from streaming.errors import Fenced, JournalUnavailable, LogMissing
+from streaming.events import draft
+from streaming.takeover import take_over
+from streaming.writer import Writer
+
+log = structlog.get_logger(__name__)
+DETACH_PATIENCE_S = 2.0
+"""How long a worker that stops waits for the database. What is only in Redis then is adopted by whoever goes on."""
+LOOK_AGAIN_S = 1.0
+
+
+class Supervisor:
+    def __init__(self, agent_id: str, lease: Lease, bus: Bus, engines: Engines, worker: str) -> None:
+        self.agent_id = agent_id
+        self.lease = lease
+        self._bus = bus
+        self._engines = engines
+        self._worker = worker
+        self._writer: Writer | None = None
+        self._execution: Execution | None = None
+        self._detaching = False
+        self._asked = asyncio.Event()
+        self._looking = asyncio.Lock()
+
+    async def supervise(self) -> None:
+        """Until no run is left. Raises Fenced or LogMissing when the log is another's or gone, Detached when the worker
+        stops."""
+        project = projection(self.agent_id)
+        opening = await take_over(self._bus, self.agent_id, self.lease.epoch, project)
+        writer = Writer(self.agent_id, self.lease.epoch, opening, self._bus, self.lease.held, project)
+        self._writer = writer
+        looker = asyncio.create_task(self._look_when_asked(), name=f"look {self.agent_id}")
+        try:
+            await self.look()
+            while (next_run := self._next_run(writer)) is not None:
+                await self._execute(writer, *next_run)
+                await self.look()
+            await writer.close()
+        except Detached:
+            with contextlib.suppress(TimeoutError, Fenced):
+                async with asyncio.timeout(DETACH_PATIENCE_S):
+                    await writer.close()
+            raise
+        finally:
+            looker.cancel()
+            await asyncio.gather(looker, return_exceptions=True)
+            await writer.abandon()
+
+    def ask(self) -> None:
+        """To look soon. Returns at once, so an agent that is slow to look keeps nobody else waiting."""
+        self._asked.set()
+
+    async def look(self) -> None:
+        """Bring the log in line with what people ask for. At the start, between runs, when poked, and by poll."""
+        writer = self._writer
+        if writer is None:
+            return
+        async with self._looking:
+            intents = await in_database(reconcile.read, self.agent_id)
+            await writer.append(reconcile.drafts(writer.state, intents))
+            if self._execution is not None:
+                self._pass_on(writer, self._execution, intents)
+
+    def detach(self) -> None:
+        self._detaching = True
+        if self._execution is not None:
+            self._execution.detach()
+
+    def lose(self) -> None:
+        """The heartbeat says that the lease is another's."""
+        self.lease.deadline = 0.0
+        if self._writer is not None:
+            self._writer.lose()
+
+    @property
+    def known_runs(self) -> set[str]:
+        """Runs that are in the log already."""
+        return {run["id"] for run in self._writer.state["runs"]} if self._writer is not None else set()
+
+    @property
+    def known_answers(self) -> set[tuple[str, str]]:
+        """Run and approval of the answers that are in the log already."""
+        if self._writer is None:
+            return set()
+        approvals = self._writer.state["approvals"]
+        return {(one["run_id"], one["approval_id"]) for one in approvals if one["decision"] is not None}
+
+    async def _look_when_asked(self) -> None:
+        while True:
+            await self._asked.wait()
+            self._asked.clear()
+            try:
+                await self.look()
+            except (Fenced, LogMissing):
+                self.lose()
+                return
+            except JournalUnavailable as error:
+                log.warning("could not look, will again", agent_id=self.agent_id, error=str(error))
+                await asyncio.sleep(LOOK_AGAIN_S)
+                self._asked.set()
+            except Exception:
+                log.exception("could not look", agent_id=self.agent_id)
+
+    # Runs ---------------------------------------------------------------------------------------------------------
+
+    def _next_run(self, writer: Writer) -> tuple[str, bool] | None:
+        """The run to execute, and whether it was already begun."""
+        if self._detaching:
+            raise Detached
+        state = writer.state
+        if state["active_run"] is not None:
+            return state["active_run"], True
+        return (state["queue"][0], False) if state["queue"] else None
+
+    async def _execute(self, writer: Writer, run_id: str, resumed: bool) -> None:
+        run = await in_database(_load, run_id)
+        definition = catalog.current().definitions.get(run["agent__definition"]) if run else None
+        if run is None or definition is None:
+            await self._refuse(writer, run_id, run["agent__definition"] if run else None)
+            return
+        execution = Execution(run_id, self.agent_id, definition, self._engines, writer, self._worker, self.ask)
+        self._execution = execution
+        try:
+            if run["cancel_requested_at"]:
+                execution.cancel(run["cancel_reason"])
+            if self._detaching:
+                execution.detach()
+            await execution.execute(run["input"], resumed)
+        finally:
+            self._execution = None
+
+    async def _refuse(self, writer: Writer, run_id: str, definition: str | None) -> None:
+        """The end of a run that can't be executed, or not any more: the file of definitions has changed meanwhile."""
+        message = f"there is no definition {definition!r} any more" if definition else "the run is not there any more"
+        tally = Tally(run_id)
+        tally.add(await in_database(reconcile.events_of, self.agent_id, run_id))
+        await writer.append(
+            [
+                draft("error", run_id, code="unknown-definition", message=message),
+                draft("status", run_id, status="failed"),
+                tally.done("failed", None),
+            ]
+        )
+        await writer.flush()
+        try:
+            await sweep.remove_leftovers(self._engines, run_id)
+        except EngineError as error:  # the sweep comes by every minute
+            log.warning("containers not removed yet", run_id=run_id, error=str(error))
+        await in_database(attempts.close_all, run_id, "unknown-definition")
+
+    def _pass_on(self, writer: Writer, execution: Execution, intents: Intents) -> None:
+        if execution.run_id in intents.cancels:
+            execution.cancel(intents.cancels[execution.run_id])
+        open_approvals = {
+            approval["approval_id"]
+            for approval in writer.state["approvals"]
+            if approval["run_id"] == execution.run_id and approval["decision"] is None
+        }
+        for answer in intents.answers:
+            if str(answer.run_id) == execution.run_id and answer.approval_id in open_approvals:
+                execution.answer(answer.approval_id, answer.decision, answer.by, answer.reason)
+        execution.want_scan()
+
+
+def _load(run_id: str) -> Mapping[str, Any] | None:
+    return (
+        Run.objects.filter(pk=run_id)
+        .values("input", "cancel_requested_at", "cancel_reason", "agent__definition")
+        .first()
+    )
+
+
+def has_work(agent_id: str) -> bool:
+    """Is there anything for a supervisor to do? Synchronous."""
+    return Run.objects.filter(agent_id=agent_id, finished_at=None).exists()
+
+
+def is_deleted(agent_id: str) -> bool:
+    return not Agent.objects.filter(pk=agent_id).exists()

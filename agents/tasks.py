@@ -1,0 +1,58 @@
+"""Entry points for Celery. Nothing here but the way in: no logic, no decisions.
+
+`acks_late` is off and prefetch is 1: with late acks a task longer than the broker's visibility timeout was run four
+times at once. A lost message is made up for by the reaper; running twice is prevented by the lease.
+"""
+
+from __future__ import annotations
+
+import structlog
+from celery import shared_task
+from django.db import DatabaseError
+from kombu.exceptions import OperationalError
+
+from agents import reaper
+from agents.runner import runner
+from streaming.errors import JournalUnavailable
+
+log = structlog.get_logger(__name__)
+EXPIRES_S = 1800
+"""Of what beat sends while no worker is there. By the clock of beat's machine: with much less, a worker whose clock is
+ten minutes ahead would throw all of it away."""
+
+
+@shared_task(name="agents.supervise", ignore_result=True)
+def supervise(agent_id: str) -> None:
+    try:
+        ended = runner().submit(runner().supervise(agent_id)).result()
+    except JournalUnavailable as error:
+        log.warning("database away, the reaper will ask again", agent_id=agent_id, error=str(error))
+        return
+    if not ended:
+        _ask(agent_id)
+
+
+@shared_task(name="agents.reap", ignore_result=True, expires=EXPIRES_S)
+def reap() -> None:
+    try:
+        for agent_id in reaper.stranded():
+            _ask(agent_id)
+    except DatabaseError as error:
+        log.warning("reaper not through, the next one is", error=str(error))
+
+
+@shared_task(name="agents.sweep", ignore_result=True, expires=EXPIRES_S)
+def sweep() -> None:
+    from agents.sweep import sweep as remove_leftovers
+
+    try:
+        runner().submit(remove_leftovers(runner().engines)).result()
+    except JournalUnavailable as error:
+        log.warning("sweep not finished", error=str(error))
+
+
+def _ask(agent_id: str) -> None:
+    try:
+        supervise.apply_async((agent_id,), retry=False)
+    except OperationalError as error:
+        log.warning("broker not reached, the reaper will ask again", agent_id=agent_id, error=str(error))

@@ -1,0 +1,130 @@
+"""From what a container prints to events: the meaning of container protocol v1 (CONTRACT section 5).
+
+A container says only type and data. What only the site may say (a user's message, a file change, an answer to an
+approval, the end of a run, another's id or seq) stays words of the program: it becomes a `log` event.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from time import monotonic
+from typing import Any
+
+from containers.protocols.jsonl import Line
+from streaming.errors import EventInvalid
+from streaming.events import SCHEMA, Draft, draft
+
+SAYABLE = frozenset(
+    (
+        "text",
+        "thinking",
+        "message",
+        "tool-call",
+        "tool-output",
+        "tool-result",
+        "approval-request",
+        "usage",
+        "log",
+        "error",
+    )
+)
+_NEEDS_MESSAGE_ID = frozenset(("text", "thinking", "message"))
+NEWLINE = "\n"
+
+
+class Translator:
+    """Of one attempt. `done` holds the program's own `done` line once it has come; the run ends with the program."""
+
+    def __init__(self, run_id: str, clock: Callable[[], float] = monotonic) -> None:
+        self.run_id = run_id
+        self.done: Draft | None = None
+        self._clock = clock
+        self._calls: dict[str, float] = {}
+        self._asked: set[str] = set()
+        self._usage = {"input_tokens": 0, "output_tokens": 0, "cost_usd": None}
+
+    def translate(self, line: Line) -> list[Draft]:
+        if line.cut:
+            return [*self.as_log(line), self._error("line-too-long", "a line over 1 MiB was cut")]
+        if not isinstance(line.value, dict):
+            return self.as_log(line)
+        said = dict(line.value)
+        type_ = said.pop("type")
+        try:
+            if type_ == "done":
+                self.done = self._final(said)
+                return []
+            if type_ not in SAYABLE or self._is_anothers(type_, said):
+                return self.as_log(line)
+            made = draft(type_, self.run_id, **self._completed(type_, said))
+            if type_ == "approval-request":
+                self._asked.add(made.data["approval_id"])
+            return [made]
+        except EventInvalid:
+            return self.as_log(line)
+
+    def _is_anothers(self, type_: str, said: dict[str, Any]) -> bool:
+        """What would be taken for something else: a user's words, or an answer that was given to another question."""
+        if type_ == "message" and said.get("role", "assistant") == "user":
+            return True
+        if type_ == "approval-request":
+            return said.get("approval_id") in self._asked if isinstance(said.get("approval_id"), str) else False
+        return type_ in _NEEDS_MESSAGE_ID and said.get("message_id") == user_message_id(self.run_id)
+
+    def _completed(self, type_: str, said: dict[str, Any]) -> dict[str, Any]:
+        """What a program may leave out."""
+        data = {key: value for key, value in said.items() if key in SCHEMA[type_].model_fields}
+        if type_ in _NEEDS_MESSAGE_ID:
+            data.setdefault("message_id", "m1")
+        if type_ == "message":
+            data.setdefault("role", "assistant")
+        if type_ == "tool-call":
+            self._calls[str(data.get("call_id"))] = self._clock()
+        if type_ == "tool-result" and data.get("duration_ms") is None:
+            started = self._calls.pop(str(data.get("call_id")), None)
+            data["duration_ms"] = None if started is None else round((self._clock() - started) * 1000)
+        if type_ == "approval-request" and data.get("options") == []:
+            del data["options"]  # nobody could answer
+        if type_ == "error":
+            data.setdefault("code", "program-error")
+        if type_ == "usage":
+            data["total"] = self._add_usage(data)
+        return data
+
+    def _add_usage(self, step: dict[str, Any]) -> dict[str, Any]:
+        checked = draft("usage", self.run_id, **{**step, "total": {}}).data
+        total = dict(self._usage)
+        for key in ("input_tokens", "output_tokens"):
+            total[key] += checked[key]
+        if checked["cost_usd"] is not None:
+            total["cost_usd"] = (total["cost_usd"] or 0) + checked["cost_usd"]
+        draft("usage", self.run_id, **{**step, "total": total})  # a sum beyond what can be counted is not kept
+        self._usage = total
+        return dict(total)
+
+    def resume(self, usage: dict[str, Any], asked: set[str]) -> None:
+        """Go on after a takeover: from a run's usage so far, and the approvals that it has asked for."""
+        self._usage, self._asked = dict(usage), set(asked)
+
+    def _final(self, said: dict[str, Any]) -> Draft:
+        status = said.get("status", "completed")
+        return draft("done", self.run_id, status=status, result=said.get("result"))
+
+    def as_log(self, line: Line) -> list[Draft]:
+        if isinstance(line.value, str):
+            # Not through `draft`: the parser lets through only what can be stored, and a program may print millions.
+            return [Draft("log", self.run_id, {"stream": line.stream, "content": line.value + NEWLINE})]
+        return [draft("log", self.run_id, stream=line.stream, content=_as_said(line.value) + NEWLINE)]
+
+    def _error(self, code: str, message: str) -> Draft:
+        return draft("error", self.run_id, code=code, message=message, retryable=False)
+
+
+def user_message_id(run_id: str) -> str:
+    """The id of a run's prompt in the conversation."""
+    return f"u-{run_id}"
+
+
+def _as_said(value: dict[str, Any]) -> str:
+    return json.dumps(value, ensure_ascii=False)

@@ -1,0 +1,32 @@
+"""An agent's workspace: the directory that is mounted into its containers, seen from outside. Synchronous.
+
+The program inside writes whatever it likes at any moment, also while we look: links to /etc/shadow, pipes that block
+whoever opens them, directories swapped for links between two system calls. So nothing here resolves a path by name
+twice: every component is opened beneath the one before it (openat with O_NOFOLLOW), and what is not a regular file is
+never opened.
+
+    paths       what a path may be
+    walk        what is there
+    directory   `Workspace`: make, open, write, delete
+    changes     what is different from what the log knows, for `files` events
+    digests     SHA-256, once per content
+    removal     taking a tree down, however deep
+"""
+
+from agents.workspace.changes import Change
+from agents.workspace.directory import OpenFile, Workspace
+from agents.workspace.errors import DiskFull, FileTooLarge, PathInvalid, PathTaken, WorkspaceError
+from agents.workspace.walk import Entry, Listing
+
+__all__ = [
+    "Change",
+    "DiskFull",
+    "Entry",
+    "FileTooLarge",
+    "Listing",
+    "OpenFile",
+    "PathInvalid",
+    "PathTaken",
+    "Workspace",
+    "WorkspaceError",
+]

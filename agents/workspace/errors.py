@@ -1,0 +1,35 @@
+"""What a request about a file can't have.
+
+WorkspaceError
+├── PathInvalid     not a relative path of ordinary names                     422
+├── FileTooLarge    more bytes than allowed                                   413
+├── PathTaken       something is there that can't be replaced or removed      409
+└── DiskFull                                                                  507, retryable
+
+Beside them `agents.errors.NotFound`: no regular file there.
+"""
+
+from __future__ import annotations
+
+from agents.errors import AgentsError
+
+
+class WorkspaceError(AgentsError):
+    code = "workspace-error"
+
+
+class PathInvalid(WorkspaceError):
+    code, status = "invalid-path", 422
+
+
+class FileTooLarge(WorkspaceError):
+    code, status = "file-too-large", 413
+
+
+class PathTaken(WorkspaceError):
+    code, status = "path-taken", 409
+
+
+class DiskFull(WorkspaceError):
+    code, status = "disk-full", 507
+    retryable = True

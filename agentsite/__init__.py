@@ -1,0 +1,1 @@
+"""The Django project: settings (the environment is read in `environment` only), urls, asgi, celery, command line."""

@@ -1,0 +1,3 @@
+from agentsite.cli import main
+
+main()

@@ -1,0 +1,133 @@
+"""What `up` looks at before it starts anything. Each problem is one line that says what to do."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import os
+import socket
+from collections.abc import Callable
+from pathlib import Path
+
+from pydantic import ValidationError
+from redis.asyncio import Redis
+from redis.exceptions import RedisError
+
+from agentsite.cli import images
+from agentsite.cli.problem import CliProblem
+from agentsite.environment import Environment
+from containers.errors import EngineError
+from containers.registry import Choice, Place, choose
+
+
+def environment() -> Environment:
+    try:
+        return Environment()
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = str(first["loc"][0]) if first["loc"] else "settings"
+        raise CliProblem(f"{name}: {first['msg']} (got {first.get('input')!r})") from None
+
+
+def make_directory(directory: Path) -> None:
+    try:
+        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        (directory / ".writable").touch()
+        (directory / ".writable").unlink()
+    except OSError as error:
+        raise CliProblem(f"can't write to the data directory {directory}: {error.strerror}") from None
+
+
+def free_port(host: str, port: int) -> int:
+    """The port itself if it can be listened on; a free one for 0."""
+    try:
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
+    except OSError as error:
+        raise CliProblem(f"can't listen on {host}: {error.strerror or error}") from None
+    with socket.socket(found[0], socket.SOCK_STREAM) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(found[4])
+        except OSError as error:
+            if error.errno == errno.EADDRINUSE:
+                raise CliProblem(
+                    f"port {port} on {host} is taken; choose another with AGENTSITE_PORT or --port"
+                ) from None
+            raise CliProblem(f"can't listen on {host}:{port}: {error.strerror}") from None
+        return int(probe.getsockname()[1])
+
+
+async def redis(url: str, patience_s: float = 0.0) -> None:
+    deadline = asyncio.get_running_loop().time() + patience_s
+    while True:
+        try:
+            async with redis_client(url) as client:
+                await client.ping()
+            return
+        except (RedisError, OSError, ValueError) as error:
+            if asyncio.get_running_loop().time() >= deadline:
+                raise CliProblem(f"Redis at {_without_password(url)} does not answer: {error}") from None
+        await asyncio.sleep(0.05)
+
+
+def database() -> None:
+    """Django reads its settings here, so the environment must be complete."""
+    import django
+    from dj_database_url import ParseError, UnknownSchemeError
+
+    try:
+        django.setup()
+    except (ParseError, UnknownSchemeError):
+        raise CliProblem("DATABASE_URL is no address of a database; it looks like postgres://user@host/name") from None
+    from django.db import DatabaseError, connection
+
+    try:
+        connection.ensure_connection()
+        connection.close()
+    except DatabaseError as error:
+        reason = " ".join(str(error).split())[:300]
+        raise CliProblem(f"the database does not answer: {reason}") from None
+
+
+def redis_client(url: str) -> Redis:
+    return Redis.from_url(url, socket_connect_timeout=3, socket_timeout=3)
+
+
+async def engine(environment: Environment, directory: Path, say: Callable[[str], None]) -> str:
+    """A line about the engine that was chosen. With Docker, our images are built if they are not there or not current.
+
+    The choice is put where the worker reads it, so that both say the same.
+    """
+    place = Place(directory / "process", environment.docker_host, directory, environment.data_volume)
+    choice = await _choose(environment.engine, place)
+    if choice.engine.name == "docker":
+        problem = await images.ensure(environment, say)
+        if problem and environment.engine == "auto":
+            say(f"docker is there, but its images could not be built: {problem}")
+            choice = await _choose("process", place)
+        elif problem:
+            say(f"images not built, runs that need them will fail: {problem}")
+    os.environ["AGENTSITE_ENGINE"] = choice.engine.name
+    return _line(choice)
+
+
+async def _choose(name: str, place: Place) -> Choice:
+    try:
+        choice = await choose(name, place)
+    except EngineError as error:
+        raise CliProblem(str(error)) from None
+    await choice.engine.close()
+    return choice
+
+
+def _line(choice: Choice) -> str:
+    others = [
+        f"{one.engine.name}: {one.availability.reason}" for one in choice.considered if not one.availability.usable
+    ]
+    why = f" ({'; '.join(others)})" if others else ""
+    return f"engine: {choice.engine.name}, isolation: {choice.engine.isolation}{why}"
+
+
+def _without_password(url: str) -> str:
+    head, at, tail = url.rpartition("@")
+    return f"{head.split('://')[0]}://…@{tail}" if at else url

@@ -1,0 +1,96 @@
+"""A client of the HTTP API, for the terminal. Speaks to a running site like anybody else."""
+
+from __future__ import annotations
+
+import json
+import uuid
+from collections.abc import Iterator
+from typing import Any
+
+import httpx
+
+from agentsite.cli import checks
+from agentsite.cli.problem import CliProblem
+
+
+class StreamEnded(Exception):
+    """The connection was cut, or the server said goodbye: go on behind the last event seen."""
+
+
+class Client:
+    def __init__(self, url: str | None = None, token: str | None = None) -> None:
+        environment = checks.environment()
+        path = environment.directory() / "admin-token"
+        if token is None and environment.token:
+            token = environment.token
+        if token is None:
+            try:
+                token = path.read_text().strip()
+            except OSError:
+                raise CliProblem(
+                    "no API token: give --token, AGENTSITE_TOKEN, or the data dir of a running site"
+                ) from None
+        if not (token.isascii() and token.isprintable()):
+            raise CliProblem("the API token has characters that no token has")
+        self.url = (url or f"http://{environment.host}:{environment.port}").rstrip("/")
+        try:
+            self._http = httpx.Client(
+                base_url=self.url,
+                headers={"Authorization": f"Bearer {token}"},
+                timeout=httpx.Timeout(30, read=None),
+                trust_env=False,
+            )
+        except httpx.InvalidURL as error:
+            raise CliProblem(f"--url: {error}") from None
+
+    def call(self, method: str, path: str, body: Any = None, **headers: str) -> Any:
+        """The JSON answer. Raises CliProblem with what the API says."""
+        try:
+            answer = self._http.request(method, path, json=body, headers=headers)
+        except (httpx.HTTPError, httpx.InvalidURL) as error:
+            raise CliProblem(f"{self.url} does not answer ({error}); is `agentsite up` running?") from None
+        if answer.is_error:
+            raise CliProblem(_said(answer))
+        try:
+            return answer.json() if answer.content else None
+        except ValueError:
+            raise CliProblem(f"{self.url} is there, but it is not agentsite") from None
+
+    def create_agent(self, definition: str) -> str:
+        return str(self.call("POST", "/api/agents", {"definition": definition})["id"])
+
+    def tip(self, agent_id: str) -> str:
+        """The cursor behind everything that was said so far."""
+        snapshot = self.call("GET", f"/api/agents/{agent_id}/snapshot")
+        return f"{snapshot['epoch']}-{snapshot['seq']}"
+
+    def start_run(self, agent_id: str, prompt: str) -> str:
+        """Its id."""
+        key = {"Idempotency-Key": str(uuid.uuid4())}
+        return str(self.call("POST", f"/api/agents/{agent_id}/runs", {"input": prompt}, **key)["id"])
+
+    def stream(self, agent_id: str, after: str) -> Iterator[dict[str, Any]]:
+        """Events behind a cursor, then live. Raises StreamEnded; CliProblem if the site refuses."""
+        try:
+            with self._http.stream("GET", f"/api/agents/{agent_id}/stream", params={"after": after}) as answer:
+                if answer.status_code >= 500:
+                    raise StreamEnded
+                if answer.is_error:
+                    answer.read()
+                    raise CliProblem(_said(answer))
+                for line in answer.iter_lines():
+                    if line.startswith("data: "):
+                        yield json.loads(line.removeprefix("data: "))
+        except httpx.HTTPError:
+            pass
+        raise StreamEnded
+
+
+def _said(answer: httpx.Response) -> str:
+    try:
+        error = answer.json()["error"]
+        field = (error.get("details") or {}).get("field")
+        message = str(error["message"])
+        return f"{field}: {message}" if field and field not in message else message
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return f"{answer.status_code} {answer.reason_phrase}"

@@ -1,0 +1,35 @@
+"""Building the bundled images when they are not there, or not those of this version."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+from aiodocker.exceptions import DockerError
+
+from agentsite.environment import Environment
+from containers.engines.docker_api import DockerApi
+from containers.errors import EngineError
+from containers.images.build import build, find_images, is_current
+
+
+async def ensure(environment: Environment, say: Callable[[str], None]) -> str | None:
+    """None if all images are there now; else one line that says why not."""
+    api = DockerApi(environment.docker_host)
+    try:
+        for image in find_images():
+            if not await is_current(api, image, None):
+                say(f"building {image.tag} (once, some seconds to a minute)")
+                await build(api, image, base_image=None, ca_bundle=_ca_bundle(), force=False, say=lambda _: None)
+    except (EngineError, DockerError, OSError) as error:
+        return " ".join(str(error).split())
+    finally:
+        await api.close()
+    return None
+
+
+def _ca_bundle() -> Path | None:
+    """Behind a private certificate authority, packages are fetched with the certificates that this machine trusts."""
+    given = os.environ.get("SSL_CERT_FILE")
+    return Path(given) if given else None

@@ -1,0 +1,164 @@
+"""The commands. What they do is in the modules beside this one, imported when needed: `--help` should be instant."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+app = typer.Typer(
+    help="Self-hosted agent runner: agents in containers, one gap-free event log each, live in the browser.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+Host = Annotated[str | None, typer.Option(help="Address to listen on. [AGENTSITE_HOST]")]
+Port = Annotated[int | None, typer.Option(help="Port to listen on; 0 takes a free one. [AGENTSITE_PORT]")]
+DataDir = Annotated[Path | None, typer.Option(help="Database, workspaces, tokens. [AGENTSITE_DATA_DIR]")]
+Engine = Annotated[str | None, typer.Option(help="auto, docker or process. [AGENTSITE_ENGINE]")]
+Url = Annotated[str | None, typer.Option(help="The site; default: that of AGENTSITE_HOST and AGENTSITE_PORT.")]
+Token = Annotated[str | None, typer.Option(help="API token; default: <data-dir>/admin-token. [AGENTSITE_TOKEN]")]
+AsJson = Annotated[bool, typer.Option("--json", help="Events as JSON, one a line.")]
+
+
+def main() -> None:
+    """Entry point. An expected problem is one line and exit code 2; anything else is a bug, with its traceback."""
+    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "agentsite.settings")
+    from agentsite.cli.problem import CliProblem
+
+    try:
+        app()
+    except CliProblem as problem:
+        print(f"agentsite: {problem}", file=sys.stderr)
+        raise SystemExit(problem.exit_code) from None
+
+
+def _environ(**values: Any) -> None:
+    """Options are put where settings are read from, so that every process of the stack sees the same."""
+    for name, value in values.items():
+        if value is not None:
+            os.environ[f"AGENTSITE_{name.upper()}"] = str(value)
+
+
+@app.command()
+def up(host: Host = None, port: Port = None, data_dir: DataDir = None, engine: Engine = None) -> None:
+    """The whole stack on one machine, in the foreground. Ctrl-C stops it; runs in containers go on."""
+    _environ(host=host, port=port, data_dir=data_dir, engine=engine)
+    from agentsite.cli.up import up as run
+
+    raise SystemExit(run())
+
+
+@app.command()
+def web(host: Host = None, port: Port = None) -> None:
+    """The web server (daphne)."""
+    _environ(host=host, port=port)
+    from agentsite.cli.processes import web as run
+
+    run()
+
+
+@app.command()
+def worker(engine: Engine = None, concurrency: Annotated[int | None, typer.Option()] = None) -> None:
+    """A worker: supervises runs. Start as many as you like."""
+    _environ(engine=engine, worker_concurrency=concurrency)
+    from agentsite.cli.processes import worker as run
+
+    run()
+
+
+@app.command()
+def beat() -> None:
+    """The clock of the reaper. One a site."""
+    from agentsite.cli.processes import beat as run
+
+    run()
+
+
+@app.command()
+def migrate() -> None:
+    """Bring the database up to date."""
+    from agentsite.cli.processes import migrate as run
+
+    run()
+
+
+@app.command()
+def doctor() -> None:
+    """What this machine offers: engines, Redis, database, images; and what is missing."""
+    from agentsite.cli.doctor import doctor as run
+
+    raise SystemExit(run())
+
+
+@app.command(name="run")
+def run_agent(
+    definition: str,
+    prompt: str,
+    agent: Annotated[str | None, typer.Option(help="Go on with this agent instead of a new one.")] = None,
+    as_json: AsJson = False,
+    url: Url = None,
+    token: Token = None,
+) -> None:
+    """Start a run and follow it. Exit code: 0 completed, 1 failed, 3 cancelled."""
+    from agentsite.cli.client import Client
+    from agentsite.cli.follow import follow
+
+    client = Client(url, token)
+    agent_id = agent or client.create_agent(definition)
+    after = client.tip(agent_id)
+    run_id = client.start_run(agent_id, prompt)
+    raise SystemExit(follow(client, agent_id, after, run_id, as_json=as_json))
+
+
+@app.command()
+def attach(agent: str, as_json: AsJson = False, url: Url = None, token: Token = None) -> None:
+    """Follow an agent: what it has said, then live, until Ctrl-C."""
+    from agentsite.cli.client import Client
+    from agentsite.cli.follow import follow
+
+    client = Client(url, token)
+    client.call("GET", f"/api/agents/{agent}")  # says what is wrong at once; later on a cut stream is taken up again
+    raise SystemExit(follow(client, agent, "0-0", as_json=as_json))
+
+
+@app.command()
+def cancel(run: str, url: Url = None, token: Token = None) -> None:
+    """Cancel a run."""
+    from agentsite.cli.client import Client
+
+    answer = Client(url, token).call("POST", f"/api/runs/{run}/cancel")
+    print(f"run {run}: {answer.get('status', 'cancel requested')}")
+
+
+@app.command()
+def agents(url: Url = None, token: Token = None) -> None:
+    """Your agents."""
+    from agentsite.cli.client import Client
+    from agentsite.cli.tables import agents as show
+
+    show(Client(url, token).call("GET", "/api/agents"))
+
+
+@app.command()
+def runs(agent: str, url: Url = None, token: Token = None) -> None:
+    """The runs of an agent."""
+    from agentsite.cli.client import Client
+    from agentsite.cli.tables import runs as show
+
+    show(Client(url, token).call("GET", f"/api/agents/{agent}/runs"))
+
+
+@app.command()
+def token(
+    user: Annotated[str, typer.Argument(help="User name.")] = "admin",
+    name: Annotated[str, typer.Option(help="What it is for.")] = "command line",
+) -> None:
+    """Make an API token for a user; it is shown this once."""
+    from agentsite.cli.accounts import new_token
+
+    print(new_token(user, name))

@@ -1,0 +1,9 @@
+from __future__ import annotations
+
+
+class CliProblem(Exception):
+    """Something the person at the terminal can mend: shown as one line."""
+
+    def __init__(self, message: str, exit_code: int = 2) -> None:
+        self.exit_code = exit_code
+        super().__init__(message)

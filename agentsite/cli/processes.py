@@ -1,0 +1,40 @@
+"""Each process of the stack, in the foreground of this one."""
+
+from __future__ import annotations
+
+import sys
+
+import django
+
+
+def web() -> None:
+    django.setup()
+    from django.conf import settings
+
+    from agentsite.asgi import streams
+    from streaming.backpressure import serve
+
+    host, port = settings.ENVIRONMENT.host, settings.ENVIRONMENT.port
+    serve(["-b", host, "-p", str(port), "--no-server-name", "-v", "0", "agentsite.asgi:application"], streams.drain)
+
+
+def worker() -> None:
+    _celery("worker", "--pool", "threads", "--without-gossip", "--without-mingle", "--loglevel", "WARNING")
+
+
+def beat() -> None:
+    _celery("beat", "--loglevel", "WARNING")
+
+
+def migrate() -> None:
+    django.setup()
+    from django.core.management import call_command
+
+    call_command("migrate", interactive=False, verbosity=0)
+
+
+def _celery(*arguments: str) -> None:
+    from agentsite.celery import app
+
+    sys.argv = ["celery", "--quiet", *arguments]
+    app.start(sys.argv[1:])

@@ -1,0 +1,112 @@
+"""`agentsite up`: the whole stack on one machine, in the foreground.
+
+    check (port, Redis, engine) ─► migrate ─► admin, token ─► web, worker, beat ─► ready ─► Ctrl-C: all of it stops
+
+Everything that can be wrong is found before the first process starts, and said in one line each (exit code 2).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+from pathlib import Path
+
+from agentsite.cli import checks, embedded_redis
+from agentsite.cli.children import Child, Children
+from agentsite.cli.lock import DataDirLock
+from agentsite.environment import Environment
+
+READY_PATIENCE_S = 60.0
+
+
+def up() -> int:
+    environment = checks.environment()
+    directory = environment.directory()
+    checks.make_directory(directory)
+    with DataDirLock(directory):
+        return asyncio.run(_Stack(environment, directory).run())
+
+
+class _Stack:
+    def __init__(self, environment: Environment, directory: Path) -> None:
+        self._environment = environment
+        self._directory = directory
+        self._children = Children()
+        self._stopping = asyncio.Event()
+
+    async def run(self) -> int:
+        self._environment.port = checks.free_port(self._environment.host, self._environment.port)
+        os.environ["AGENTSITE_PORT"] = str(self._environment.port)
+        os.environ["AGENTSITE_DATA_DIR"] = str(self._directory)
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            loop.add_signal_handler(number, self._stopping.set)
+        try:
+            await self._start()
+            await self._stopping.wait()
+            self._children.say("stopping; runs in containers go on and are taken up again at the next start")
+        finally:
+            await self._children.stop()
+        return 0
+
+    async def _start(self) -> None:
+        await self._start_redis()
+        await asyncio.to_thread(checks.database)
+        engine = await checks.engine(self._environment, self._directory, self._children.say)
+        link = await asyncio.to_thread(_prepare_site)
+        for name in ("web", "worker", "beat"):
+            await self._children.start(Child(name, _command(name)))
+        base = f"http://{_shown(self._environment.host)}:{self._environment.port}"
+        if await self._answers(f"{base}/healthz"):
+            self._children.say(engine)
+            print(f"ready: {base}/  log in (once, within a day): {base}/login/link/{link}", flush=True)
+
+    async def _start_redis(self) -> None:
+        if self._environment.redis_url:
+            await checks.redis(self._environment.redis_url)
+            return
+        server = embedded_redis.prepare(self._directory)
+        os.environ["REDIS_URL"] = server.url
+        await self._children.start(Child("redis", server.command, last=True))
+        await checks.redis(server.url, patience_s=10)
+
+    async def _answers(self, url: str) -> bool:
+        """Waits for the web process; False if we are told to stop first."""
+        import httpx
+
+        async with httpx.AsyncClient(trust_env=False, timeout=2) as client:
+            deadline = asyncio.get_running_loop().time() + READY_PATIENCE_S
+            while not self._stopping.is_set():
+                try:
+                    if (await client.get(url)).status_code == 200:
+                        return True
+                except httpx.HTTPError:
+                    pass
+                if asyncio.get_running_loop().time() > deadline:
+                    self._children.say("the web process does not answer yet; its log says more")
+                    deadline += READY_PATIENCE_S
+                await asyncio.sleep(0.1)
+        return False
+
+
+def _prepare_site() -> str:
+    from agentsite.cli.processes import migrate
+
+    migrate()
+    from agentsite.cli import accounts
+
+    accounts.first_admin()
+    return accounts.login_link("admin")
+
+
+def _command(name: str) -> list[str]:
+    import sys
+
+    return [sys.executable, "-m", "agentsite", name]
+
+
+def _shown(host: str) -> str:
+    if host in ("0.0.0.0", "::"):
+        return "127.0.0.1"
+    return f"[{host}]" if ":" in host else host

@@ -1,0 +1,110 @@
+"""Every setting that comes from the environment, with its unit. This is the only place that reads it.
+
+Order: the process environment, then a `.env` file in the current directory, then the defaults here.
+`.env.example` and the README's table are made from this class (a test keeps them in step).
+"""
+
+from __future__ import annotations
+
+import secrets
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import AliasChoices, Field, SecretStr
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+EngineChoice = Literal["auto", "docker", "process"]
+
+
+def _key(variable: str, whose: str) -> Any:
+    return Field(SecretStr(""), validation_alias=variable, description=f"{whose}. It enters no container.")
+
+
+class Environment(BaseSettings):
+    model_config = SettingsConfigDict(env_prefix="AGENTSITE_", env_file=".env", extra="ignore", populate_by_name=True)
+
+    host: str = Field("127.0.0.1", description="Address the web server listens on.")
+    port: int = Field(8000, ge=0, le=65535, description="Port the web server listens on; 0 takes a free one.")
+    data_dir: Path = Field(Path(".agentsite"), description="Database, workspaces, tokens and logs of `agentsite up`.")
+    data_volume: str | None = Field(
+        None, description="Docker volume that holds the data dir, if the worker runs in a container."
+    )
+    engine: EngineChoice = Field("auto", description="Where agents run: auto, docker, process.")
+    docker_host: str = Field(
+        "unix:///var/run/docker.sock",
+        validation_alias=AliasChoices("AGENTSITE_DOCKER_HOST", "DOCKER_HOST"),
+        description="The container engine's API.",
+    )
+    definitions_file: Path = Field(
+        Path("agents.toml"), validation_alias="AGENTSITE_DEFINITIONS", description="The definitions; hot-reloaded."
+    )
+    secret_key: str = Field("", description="Signs sessions. `up` makes one in the data dir if it is empty.")
+    token: str | None = Field(None, description="API token that the command line's client commands send.")
+    openai_api_key: SecretStr = _key("OPENAI_API_KEY", "OpenAI's key")
+    anthropic_api_key: SecretStr = _key("ANTHROPIC_API_KEY", "Anthropic's key")
+    gemini_api_key: SecretStr = _key("GEMINI_API_KEY", "Gemini's key")
+    ollama_base_url: str = Field("", validation_alias="OLLAMA_BASE_URL", description="Address of an Ollama server.")
+    debug: bool = Field(False, description="Django's debug pages. Never in production.")
+    allowed_hosts: str = Field("*", description="Host names served, comma-separated.")
+    csrf_trusted_origins: str = Field("", description="Origins with scheme, comma-separated, behind a TLS proxy.")
+    database_url: str = Field(
+        "", validation_alias="DATABASE_URL", description="PostgreSQL; empty: SQLite in the data dir."
+    )
+    redis_url: str = Field("", validation_alias="REDIS_URL", description="Redis; empty: `up` starts an embedded one.")
+    broker_url: str = Field("", validation_alias="CELERY_BROKER_URL", description="Celery's broker; empty: REDIS_URL.")
+    log_level: str = Field("INFO", description="DEBUG, INFO, WARNING or ERROR.")
+    log_format: Literal["console", "json"] = Field("console", description="How log lines look.")
+
+    worker_concurrency: int = Field(100, ge=1, description="Runs supervised at once by one worker.")
+    db_threads: int = Field(4, ge=1, description="Database connections of the log, per process.")
+    lease_s: float = Field(30, gt=0, description="How long a worker that went silent keeps its agents, seconds.")
+    lease_heartbeat_s: float = Field(10, gt=0, description="How often a worker renews its leases, seconds.")
+    reaper_interval_s: float = Field(5, gt=0, description="How often stranded runs are looked for, seconds.")
+    intent_poll_s: float = Field(
+        2, gt=0, description="How often a worker looks for cancels whose poke was lost, seconds."
+    )
+    run_time_limit_s: float = Field(
+        3600, gt=0, description="Longest a run may take if its definition says nothing, seconds."
+    )
+    stop_grace_s: float = Field(5, ge=0, description="From SIGTERM to SIGKILL when a run is stopped, seconds.")
+    commit_interval_s: float = Field(0.5, gt=0, description="Longest an event waits for the database, seconds.")
+    commit_events: int = Field(100, ge=1, description="Most events that wait for the database before a commit starts.")
+    pending_bytes: int = Field(
+        8 * 2**20, gt=0, description="Events held while the database is away before the container is slowed, bytes."
+    )
+    stream_maxlen: int = Field(20_000, ge=100, description="Events an agent's Redis stream keeps, about.")
+    stream_ttl_s: int = Field(
+        24 * 3600, gt=0, description="How long Redis keeps the stream of a silent agent, seconds."
+    )
+    stream_heartbeat_s: float = Field(15, gt=0, description="Comment line on a silent stream, seconds.")
+    stream_queue_events: int = Field(
+        2000, ge=1, description="Events a subscriber may lag behind before it is disconnected."
+    )
+    stream_queue_bytes: int = Field(4 * 2**20, gt=0, description="The same in bytes.")
+    stream_send_timeout_s: float = Field(
+        30, gt=0, description="A subscriber that takes no byte for so long is disconnected, seconds."
+    )
+    stream_write_bytes: int = Field(256 * 2**10, gt=0, description="Most bytes in one write to a subscriber.")
+    tip_poll_s: float = Field(
+        3, gt=0, description="How often a web process looks for events whose message was lost, seconds."
+    )
+    upload_max_bytes: int = Field(512 * 2**20, gt=0, description="Largest file that may be uploaded, bytes.")
+    input_max_bytes: int = Field(256 * 2**10, gt=0, description="Largest input of a run, bytes.")
+    workspace_scan_files: int = Field(
+        10_000, ge=1, description="Files of a workspace that are looked at for `files` events."
+    )
+    hash_max_bytes: int = Field(64 * 2**20, ge=0, description="Files larger than this get no sha256, bytes.")
+
+    def directory(self) -> Path:
+        return self.data_dir.expanduser().absolute()
+
+    def secret(self) -> str:
+        """The secret key: given, or kept in the data dir, where it is made on first use (mode 0600)."""
+        if self.secret_key:
+            return self.secret_key
+        path = self.directory() / "secret-key"
+        if not path.exists():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.touch(mode=0o600)
+            path.write_text(secrets.token_urlsafe(50))
+        return path.read_text().strip()

@@ -1,0 +1,199 @@
+"""Django's settings, from `agentsite.environment`. Names that are ours are listed there, with units."""
+
+from __future__ import annotations
+
+import warnings
+from pathlib import Path
+from typing import Any
+
+import dj_database_url
+import structlog
+from redis.connection import parse_url
+
+from agentsite.environment import Environment
+
+ENVIRONMENT = Environment()
+BASE_DIR = Path(__file__).resolve().parent.parent
+DATA_DIR = ENVIRONMENT.directory()
+
+SECRET_KEY = ENVIRONMENT.secret()
+DEBUG = ENVIRONMENT.debug
+ALLOWED_HOSTS = [host.strip() for host in ENVIRONMENT.allowed_hosts.split(",") if host.strip()]
+CSRF_TRUSTED_ORIGINS = [origin.strip() for origin in ENVIRONMENT.csrf_trusted_origins.split(",") if origin.strip()]
+SECURE_TLS = any(origin.startswith("https://") for origin in CSRF_TRUSTED_ORIGINS)
+
+INSTALLED_APPS = [
+    "daphne",
+    "django.contrib.admin",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+    "whitenoise.runserver_nostatic",
+    "django.contrib.staticfiles",
+    "channels",
+    "django_eventstream",
+    "streaming",
+    "agents",
+    "agentsite",
+]
+MIDDLEWARE = [
+    "django.middleware.security.SecurityMiddleware",
+    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "agentsite.security.content_security_policy",
+]
+ROOT_URLCONF = "agentsite.urls"
+ASGI_APPLICATION = "agentsite.asgi.application"
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+            ]
+        },
+    }
+]
+
+DATABASES: dict[str, Any] = {
+    "default": dj_database_url.parse(
+        ENVIRONMENT.database_url or f"sqlite:///{DATA_DIR / 'agentsite.sqlite3'}",
+        conn_health_checks=True,
+    )
+}
+if DATABASES["default"]["ENGINE"].endswith("sqlite3"):
+    # IMMEDIATE: a transaction that reads and then writes would else fail at once with "database is locked".
+    DATABASES["default"]["OPTIONS"] = {
+        "transaction_mode": "IMMEDIATE",
+        "timeout": 20,
+        "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL; PRAGMA busy_timeout=20000;",
+    }
+else:
+    DATABASES["default"].setdefault("OPTIONS", {}).setdefault("connect_timeout", 5)
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+
+AUTH_PASSWORD_VALIDATORS = [
+    {"NAME": f"django.contrib.auth.password_validation.{name}"}
+    for name in ("MinimumLengthValidator", "CommonPasswordValidator", "NumericPasswordValidator")
+]
+LOGIN_URL = "login"
+LOGIN_REDIRECT_URL = "/"
+LOGOUT_REDIRECT_URL = "login"
+SESSION_COOKIE_HTTPONLY = True
+SESSION_COOKIE_SAMESITE = "Lax"
+SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = SECURE_TLS
+SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if SECURE_TLS else None
+SECURE_CONTENT_TYPE_NOSNIFF = True
+SECURE_REFERRER_POLICY = "same-origin"
+X_FRAME_OPTIONS = "DENY"
+# TLS ends at a proxy, and so do its redirects and HSTS: docs/deploying.md.
+SILENCED_SYSTEM_CHECKS = ["security.W004", "security.W008"]
+
+LANGUAGE_CODE = "en-us"
+TIME_ZONE = "UTC"
+USE_TZ = True
+STATIC_URL = "static/"
+STATIC_ROOT = BASE_DIR / "staticfiles"
+# Without a collectstatic step (make run, tests) whitenoise serves straight from the apps' folders.
+WHITENOISE_USE_FINDERS = not STATIC_ROOT.exists()
+warnings.filterwarnings("ignore", message="No directory at", module="django.core.handlers.base")
+WHITENOISE_AUTOREFRESH = DEBUG
+
+REDIS_URL = ENVIRONMENT.redis_url or "redis://127.0.0.1:6379/0"
+CELERY_BROKER_URL = ENVIRONMENT.broker_url or REDIS_URL
+# No read timeout: django-eventstream's listener would stop for good after five silent seconds (redis-py 8's default).
+EVENTSTREAM_REDIS = {**parse_url(REDIS_URL), "socket_timeout": None}  # type: ignore[no-untyped-call]
+EVENTSTREAM_CHANNELMANAGER_CLASS = "agents.feed.FeedGate"
+
+# Which providers can be used; the keys themselves are read where they are needed, and nowhere shown.
+OPENAI_API_KEY = bool(ENVIRONMENT.openai_api_key.get_secret_value())
+ANTHROPIC_API_KEY = bool(ENVIRONMENT.anthropic_api_key.get_secret_value())
+GEMINI_API_KEY = bool(ENVIRONMENT.gemini_api_key.get_secret_value())
+OLLAMA_BASE_URL = ENVIRONMENT.ollama_base_url
+
+ENGINE = ENVIRONMENT.engine
+DOCKER_HOST = ENVIRONMENT.docker_host
+DATA_VOLUME = ENVIRONMENT.data_volume
+DEFINITIONS_FILE = ENVIRONMENT.definitions_file.expanduser().absolute()
+WORKSPACES_DIR = DATA_DIR / "workspaces"
+WORKER_CONCURRENCY = ENVIRONMENT.worker_concurrency
+DB_THREADS = ENVIRONMENT.db_threads
+LEASE_S = ENVIRONMENT.lease_s
+LEASE_HEARTBEAT_S = ENVIRONMENT.lease_heartbeat_s
+REAPER_INTERVAL_S = ENVIRONMENT.reaper_interval_s
+INTENT_POLL_S = ENVIRONMENT.intent_poll_s
+RUN_TIME_LIMIT_S = ENVIRONMENT.run_time_limit_s
+STOP_GRACE_S = ENVIRONMENT.stop_grace_s
+COMMIT_INTERVAL_S = ENVIRONMENT.commit_interval_s
+COMMIT_EVENTS = ENVIRONMENT.commit_events
+PENDING_BYTES = ENVIRONMENT.pending_bytes
+STREAM_MAXLEN = ENVIRONMENT.stream_maxlen
+STREAM_TTL_S = ENVIRONMENT.stream_ttl_s
+STREAM_HEARTBEAT_S = ENVIRONMENT.stream_heartbeat_s
+STREAM_QUEUE_EVENTS = ENVIRONMENT.stream_queue_events
+STREAM_QUEUE_BYTES = ENVIRONMENT.stream_queue_bytes
+STREAM_SEND_TIMEOUT_S = ENVIRONMENT.stream_send_timeout_s
+STREAM_WRITE_BYTES = ENVIRONMENT.stream_write_bytes
+TIP_POLL_S = ENVIRONMENT.tip_poll_s
+UPLOAD_MAX_BYTES = ENVIRONMENT.upload_max_bytes
+INPUT_MAX_BYTES = ENVIRONMENT.input_max_bytes
+WORKSPACE_SCAN_FILES = ENVIRONMENT.workspace_scan_files
+HASH_MAX_BYTES = ENVIRONMENT.hash_max_bytes
+
+LOGGING_CONFIG = None
+LOG_LEVEL = ENVIRONMENT.log_level.upper()
+LOGGING: dict[str, Any] = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "formatters": {
+        "line": {
+            "()": structlog.stdlib.ProcessorFormatter,
+            "processor": structlog.processors.JSONRenderer()
+            if ENVIRONMENT.log_format == "json"
+            else structlog.dev.ConsoleRenderer(colors=False, exception_formatter=structlog.dev.plain_traceback),
+            "foreign_pre_chain": [
+                structlog.stdlib.add_log_level,
+                structlog.processors.TimeStamper(fmt="%H:%M:%S", utc=False),
+            ],
+        }
+    },
+    "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
+    "root": {"handlers": ["stderr"], "level": LOG_LEVEL},
+    "loggers": {
+        "django.request": {"level": "ERROR"},
+        "daphne": {"level": "WARNING"},
+        "aiodocker": {"level": "WARNING"},
+        "httpx": {"level": "WARNING"},
+        "celery": {"level": "WARNING"},
+    },
+}
+
+
+def _configure_logging() -> None:
+    import logging.config
+
+    logging.config.dictConfig(LOGGING)
+    structlog.configure(
+        processors=[
+            structlog.contextvars.merge_contextvars,
+            structlog.stdlib.add_log_level,
+            structlog.processors.TimeStamper(fmt="%H:%M:%S", utc=False),
+            structlog.processors.format_exc_info,
+            structlog.stdlib.ProcessorFormatter.wrap_for_formatter,
+        ],
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        wrapper_class=structlog.stdlib.BoundLogger,
+        cache_logger_on_first_use=True,
+    )
+
+
+_configure_logging()

@@ -1,0 +1,15 @@
+from django.contrib import admin
+from django.contrib.auth.views import LoginView, LogoutView
+from django.urls import include, path
+
+from agents.login import login_link
+
+urlpatterns = [
+    path("admin/", admin.site.urls),
+    path("login/", LoginView.as_view(redirect_authenticated_user=True), name="login"),
+    path("login/link/<str:token>", login_link, name="login-link"),
+    path("logout/", LogoutView.as_view(), name="logout"),
+    path("api/feed", include("django_eventstream.urls")),
+    path("", include("agents.api.urls")),
+    path("", include("agents.pages.urls")),
+]

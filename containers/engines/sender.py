@@ -1,0 +1,54 @@
+"""Lines to stdin, one after the other, without ever waiting for long on a program that does not read."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Coroutine
+from weakref import WeakValueDictionary
+
+from containers.engine import SEND_TIMEOUT_S
+from containers.errors import EngineError
+
+
+class Sender:
+    """`write(ref, line)` writes one line and takes as long as the program does to read it.
+
+    A write that takes too long goes on by itself, since breaking it off would tear its line; until it is through, the
+    next one is refused. So at most one line a ref waits in memory, and order is kept.
+    """
+
+    def __init__(
+        self, write: Callable[[str, bytes], Coroutine[None, None, None]], timeout_s: float = SEND_TIMEOUT_S
+    ) -> None:
+        self._write = write
+        self._timeout_s = timeout_s
+        self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
+        self._unfinished: dict[str, asyncio.Task[None]] = {}
+
+    async def send(self, ref: str, line: bytes) -> None:
+        """Raises EngineError if the line is not written in time; what `write` raises otherwise."""
+        deadline = time.monotonic() + self._timeout_s
+        lock = self._locks.setdefault(ref, asyncio.Lock())
+        async with lock:
+            if earlier := self._unfinished.pop(ref, None):
+                await self._finish(ref, earlier, deadline)
+            await self._finish(ref, asyncio.create_task(self._write(ref, line)), deadline)
+
+    def forget(self, ref: str) -> None:
+        if task := self._unfinished.pop(ref, None):
+            task.cancel()
+
+    async def close(self) -> None:
+        tasks = list(self._unfinished.values())
+        for ref in list(self._unfinished):
+            self.forget(ref)
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _finish(self, ref: str, task: asyncio.Task[None], deadline: float) -> None:
+        self._unfinished[ref] = task
+        done, _ = await asyncio.wait({task}, timeout=max(0.0, deadline - time.monotonic()))
+        if not done:
+            raise EngineError(f"container {ref[:32]} does not read its stdin")
+        self._unfinished.pop(ref, None)
+        task.result()

@@ -1,0 +1,1 @@
+"""The images of the bundled agents: a folder with a Dockerfile each. See README.md here."""

@@ -1,0 +1,49 @@
+"""What to run, and how much of the machine it may have."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+MIB = 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Bounds of one container. Every engine enforces what it can and names the rest in its capabilities."""
+
+    cpus: float = 1.0
+    memory_bytes: int = 512 * MIB
+    """Memory and swap together: nothing is swapped."""
+    pids: int = 128
+    output_bytes: int = 64 * MIB
+    """Stdout and stderr together. The journal keeps at least this much without rotating."""
+    tmp_bytes: int = 64 * MIB
+    shm_bytes: int = 16 * MIB
+    open_files: int = 1024
+    file_bytes: int = 4096 * MIB
+    """Largest single file the program may write (RLIMIT_FSIZE)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Spec:
+    """One program in one container.
+
+    `command` is what the container runs; an empty one means the image's own. `process_command` is the same program as
+    the `process` engine would start it on the host (that engine has no images). `workspace` is a directory of the host,
+    mounted writable at /workspace and the working directory. `labels` are found again by `Engine.list`. `user` is whom
+    it runs as in a container, as uid:gid; see workspace.py.
+    """
+
+    image: str
+    workspace: Path
+    command: tuple[str, ...] = ()
+    process_command: tuple[str, ...] = ()
+    env: Mapping[str, str] = field(default_factory=dict)
+    labels: Mapping[str, str] = field(default_factory=dict)
+    limits: Limits = field(default_factory=Limits)
+    user: str = "65532:65532"
+    runtime: str | None = None
+    trusted: bool = False
+    """True lets an engine without isolation (`process`) run it."""

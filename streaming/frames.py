@@ -1,0 +1,55 @@
+"""What goes over the wire of an event stream (the WHATWG's server-sent events, section 9.2)."""
+
+from __future__ import annotations
+
+import random
+from typing import NamedTuple
+
+from streaming.cursor import Cursor, ResetReason
+from streaming.events import encode
+
+RETRY_MS = 1000
+HEARTBEAT = b": heartbeat\n\n"
+_DATA = b"data: "
+_DONE = _DATA + b'{"type":"done"'
+
+
+class Frame(NamedTuple):
+    """One message of a stream, in its wire form: made once per process, whoever reads it."""
+
+    cursor: Cursor
+    wire: bytes
+
+    @classmethod
+    def event(cls, cursor: Cursor, payload: bytes) -> Frame:
+        return cls(cursor, b"id: %d-%d\n%b%b\n\n" % (cursor.epoch, cursor.seq, _DATA, payload))
+
+    @property
+    def payload(self) -> str:
+        """The JSON alone."""
+        return self.wire[self.wire.index(_DATA) + len(_DATA) : -2].decode()
+
+    @property
+    def is_done(self) -> bool:
+        """Does this frame end a run? Event JSON always begins with its type."""
+        return _DONE in self.wire[:80]
+
+
+def opening() -> bytes:
+    return b"retry: %d\n\n" % RETRY_MS
+
+
+def closing() -> bytes:
+    """The end of a stream whose server stops. Jittered, or every subscriber would come back in the same moment."""
+    return b"retry: %d\n\n" % random.randint(500, 5000)
+
+
+def reset(at: Cursor, reason: ResetReason) -> Frame:
+    """Carries no id: it is not in the log."""
+    return Frame(at, b"%b%b\n\n" % (_DATA, encode({"type": "reset", "reason": reason}).encode()))
+
+
+def snapshot(agent_id: str, cursor: Cursor, state: str) -> Frame:
+    """`state` is JSON text already and goes in as it is."""
+    head = encode({"type": "snapshot", "agent_id": agent_id, "epoch": cursor.epoch, "seq": cursor.seq})
+    return Frame.event(cursor, f'{head[:-1]},"state":{state}}}'.encode())

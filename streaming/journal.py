@@ -1,0 +1,265 @@
+"""The journal: the log in the database, which is the truth. Synchronous; coroutines call it through `in_database`.
+
+Writing is one compare-and-set a commit:
+`UPDATE log SET seq = last WHERE agent_id AND epoch = mine AND seq = first - 1`.
+That is the fence (an old writer's epoch is not there any more) and contiguity (nothing can be left out) in one.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from django.db import transaction
+
+from streaming.cursor import Cursor, EpochStart
+from streaming.errors import Fenced, LogMissing
+from streaming.events import Event, decode, encode
+from streaming.fold import State, apply, initial
+from streaming.models import EpochStart as EpochStartRow
+from streaming.models import EventChunk, Log, Snapshot
+
+PAGE_BYTES = 1024 * 1024
+"""About how much text one page of a log holds; always at least one chunk."""
+CHUNK_CHARS = 256 * 1024
+"""A flush with more text becomes several rows, so that a reader never has to take more at once than it can pass on."""
+
+
+class Stored(NamedTuple):
+    """One event as it is stored: `payload` is its JSON."""
+
+    cursor: Cursor
+    payload: str
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """What a log's row says. `tip` is the last committed event's cursor."""
+
+    epoch: int
+    tip: Cursor
+    first_seq: int
+    position: str
+
+
+class Page(NamedTuple):
+    """Events after a cursor, oldest first. `complete`: they reach the tip in `head`, or go beyond it."""
+
+    head: Head
+    starts: list[EpochStart]
+    events: list[Stored]
+    complete: bool
+
+    @property
+    def tip(self) -> Cursor:
+        """The last committed event, as far as this page knows: chunks are read after the head."""
+        if self.events and self.events[-1].cursor.seq > self.head.tip.seq:
+            return self.events[-1].cursor
+        return self.head.tip
+
+
+class SnapshotRow(NamedTuple):
+    cursor: Cursor
+    state: str
+
+
+@dataclass(frozen=True, slots=True)
+class Commit:
+    """One write: consecutive events of one writer, and what they leave behind.
+
+    `state` is the folded state at the last event as JSON, or None to leave the snapshot where it is. `project` runs in
+    the same transaction, for whoever keeps copies of the state in tables of their own.
+    """
+
+    agent_id: str
+    epoch: int
+    events: Sequence[Stored]
+    position: str
+    state: str | None = None
+    project: Callable[[], None] | None = None
+
+
+def create(agent_id: str) -> None:
+    Log.objects.create(agent_id=agent_id)
+
+
+@transaction.atomic
+def delete(agent_id: str) -> None:
+    """The log's row first: it fences whoever is about to append, so nothing is left behind."""
+    for model in (Log, EventChunk, EpochStartRow, Snapshot):
+        model.objects.filter(agent_id=agent_id).delete()
+
+
+def head(agent_id: str) -> Head:
+    row = Log.objects.filter(agent_id=agent_id).first()
+    if row is None:
+        raise LogMissing(agent_id)
+    return Head(row.epoch, Cursor(row.tip_epoch, row.seq), row.first_seq, row.position)
+
+
+def tips(agent_ids: Sequence[str]) -> dict[str, Cursor]:
+    """The last committed event of each log that is still there."""
+    rows = Log.objects.filter(agent_id__in=agent_ids).values_list("agent_id", "tip_epoch", "seq")
+    return {str(agent_id): Cursor(epoch, seq) for agent_id, epoch, seq in rows}
+
+
+def starts_from(agent_id: str, epoch: int) -> list[EpochStart]:
+    """The first seq of `epoch` and of every later one, in order."""
+    rows = EpochStartRow.objects.filter(agent_id=agent_id, epoch__gte=epoch).order_by("epoch")
+    return [EpochStart(*row) for row in rows.values_list("epoch", "first_seq")]
+
+
+def page(agent_id: str, after: Cursor, max_bytes: int = PAGE_BYTES) -> Page:
+    """Events behind `after` by seq, whether or not that cursor can be honoured: judging it is the caller's.
+
+    The head is read first: what is committed between the two reads belongs to the next page.
+    """
+    at = head(agent_id)
+    starts = starts_from(agent_id, after.epoch)
+    events: list[Stored] = []
+    size = 0
+    chunks = EventChunk.objects.filter(agent_id=agent_id, last_seq__gt=after.seq).order_by("last_seq")
+    for chunk in chunks.iterator(chunk_size=1):
+        events.extend(stored for stored in _unpack(chunk) if stored.cursor.seq > after.seq)
+        size += len(chunk.body)
+        if size >= max_bytes:
+            break
+    if events and events[0].cursor.seq > after.seq + 1:  # trimmed between the two reads: say so
+        at = head(agent_id)
+    last = events[-1].cursor.seq if events else after.seq
+    return Page(at, starts, events, complete=last >= at.tip.seq)
+
+
+def snapshot(agent_id: str) -> SnapshotRow:
+    """The stored snapshot; the empty state at 0-0 if there is none yet."""
+    row = Snapshot.objects.filter(agent_id=agent_id).first()
+    if row is None:
+        return SnapshotRow(Cursor(0, 0), encode(initial()))
+    return SnapshotRow(Cursor(row.epoch, row.seq), row.state)
+
+
+def snapshot_of_living(agent_id: str) -> SnapshotRow:
+    """The same, of a log that is there. Raises LogMissing."""
+    row = snapshot(agent_id)
+    head(agent_id)
+    return row
+
+
+def load_state(agent_id: str) -> tuple[Cursor, State]:
+    """The folded state at the last committed event: the snapshot, and the events after it."""
+    at, state = load_snapshot(agent_id)
+    for event in events(agent_id, at):
+        at, state = Cursor(event.epoch, event.seq), apply(state, event)
+    return at, state
+
+
+def load_snapshot(agent_id: str) -> tuple[Cursor, State]:
+    row = snapshot(agent_id)
+    return row.cursor, json.loads(row.state)
+
+
+def events(agent_id: str, after: Cursor = Cursor(0, 0)) -> Iterable[Event]:
+    """Every stored event behind `after`, oldest first, read page by page."""
+    while True:
+        found = page(agent_id, after)
+        for stored in found.events:
+            yield decode(stored.payload)
+        if found.complete or not found.events:
+            return
+        after = found.events[-1].cursor
+
+
+@transaction.atomic
+def commit(write: Commit) -> None:
+    """Append to the log. Raises Fenced if somebody else is the writer now; repeating a commit that got through is
+    harmless (the connection may have been cut after the database had committed)."""
+    first, last = write.events[0].cursor.seq, write.events[-1].cursor
+    moved = Log.objects.filter(agent_id=write.agent_id, epoch=write.epoch, seq=first - 1).update(
+        seq=last.seq, tip_epoch=last.epoch, position=write.position
+    )
+    if not moved:
+        _already_there(write)
+        return
+    _store(write.agent_id, write.events)
+    if write.state is not None:
+        Snapshot.objects.update_or_create(
+            agent_id=write.agent_id, defaults={"epoch": last.epoch, "seq": last.seq, "state": write.state}
+        )
+    if write.project is not None:
+        write.project()
+
+
+@transaction.atomic
+def begin(
+    agent_id: str, epoch: int, adopted: Sequence[Stored], position: str, project: Callable[[], None] | None = None
+) -> Cursor:
+    """Open `epoch` for writing: take over the events that only Redis had, and note where the epoch begins.
+
+    Returns the tip, behind which the first event of the epoch goes. Raises Fenced.
+    """
+    log = Log.objects.select_for_update().filter(agent_id=agent_id, epoch=epoch).first()
+    if log is None:
+        raise Fenced(agent_id, epoch)
+    if adopted and adopted[0].cursor.seq != log.seq + 1:
+        raise Fenced(agent_id, epoch)  # somebody with our own epoch was here: two of us think that they won
+    if adopted:
+        last = adopted[-1].cursor
+        log.seq, log.tip_epoch, log.position = last.seq, last.epoch, position
+        log.save(update_fields=["seq", "tip_epoch", "position"])
+        _store(agent_id, adopted)
+        if project is not None:
+            project()
+    EpochStartRow.objects.get_or_create(agent_id=agent_id, epoch=epoch, defaults={"first_seq": log.seq + 1})
+    return Cursor(log.tip_epoch, log.seq)
+
+
+@transaction.atomic
+def trim(agent_id: str, keep_from_seq: int) -> int:
+    """Drop chunks that lie wholly before `keep_from_seq` and before the snapshot; answers the new first seq."""
+    at = snapshot(agent_id).cursor.seq
+    doomed = EventChunk.objects.filter(agent_id=agent_id, last_seq__lt=min(keep_from_seq, at + 1))
+    last = doomed.order_by("-last_seq").values_list("last_seq", flat=True).first()
+    if last is not None:
+        doomed.delete()
+        Log.objects.filter(agent_id=agent_id, first_seq__lte=last).update(first_seq=last + 1)
+    return head(agent_id).first_seq
+
+
+def _already_there(write: Commit) -> None:
+    last = write.events[-1].cursor
+    if not Log.objects.filter(agent_id=write.agent_id, epoch=write.epoch, seq=last.seq, tip_epoch=last.epoch).exists():
+        raise Fenced(write.agent_id, write.epoch)
+
+
+def _store(agent_id: str, events: Sequence[Stored]) -> None:
+    EventChunk.objects.bulk_create(
+        EventChunk(
+            agent_id=agent_id,
+            first_seq=part[0].cursor.seq,
+            last_seq=part[-1].cursor.seq,
+            epoch=part[0].cursor.epoch,
+            body="\n".join(stored.payload for stored in part),
+        )
+        for part in _parts(events)
+    )
+
+
+def _parts(events: Sequence[Stored]) -> Iterable[list[Stored]]:
+    """One row for each run of events of the same epoch, or several if there is much text."""
+    part: list[Stored] = []
+    size = 0
+    for stored in events:
+        if part and (stored.cursor.epoch != part[0].cursor.epoch or size + len(stored.payload) > CHUNK_CHARS):
+            yield part
+            part, size = [], 0
+        part.append(stored)
+        size += len(stored.payload)
+    if part:
+        yield part
+
+
+def _unpack(chunk: EventChunk) -> Iterable[Stored]:
+    for at, payload in enumerate(chunk.body.split("\n")):
+        yield Stored(Cursor(chunk.epoch, chunk.first_seq + at), payload)

@@ -1,0 +1,179 @@
+"""The SSE endpoint: a raw ASGI application beside Django, because Django gives every streaming response a thread of its
+own and a database connection with it (40 streams, +40 of each; here +0).
+
+Who may read is asked of `Gate`, so this package needs to know nothing of users. A stream costs: one coroutine for the
+client's disconnect, one for the frames, a cursor.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+from urllib.parse import parse_qs
+
+import structlog
+from django.conf import settings
+
+from streaming.cursor import Cursor, parse
+from streaming.errors import JournalUnavailable, LogMissing
+from streaming.events import encode
+from streaming.hub import Hub
+from streaming.subscriber import Subscriber
+
+log = structlog.get_logger(__name__)
+Scope = Mapping[str, Any]
+Receive = Callable[[], Awaitable[Mapping[str, Any]]]
+Send = Callable[[dict[str, Any]], Awaitable[None]]
+HEADERS = [
+    (b"content-type", b"text/event-stream; charset=utf-8"),
+    (b"cache-control", b"no-cache, no-transform"),
+    (b"x-accel-buffering", b"no"),
+    (b"x-content-type-options", b"nosniff"),
+]
+DRAIN_S = 3.0
+UNPARSABLE = Cursor(0, 1)
+"""No epoch is 0 except that of the beginning: a cursor that was never given out, so the reader answers with a reset."""
+
+
+@dataclass(eq=False)
+class Problem(Exception):
+    """An answer instead of a stream, in the API's form. `details` names the field, where there is one."""
+
+    status: int
+    code: str
+    message: str
+    details: Any = None
+    headers: tuple[tuple[bytes, bytes], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What a request asks for. `until_run`: end behind that run's `done`; `until_done`: behind the active run's."""
+
+    agent_id: str
+    cursor: Cursor | None
+    until_done: bool = False
+    until_run: str | None = None
+
+
+class Gate(Protocol):
+    """Says what a request may have. Raises Problem."""
+
+    async def open(self, scope: Scope, receive: Receive) -> Wanted: ...
+
+
+class SseApplication:
+    """`hub` is called in the server's event loop, at the first request."""
+
+    def __init__(self, hub: Callable[[], Hub], gate: Gate) -> None:
+        self._hub = hub
+        self._gate = gate
+        self._open: set[asyncio.Task[None]] = set()
+
+    async def drain(self) -> None:
+        """End every stream with a jittered `retry`; returns when they have ended, or after DRAIN_S."""
+        await self._hub().close()
+        if self._open:
+            await asyncio.wait(self._open, timeout=DRAIN_S)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            wanted = await self._gate.open(scope, receive)
+            async with self._hub().watch(wanted.agent_id) as channel:
+                subscriber = Subscriber(self._hub(), channel, wanted.cursor, wanted.until_run)
+                if wanted.until_done:
+                    await self._bound(subscriber, wanted.agent_id)
+                await send({"type": "http.response.start", "status": 200, "headers": HEADERS})
+                await self._serve(subscriber, receive, send)
+        except Problem as problem:
+            await answer(send, problem)
+        except LogMissing:
+            await answer(send, Problem(404, "not-found", "no such agent"))
+        except JournalUnavailable:
+            await answer(
+                send, Problem(503, "database-unavailable", "try again soon", headers=((b"retry-after", b"2"),))
+            )
+
+    async def _bound(self, subscriber: Subscriber, agent_id: str) -> None:
+        """Where `until=done` ends: behind the active run, else behind the first in the queue, else at the tip."""
+        tip, state = await self._hub().reader.at_tip(agent_id)
+        run_id = state["active_run"] or next(iter(state["queue"]), None)
+        if run_id is None:
+            subscriber.end_at(tip)
+        else:
+            subscriber.until(run_id)
+
+    async def _serve(self, subscriber: Subscriber, receive: Receive, send: Send) -> None:
+        """Send until the stream ends or the client has gone, whichever is first."""
+        sending = asyncio.create_task(_send_all(subscriber, send))
+        leaving = asyncio.create_task(_disconnected(receive))
+        self._open.add(sending)
+        sending.add_done_callback(self._open.discard)
+        try:
+            await asyncio.wait((sending, leaving), return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for task in (sending, leaving):
+                task.cancel()
+            results = await asyncio.gather(sending, leaving, return_exceptions=True)
+        for error in results:
+            if isinstance(error, Exception):
+                log.info("stream broke off", cursor=str(subscriber.cursor), error=repr(error))
+
+
+async def _send_all(subscriber: Subscriber, send: Send) -> None:
+    """Ends the response in every case but one: a client that takes nothing could not be told. It comes back by itself,
+    with its cursor, when the server closes the connection."""
+    try:
+        async with contextlib.aclosing(subscriber.stream()) as pieces:
+            async for piece in pieces:
+                await _send_piece(send, piece)
+    except TimeoutError:
+        log.info("subscriber takes nothing, disconnected", cursor=str(subscriber.cursor))
+        return
+    except (JournalUnavailable, LogMissing) as error:
+        log.info("stream ended early", cursor=str(subscriber.cursor), reason=repr(error))
+    except Exception:  # the response has begun: a server can't turn this into an answer any more
+        log.exception("stream ended early", cursor=str(subscriber.cursor))
+    with contextlib.suppress(TimeoutError):
+        await _send_piece(send, b"", more=False)
+
+
+async def _send_piece(send: Send, piece: bytes, more: bool = True) -> None:
+    async with asyncio.timeout(settings.STREAM_SEND_TIMEOUT_S):
+        await send({"type": "http.response.body", "body": piece, "more_body": more})
+
+
+async def _disconnected(receive: Receive) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass
+
+
+async def answer(send: Send, problem: Problem) -> None:
+    error: dict[str, Any] = {"code": problem.code, "message": problem.message}
+    if problem.details is not None:
+        error["details"] = problem.details
+    body = encode({"error": error}).encode()
+    headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode()), *problem.headers]
+    await send({"type": "http.response.start", "status": problem.status, "headers": headers})
+    await send({"type": "http.response.body", "body": body, "more_body": False})
+
+
+def query_of(scope: Scope) -> dict[str, str]:
+    """Each parameter's last value. Tolerates any bytes."""
+    raw = scope.get("query_string", b"").decode("latin-1")
+    return {key: values[-1] for key, values in parse_qs(raw, keep_blank_values=True).items()}
+
+
+def header(scope: Scope, wanted: bytes) -> str | None:
+    return next((value.decode("latin-1") for key, value in scope["headers"] if key.lower() == wanted), None)
+
+
+def cursor_of(scope: Scope) -> Cursor | None:
+    """`Last-Event-ID`, which wins, or `?after=`; None if there is neither, UNPARSABLE for what is no cursor."""
+    text = header(scope, b"last-event-id") or query_of(scope).get("after")
+    if not text:
+        return None
+    return parse(text) or UNPARSABLE

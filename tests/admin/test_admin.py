@@ -1,0 +1,233 @@
+"""The admin: everything can be looked at, no history can be edited, cancel and retry are actions."""
+
+from __future__ import annotations
+
+import html
+import re
+from datetime import timedelta
+
+import pytest
+from django.contrib.auth.models import Permission, User
+from django.test import Client
+from django.utils import timezone
+
+from agents import access
+from agents.admin import timeline
+from agents.models import ApiToken, Attempt, Run
+from streaming.events import draft
+from tests.api.conftest import write
+
+
+@pytest.fixture
+def admin(user) -> Client:
+    client = Client()
+    client.force_login(User.objects.create_superuser("root"))
+    return client
+
+
+@pytest.fixture
+def run(api, agent_id) -> Run:
+    run_id = api.call("POST", f"/api/agents/{agent_id}/runs", {"input": "<b>Hello</b>"})[1]["id"]
+    Attempt.objects.create(run_id=run_id, number=1, engine="docker", worker="w", exit_code=0, outcome="exit")
+    return Run.objects.get(pk=run_id)
+
+
+def get(admin: Client, path: str) -> str:
+    response = admin.get(f"/admin/{path}")
+    assert response.status_code == 200, response.content[:300]
+    return response.content.decode()
+
+
+# Looking -----------------------------------------------------------------------------------------------------------
+
+
+def test_everything_has_a_list_and_a_page(admin, run, user):
+    token = ApiToken.objects.get()
+    attempt = run.attempts.get()
+    for path in ("", "agents/", "agents/agent/definitions/"):
+        get(admin, path)
+    for model, pk in (("agent", run.agent_id), ("run", run.pk), ("attempt", attempt.pk), ("apitoken", token.pk)):
+        get(admin, f"agents/{model}/")
+        get(admin, f"agents/{model}/{pk}/change/")
+
+
+@pytest.mark.parametrize(
+    "query", ["?q=hello", "?q=" + "x" * 50, "?status__exact=queued", "?engine__exact=docker", "?q=01a1-%00x"]
+)
+def test_runs_are_searched_and_filtered(admin, run, query):
+    if "%00" in query:
+        admin.raise_request_exception = False
+        assert admin.get(f"/admin/agents/run/{query}").status_code in (200, 302, 400)
+    else:
+        get(admin, f"agents/run/{query}")
+
+
+def test_agents_are_searched_and_lead_to_their_runs(admin, run):
+    page = get(admin, f"agents/agent/?q={run.agent_id}")
+    assert f"/admin/agents/run/?agent__id__exact={run.agent_id}" in page
+    assert "run 1" in get(admin, f"agents/run/?agent__id__exact={run.agent_id}")
+
+
+def test_definitions_are_shown_without_the_values_of_their_environment(admin, settings):
+    page = get(admin, "agents/agent/definitions/")
+    assert "SECRET" in page
+    assert "nobody" not in page
+    settings.DEFINITIONS_FILE.write_text("[definitions.demo]\nimage = 3\n")
+    page = get(admin, "agents/agent/definitions/")
+    assert "line 2" in page
+    assert "demo" in page
+
+
+def test_the_admin_is_for_staff_only(user, run):
+    client = Client()
+    for _ in range(2):
+        for path in ("agents/run/", "agents/agent/definitions/", f"agents/run/{run.pk}/timeline/"):
+            assert client.get(f"/admin/{path}").status_code == 302
+        client.force_login(user)
+
+
+# Editing -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("model", ["agent", "run", "attempt"])
+def test_history_can_not_be_edited(admin, run, model):
+    pk = {"agent": run.agent_id, "run": run.pk, "attempt": run.attempts.get().pk}[model]
+    assert admin.get(f"/admin/agents/{model}/add/").status_code == 403
+    assert admin.post(f"/admin/agents/{model}/{pk}/change/", {"status": "completed"}).status_code == 403
+    assert admin.post(f"/admin/agents/{model}/{pk}/delete/", {"post": "yes"}).status_code == 403
+    assert "delete_selected" not in get(admin, f"agents/{model}/")
+    form = re.sub(
+        r'<input type="hidden"[^>]*>', "", get(admin, f"agents/{model}/{pk}/change/").split('id="content"')[1]
+    )
+    assert "<input" not in form
+
+
+# Actions -----------------------------------------------------------------------------------------------------------
+
+
+def act(client: Client, action: str, *runs: Run) -> str:
+    data = {"action": action, "_selected_action": [str(run.pk) for run in runs]}
+    response = client.post("/admin/agents/run/", data, follow=True)
+    return html.unescape(response.content.decode())
+
+
+def test_cancel_ends_a_queued_run(admin, run):
+    assert "1 run asked to stop." in act(admin, "cancel", run)
+    run.refresh_from_db()
+    assert (run.status, run.cancel_reason) == ("cancelled", "cancelled by root")
+
+
+def test_retry_makes_a_new_run(admin, run):
+    act(admin, "cancel", run)
+    assert "1 run queued again." in act(admin, "retry", run)
+    new = Run.objects.exclude(pk=run.pk).get()
+    assert (new.input, new.retry_of) == (run.input, run)
+
+
+def test_what_can_not_be_retried_is_said(admin, run, settings):
+    settings.DEFINITIONS_FILE.write_text("[definitions.other]\nimage = 'x'\n")
+    assert "no definition 'demo'" in act(admin, "retry", run)
+    assert Run.objects.count() == 1
+
+
+def test_who_may_only_look_has_no_actions(run):
+    viewer = User.objects.create_user("viewer", is_staff=True)
+    viewer.user_permissions.add(Permission.objects.get(codename="view_run"))
+    client = Client()
+    client.force_login(viewer)
+    assert 'value="cancel"' not in get(client, "agents/run/")
+    act(client, "cancel", run)
+    run.refresh_from_db()
+    assert run.cancel_requested_at is None
+
+
+# Timeline ----------------------------------------------------------------------------------------------------------
+
+
+def test_the_timeline_joins_deltas_and_escapes_what_agents_write(admin, run):
+    run_id = str(run.pk)
+    hostile = "<script>alert(1)</script>"
+    write(
+        str(run.agent_id),
+        [
+            draft("status", run_id, status="running"),
+            *(draft("text", run_id, message_id="m1", content=part) for part in ("Hel", "lo ", hostile)),
+            draft("tool-call", run_id, call_id="c1", name=hostile, arguments={hostile: [1]}),
+            draft("tool-result", run_id, call_id="c1", result={"a": hostile}),
+            draft("files", run_id, changes=[{"path": hostile, "change": "added", "size": 3}]),
+            draft("usage", run_id, model="m", input_tokens=1, output_tokens=2),
+            draft("error", run_id, code="time-limit", message=hostile),
+            draft("done", run_id, status="failed"),
+        ],
+    )
+    page = get(admin, f"agents/run/{run.pk}/timeline/")
+    assert hostile not in page
+    text = html.unescape(re.sub(r"<[^>]+>", " ", page))
+    assert f"Hello {hostile}" in text
+    assert "4\u20136" in text
+    for said in ("time-limit", "tool-call", f"added {hostile} (3 bytes)", "failed"):
+        assert said in text
+
+
+def test_the_timeline_is_that_of_one_run(admin, run, api):
+    other = api.call("POST", f"/api/agents/{run.agent_id}/runs", {"input": "something else"})[1]["id"]
+    assert "something else" not in get(admin, f"agents/run/{run.pk}/timeline/")
+    assert "something else" in get(admin, f"agents/run/{other}/timeline/")
+
+
+def test_a_long_timeline_comes_in_pages(admin, run, monkeypatch):
+    monkeypatch.setattr(timeline, "LINES_MOST", 3)
+    run_id = str(run.pk)
+    write(str(run.agent_id), [draft("status", run_id, status="running", reason=f"reason {at}") for at in range(5)])
+    first = get(admin, f"agents/run/{run.pk}/timeline/")
+    assert "reason 0" in first
+    assert "reason 4" not in first
+    after = re.search(r"\?after=([0-9-]+)", first)
+    assert after
+    second = get(admin, f"agents/run/{run.pk}/timeline/?after={after[1]}")
+    assert "reason 3" in second
+    assert "reason 0" not in second
+
+
+def test_a_timeline_of_an_old_agent_begins_near_its_run(run, monkeypatch):
+    from streaming.models import EventChunk
+
+    EventChunk.objects.update(created_at=timezone.now() - timedelta(hours=1))
+    write(str(run.agent_id), [draft("status", str(run.pk), status="running")])
+    assert [line.type for line in timeline.of(run).lines] == ["status"]
+
+
+def test_a_long_text_is_clipped(admin, run):
+    write(str(run.agent_id), [draft("log", str(run.pk), content="x" * 100_000)])
+    page = get(admin, f"agents/run/{run.pk}/timeline/")
+    assert "96000 more characters" in page
+    assert len(page) < 50_000
+
+
+# Tokens ------------------------------------------------------------------------------------------------------------
+
+
+def test_a_new_token_is_shown_once_and_works(admin, user):
+    response = admin.post("/admin/agents/apitoken/add/", {"user": user.pk, "name": "laptop"})
+    assert "no-store" in response["Cache-Control"]
+    found = re.search(r'id="token">(as_[^<]+)<', response.content.decode())
+    assert found
+    assert access.user_of_token(found[1]) == user
+    assert found[1] not in get(admin, "agents/apitoken/")
+    row = ApiToken.objects.get(name="laptop")
+    page = get(admin, f"agents/apitoken/{row.pk}/change/")
+    assert found[1] not in page
+    assert row.sha256 not in page
+
+
+def test_a_revoked_token_works_no_more(admin, user):
+    token = access.create_token(user, "laptop")
+    row = ApiToken.objects.get(name="laptop")
+    admin.post(f"/admin/agents/apitoken/{row.pk}/delete/", {"post": "yes"})
+    assert access.user_of_token(token) is None
+
+
+def test_a_token_can_not_be_changed(admin, user):
+    access.create_token(user, "laptop")
+    row = ApiToken.objects.get(name="laptop")
+    assert admin.post(f"/admin/agents/apitoken/{row.pk}/change/", {"name": "x"}).status_code == 403

@@ -1,0 +1,75 @@
+"""A site with workers in this process: real Redis, real database, real containers or processes."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tests.servers import RedisServer
+
+if TYPE_CHECKING:
+    from tests.agents.site import Site
+
+
+@pytest.fixture(scope="session")
+def database_threads(django_db_setup: None) -> Iterator[None]:
+    """The log's own connections, closed before the test database is dropped."""
+    yield
+    from streaming.database import close_threads
+
+    close_threads()
+
+
+@dataclass
+class Parts:
+    """What a site is made of."""
+
+    directory: Path
+    settings: Any
+    monkeypatch: pytest.MonkeyPatch
+
+    def site(self, engine: str) -> Iterator[Site]:
+        from tests.agents.site import Site
+
+        image = "none"
+        if engine == "docker":
+            from tests.containers.bench import docker_image
+
+            image = asyncio.run(docker_image())
+        site = Site(engine, image, self.directory, self.settings, self.monkeypatch)
+        yield site
+        site.close()
+
+
+@pytest.fixture
+def parts(
+    database_threads: None,
+    transactional_db: None,
+    healthy_redis: RedisServer,
+    settings: Any,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> Parts:
+    return Parts(tmp_path, settings, monkeypatch)
+
+
+@pytest.fixture
+def site(parts: Parts) -> Iterator[Site]:
+    """With the engine that every machine has."""
+    yield from parts.site("process")
+
+
+@pytest.fixture(params=["process", pytest.param("docker", marks=pytest.mark.docker)])
+def any_site(request: pytest.FixtureRequest, parts: Parts) -> Iterator[Site]:
+    """With every engine there is."""
+    yield from parts.site(request.param)
+
+
+@pytest.fixture
+def docker_site(parts: Parts) -> Iterator[Site]:
+    yield from parts.site("docker")

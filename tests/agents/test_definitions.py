@@ -1,0 +1,134 @@
+"""agents.toml: read again when it changes; a mistake names its line and field, and the last good one stays."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from agents.definitions import CatalogFile
+
+GOOD = """
+[definitions.one]
+image = "a"
+"""
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    path = tmp_path / "agents.toml"
+    path.write_text(GOOD)
+    return path
+
+
+def problem(file: Path, text: str | bytes) -> str:
+    """What the catalog says of a file whose last good version was GOOD."""
+    catalog = CatalogFile(file)
+    assert set(catalog.current().definitions) == {"one"}
+    file.write_bytes(text if isinstance(text, bytes) else text.encode())
+    found = catalog.current()
+    assert set(found.definitions) == {"one"}, "the last good ones stay in force"
+    assert found.problem is not None
+    assert "\n" not in found.problem
+    assert "None" not in found.problem
+    return found.problem
+
+
+def test_a_change_is_seen_at_once_and_a_mistake_mended_too(file: Path) -> None:
+    catalog = CatalogFile(file)
+    assert catalog.current().definitions["one"].image == "a"
+    file.write_text(GOOD.replace('"a"', '"b"') + '[definitions.two]\nimage = "c"\n')
+    assert {name: one.image for name, one in catalog.current().definitions.items()} == {"one": "b", "two": "c"}
+    file.write_text("[definitions.one")
+    assert catalog.current().problem
+    assert set(catalog.current().definitions) == {"one", "two"}
+    file.write_text(GOOD)
+    assert catalog.current().problem is None
+    assert set(catalog.current().definitions) == {"one"}
+
+
+def test_a_file_of_the_same_time_and_size_is_seen_too(file: Path) -> None:
+    """An editor writes a new file and moves it there; a tool may set its time back."""
+    catalog, stat = CatalogFile(file), file.stat()
+    assert catalog.current().definitions["one"].image == "a"
+    other = file.with_suffix(".new")
+    other.write_text(GOOD.replace('"a"', '"b"'))
+    os.utime(other, ns=(stat.st_atime_ns, stat.st_mtime_ns))
+    other.rename(file)
+    assert catalog.current().definitions["one"].image == "b"
+
+
+def test_a_missing_file_is_a_problem_and_not_the_end(tmp_path: Path) -> None:
+    path = tmp_path / "agents.toml"
+    catalog = CatalogFile(path)
+    assert catalog.current().problem == "agents.toml: No such file or directory"
+    assert catalog.current().definitions == {}
+    path.write_text(GOOD)
+    assert set(catalog.current().definitions) == {"one"}
+    assert catalog.current().problem is None
+    path.unlink()
+    assert set(catalog.current().definitions) == {"one"}
+    assert catalog.current().problem is not None
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("[definitions.x]\nimage = 5\n", "line 2: x.image: Input should be a valid string"),
+        ("[definitions.x]\ntitle = 'no image'\n", "line 1: x.image: Field required"),
+        ("[definitions.x]\nimage = ''\n", "line 2: x.image:"),
+        ("[definitions.x]\nimage = 'a'\n\nimagine = 'b'\n", "line 4: x.imagine: Extra inputs are not permitted"),
+        ("[definitions.x]\nimage = 'a'\nprotocol = 'smoke'\n", "line 3: x.protocol:"),
+        ("[definitions.x]\nimage = 'a'\ntrusted = 'sure'\n", "line 3: x.trusted:"),
+        ("[definitions.x]\nimage = 'a'\ncommand = 'run me'\n", "line 3: x.command:"),
+        ("[definitions.x]\nimage = 'a'\ncommand = ['run', 5]\n", "line 3: x.command.1:"),
+        ("[definitions.x]\nimage = 'a'\ncommand = [\n  'run',\n  5,\n]\n", "line 3: x.command.1:"),
+        ("[definitions.x]\nimage = 'a'\ncommand = [\"nul \\u0000\"]\n", "line 3: x.command"),
+        ('[definitions.x]\nimage = "nul \\u0000"\n', "line 2: x.image"),
+        ("[definitions.x]\nimage = 'a'\nuser = 'root'\n", "line 3: x.user:"),
+        ("[definitions.x]\nimage = 'a'\n[definitions.x.limits]\ncpus = 0\n", "line 4: x.limits.cpus:"),
+        ("[definitions.x]\nimage = 'a'\nlimits.cpus = 0\n", "line 3: x.limits.cpus:"),
+        ("[definitions.x]\nimage = 'a'\nlimits = { cpus = 0 }\n", "line 3: x.limits.cpus:"),
+        ("[definitions.x]\nimage = 'a'\n[definitions.x.limits]\nwall_s = -1\n", "line 4: x.limits.wall_s:"),
+        ("[definitions.x]\nimage = 'a'\n[definitions.x.limits]\nwall_s = inf\n", "line 4: x.limits.wall_s:"),
+        ("[definitions.x]\nimage = 'a'\n[definitions.x.limits]\ncpus = nan\n", "line 4: x.limits.cpus:"),
+        ("[definitions.x]\nimage = 'a'\n[definitions.x.limits]\nmemory = 5\n", "line 4: x.limits.memory:"),
+        ("[definitions.x]\nimage = 'a'\n[definitions.x.env]\nBAD-NAME = 'v'\n", "x.env: Value error, 'BAD-NAME'"),
+        ("[definitions.x]\nimage = 'a'\n[definitions.x.env]\nNUMBER = 5\n", "line 4: x.env.NUMBER:"),
+        ("[definitions.x]\nimage = 'a'\n[definitions.x.env]\nAGENT_ID = 'me'\n", "x.env: Value error, AGENT_ID"),
+        ("[definitions.x]\nimage = 'a'\n[definitions.x.env]\nV = \"nul \\u0000\"\n", "line 4: x.env.V:"),
+        ("[definitions.'Big Name']\nimage = 'a'\n", "line 1: Big Name: a name is made of"),
+        ("[definitions.x]\nimage = 'a'\nimage = 'b'\n", "(at line 3, column"),
+        ("[definitions.x\nimage = 'a'\n", "(at line 1, column"),
+        ("image = 'a'\n[definitions.x]\nimage = 'a'\n", "line 1: image: unknown table"),
+        ("\n[definition.x]\nimage = 'a'\n", "line 2: definition: unknown table"),
+        ("definitions = 5\n", "line 1: definitions: must be tables"),
+        ("[definitions]\nx = 5\n", "line 2: x: must be a table"),
+        ("[[definitions.x]]\nimage = 'a'\n", "line 1: x: must be a table"),
+        ("[definitions.x]\nname = 'y'\nimage = 'a'\n", "line 2: x.name:"),
+        ("[definitions.x]\nimage = '''\nunfinished", "line 3"),
+        (b"[definitions.x]\nimage = '\xff'\n", "is not UTF-8"),
+    ],
+)
+def test_a_mistake_names_line_and_field(file: Path, text: str | bytes, says: str) -> None:
+    assert says in problem(file, text)
+
+
+def test_a_file_that_can_not_be_read(file: Path) -> None:
+    catalog = CatalogFile(file)
+    catalog.current()
+    file.unlink()
+    file.mkdir()
+    assert set(catalog.current().definitions) == {"one"}
+    assert "Is a directory" in str(catalog.current().problem)
+
+
+def test_braces_of_a_command_are_its_own(file: Path) -> None:
+    file.write_text(
+        "[definitions.x]\nimage = 'a'\nprocess_command = ['{python}', '-c', 'print({1: {}})', '{images}/demo']\n"
+    )
+    python, *_, code, demo = CatalogFile(file).current().definitions["x"].host_command()
+    assert Path(python).exists()
+    assert code == "print({1: {}})"
+    assert Path(demo).is_dir()

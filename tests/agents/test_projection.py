@@ -1,0 +1,47 @@
+"""Rows are copies of the log: they say what the fold says, and writing them again changes nothing."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.forms.models import model_to_dict
+
+from agents import lifecycle
+from agents.models import Agent, Run
+from agents.projection import projection
+from tests.agents.site import Site
+
+
+def rows(agent: Agent) -> list[Any]:
+    """All that is copied; `updated_at` says when."""
+    found: list[Any] = [model_to_dict(run) for run in Run.objects.filter(agent=agent).order_by("number")]
+    return [*found, {**model_to_dict(Agent.objects.get(pk=agent.pk)), "updated_at": None}]
+
+
+def test_repeating_any_part_of_the_log_changes_no_row(site: Site) -> None:
+    """A commit whose answer was lost is made again; what a takeover adopts may be half known."""
+    site.worker()
+    agent = site.agent(site.define("mixed", 'sys.exit(int(start["input"]["content"]))'))
+    for prompt in ("0", "3"):
+        site.end(lifecycle.submit_run(agent, prompt))
+    lifecycle.rename(agent, "A name")
+    log, before = site.log(agent), rows(agent)
+    project = projection(str(agent.pk))
+    for start in range(len(log)):
+        project(log[start:])
+        assert rows(agent) == before
+    for event in log:
+        project([event])
+        if event.type != "title":
+            assert rows(agent)[:-1] == before[:-1]
+
+
+def test_a_run_is_not_over_before_its_done(site: Site) -> None:
+    site.worker()
+    run = site.start(site.define("fine", ""))
+    events = site.end(run)
+    Run.objects.filter(pk=run.pk).update(status="running", finished_at=None)
+    projection(str(run.agent_id))([event for event in events if event.type == "status"][-1:])
+    assert Run.objects.get(pk=run.pk).status == "running"
+    projection(str(run.agent_id))(events[-1:])
+    assert Run.objects.get(pk=run.pk).status == "completed"

@@ -1,0 +1,220 @@
+"""Who is asking: tokens, sessions, login links."""
+
+from __future__ import annotations
+
+import uuid
+from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
+
+import pytest
+from django.contrib.auth.models import User
+from django.db import connection
+from django.test import Client
+from django.utils import timezone
+
+from agents import access
+from agents.errors import NotFound
+from agents.models import Agent, ApiToken, LoginLink
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def user() -> User:
+    return User.objects.create_user("ada")
+
+
+def session_of(user: User) -> str:
+    client = Client()
+    client.force_login(user)
+    return client.cookies["sessionid"].value
+
+
+# Tokens ------------------------------------------------------------------------------------------------------------
+
+
+def test_a_token_says_whose_it_is_and_is_not_stored(user):
+    token = access.create_token(user, "laptop")
+    assert token.startswith("as_")
+    assert len(token) >= 3 + 43
+    assert access.user_of_token(token) == user
+    assert token not in str(list(ApiToken.objects.values()))
+
+
+@pytest.mark.parametrize(
+    "token", ["", "as_", "as_nobody", "nonsense", "as_" + "x" * 10_000, "as_\0", "as_\udcff", "as_é"]
+)
+def test_no_token_of_ours_says_nothing(token):
+    assert access.user_of_token(token) is None
+
+
+def test_the_hash_is_no_token(user):
+    token = access.create_token(user, "laptop")
+    assert access.user_of_token(access.hash_token(token)) is None
+    assert access.user_of_token("as_" + access.hash_token(token)) is None
+
+
+def test_a_token_of_an_inactive_user_is_refused(user):
+    token = access.create_token(user, "laptop")
+    user.is_active = False
+    user.save()
+    assert access.user_of_token(token) is None
+
+
+def test_last_use_is_noted_at_most_once_a_minute(user, django_assert_num_queries):
+    token = access.create_token(user, "laptop")
+    access.user_of_token(token)
+    noted = ApiToken.objects.get().last_used_at
+    assert noted is not None
+    with django_assert_num_queries(1):
+        access.user_of_token(token)
+    ApiToken.objects.update(last_used_at=timezone.now() - timedelta(seconds=61))
+    access.user_of_token(token)
+    assert (ApiToken.objects.get().last_used_at or noted) > noted
+
+
+# Sessions and headers ----------------------------------------------------------------------------------------------
+
+
+def test_a_session_says_whose_it_is_until_the_password_changes(user):
+    key = session_of(user)
+    assert access.user_of_session(key) == user
+    user.set_password("another long password")
+    user.save()
+    assert access.user_of_session(key) is None
+
+
+@pytest.mark.parametrize("key", ["", "nobody", "x" * 10_000, "\0", "../../etc/passwd", "\udcff"])
+def test_no_session_of_ours_says_nothing(key):
+    assert access.user_of_session(key) is None
+
+
+def test_a_session_of_an_inactive_user_is_refused(user):
+    key = session_of(user)
+    user.is_active = False
+    user.save()
+    assert access.user_of_session(key) is None
+
+
+def test_identify_takes_a_bearer_token_without_csrf(user):
+    token = access.create_token(user, "laptop")
+    found = access.identify([(b"Authorization", f"bearer  {token} ".encode())])
+    assert found == access.Identity(user, check_csrf=False)
+
+
+def test_identify_takes_a_session_and_wants_csrf(user):
+    cookie = f"other=1; sessionid={session_of(user)}".encode()
+    assert access.identify([(b"cookie", cookie)]) == access.Identity(user, check_csrf=True)
+
+
+def test_a_wrong_token_is_not_made_good_by_a_session(user):
+    headers = [(b"authorization", b"Bearer as_wrong"), (b"cookie", f"sessionid={session_of(user)}".encode())]
+    assert access.identify(headers) is None
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [[], [(b"authorization", b"\xff\xfe")], [(b"authorization", b"Basic x")], [(b"cookie", b"sessionid=\xff")]],
+)
+def test_identify_takes_any_bytes(headers):
+    assert access.identify(headers) is None
+
+
+# CSRF --------------------------------------------------------------------------------------------------------------
+
+
+def scope(method: str, headers: list[tuple[bytes, bytes]]) -> dict[str, object]:
+    return {
+        "type": "http",
+        "method": method,
+        "path": "/api/agents/x/stream",
+        "headers": [(b"host", b"testserver"), *headers],
+        "query_string": b"",
+        "server": ("testserver", 80),
+    }
+
+
+def test_a_request_with_cookie_and_header_passes_the_csrf_check():
+    client = Client()
+    client.cookies["csrftoken"] = token = "a" * 32
+    headers = [(b"cookie", f"csrftoken={token}".encode()), (b"x-csrftoken", token.encode())]
+    assert access.csrf_problem_of(scope("POST", headers)) is None
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        [],
+        [(b"cookie", b"csrftoken=" + b"a" * 32)],
+        [(b"cookie", b"csrftoken=" + b"a" * 32), (b"x-csrftoken", b"b" * 32)],
+        [
+            (b"cookie", b"csrftoken=" + b"a" * 32),
+            (b"x-csrftoken", b"a" * 32),
+            (b"origin", b"https://elsewhere.example"),
+        ],
+    ],
+)
+def test_a_request_from_elsewhere_fails_the_csrf_check(headers):
+    assert access.csrf_problem_of(scope("POST", headers))
+
+
+def test_safe_methods_need_no_csrf():
+    assert access.csrf_problem_of(scope("GET", [])) is None
+
+
+# Login links -------------------------------------------------------------------------------------------------------
+
+
+def test_a_login_link_works_once(user):
+    token = access.create_login_link(user, timedelta(minutes=5))
+    assert token not in str(list(LoginLink.objects.values()))
+    assert access.redeem_login_link(token) == user
+    assert access.redeem_login_link(token) is None
+
+
+def test_an_old_unknown_or_inactive_login_link_is_refused(user):
+    old = access.create_login_link(user, timedelta(seconds=-1))
+    assert access.redeem_login_link(old) is None
+    assert access.redeem_login_link("\0\udcff") is None
+    fresh = access.create_login_link(user, timedelta(minutes=5))
+    user.is_active = False
+    user.save()
+    assert access.redeem_login_link(fresh) is None
+
+
+@pytest.mark.django_db(transaction=True)
+def test_of_two_who_use_a_login_link_at_once_one_gets_in(user):
+    token = access.create_login_link(user, timedelta(minutes=5))
+
+    def redeem(_: int) -> User | None:
+        try:
+            return access.redeem_login_link(token)
+        finally:
+            connection.close()
+
+    with ThreadPoolExecutor(8) as threads:
+        assert sum(found is not None for found in threads.map(redeem, range(8))) == 1
+
+
+# Agents ------------------------------------------------------------------------------------------------------------
+
+
+def test_agent_for_finds_ones_own(user):
+    agent = Agent.objects.create(owner=user, definition="demo")
+    assert access.agent_for(user, agent.pk) == agent
+    assert access.agent_for(user, str(agent.pk).upper()) == agent
+
+
+def test_agent_for_tells_no_difference_between_missing_and_somebody_elses(user):
+    other = User.objects.create_user("eve")
+    agent = Agent.objects.create(owner=other, definition="demo")
+    for agent_id in (str(agent.pk), str(uuid.uuid4())):
+        with pytest.raises(NotFound, match="no such agent"):
+            access.agent_for(user, agent_id)
+
+
+@pytest.mark.parametrize("agent_id", ["", "x", "\0", "\udcff", "1" * 10_000, "{0}", "urn:uuid:{0}", "\u0660" * 32])
+def test_agent_for_refuses_what_is_no_id(user, agent_id):
+    agent = Agent.objects.create(owner=user, definition="demo")
+    with pytest.raises(NotFound):
+        access.agent_for(user, agent_id.replace("{0}", "{" + str(agent.pk) + "}"))

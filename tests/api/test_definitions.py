@@ -1,0 +1,49 @@
+"""/api/definitions, /api/models, /api/mcp-servers, /api/providers"""
+
+from __future__ import annotations
+
+from django.conf import settings as site
+
+
+def test_definitions_say_what_can_be_run_and_keep_what_is_nobodys_business(api):
+    body = api.get("/api/definitions")
+    assert body["problem"] is None
+    demo = body["definitions"][0]
+    assert (demo["name"], demo["title"], demo["model"], demo["trusted"]) == ("demo", "Demo", "small", True)
+    assert demo["limits"]["wall_s"] == site.RUN_TIME_LIMIT_S
+    assert demo["mcp_servers"] == ["search"]
+    assert "nobody's business" not in str(body)
+    assert "secret" not in str(body)
+
+
+def test_a_mistake_in_the_file_is_named_and_the_last_good_definitions_stay(api):
+    api.get("/api/definitions")
+    site.DEFINITIONS_FILE.write_text('[definitions.demo]\nimage = "demo"\nlimit = 3\n')
+    body = api.get("/api/definitions")
+    assert "line 3" in body["problem"]
+    assert "limit" in body["problem"]
+    assert [found["name"] for found in body["definitions"]] == ["demo", "other"]
+
+
+def test_models_and_mcp_servers_are_those_that_definitions_name(api):
+    assert api.get("/api/models") == {"models": [{"name": "small", "definitions": ["demo", "other"]}]}
+    assert api.get("/api/mcp-servers") == {"mcp_servers": [{"name": "search", "definitions": ["demo"]}]}
+
+
+def test_providers_are_usable_when_their_key_is_there_and_the_key_is_never_shown(api, settings):
+    settings.OPENAI_API_KEY = "sk-secret"
+    body = api.get("/api/providers")
+    assert {provider["name"]: provider["usable"] for provider in body["providers"]} == {
+        "openai": True,
+        "anthropic": False,
+        "gemini": False,
+        "ollama": False,
+    }
+    assert "secret" not in str(body)
+
+
+def test_what_can_be_run_is_for_users_only(db):
+    from tests.api.conftest import ApiClient
+
+    for path in ("definitions", "models", "mcp-servers", "providers"):
+        assert ApiClient().call("GET", f"/api/{path}")[0] == 401

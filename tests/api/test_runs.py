@@ -1,0 +1,243 @@
+"""/api/agents/{id}/runs and /api/runs/{id}"""
+
+from __future__ import annotations
+
+import uuid
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+from django.db import connection
+from django.utils import timezone
+
+from agents.models import Attempt, Run
+from streaming.events import draft
+from tests.api.conftest import field, problem, write
+
+
+@pytest.fixture
+def run_id(api, agent_id):
+    status, body = api.call("POST", f"/api/agents/{agent_id}/runs", {"input": "Hello"})
+    assert status == 202, body
+    return body["id"]
+
+
+def finish(agent_id: str, run_id: str, *more, status: str = "completed") -> None:
+    write(
+        agent_id, [draft("status", run_id, status="running"), *more, draft("done", run_id, status=status, result="42")]
+    )
+
+
+# POST /api/agents/{id}/runs ----------------------------------------------------------------------------------------
+
+
+def test_post_queues_a_run_that_every_tab_sees_at_once(api, agent_id, no_worker):
+    status, body = api.call("POST", f"/api/agents/{agent_id}/runs", {"input": "Hello", "metadata": {"from": "test"}})
+    assert status == 202
+    assert (body["status"], body["number"], body["metadata"]) == ("queued", 1, {"from": "test"})
+    state = api.get(f"/api/agents/{agent_id}/snapshot")["state"]
+    assert state["queue"] == [body["id"]]
+    assert state["messages"][0]["parts"] == [{"type": "text", "text": "Hello"}]
+    assert no_worker == [agent_id]
+
+
+def test_post_keeps_any_text(api, agent_id):
+    text = "  ünï\r\n\t😀 \u2028 </script> \x01 "
+    _, body = api.call("POST", f"/api/agents/{agent_id}/runs", {"input": text})
+    assert api.get(f"/api/runs/{body['id']}")["input"] == text
+
+
+@pytest.mark.parametrize(
+    ("body", "wrong"),
+    [
+        ({}, "input"),
+        ({"input": None}, "input"),
+        ({"input": ""}, "input"),
+        ({"input": {"content": "x"}}, "input"),
+        ({"input": "x", "strategy": "hope"}, "strategy"),
+        ({"input": "x", "strategy": 1}, "strategy"),
+        ({"input": "x", "budget": 5}, "budget"),
+        ({"input": "x", "metadata": "x"}, "metadata"),
+        ({"input": "x", "inputs": "x"}, "inputs"),
+    ],
+)
+def test_post_names_the_field_that_is_wrong(api, agent_id, body, wrong):
+    assert field(api.call("POST", f"/api/agents/{agent_id}/runs", body)) == wrong
+    assert Run.objects.count() == 0
+
+
+@pytest.mark.parametrize(
+    ("body", "wrong"),
+    [({"input": "x", "strategy": "steer"}, "strategy"), ({"input": "x", "budget": {"usd": 1}}, "budget")],
+)
+def test_post_says_what_is_not_supported_yet(api, agent_id, body, wrong):
+    answer = api.call("POST", f"/api/agents/{agent_id}/runs", body)
+    assert problem(answer) == (422, "not-supported")
+    assert field(answer) == wrong
+
+
+def test_post_with_reject_while_a_run_is_open_is_a_conflict(api, agent_id, run_id):
+    answer = api.call("POST", f"/api/agents/{agent_id}/runs", {"input": "x", "strategy": "reject"})
+    assert problem(answer) == (409, "agent-busy")
+
+
+def test_post_with_interrupt_cancels_what_is_open(api, agent_id, run_id):
+    status, body = api.call("POST", f"/api/agents/{agent_id}/runs", {"input": "x", "strategy": "interrupt"})
+    assert status == 202
+    assert api.get(f"/api/runs/{run_id}")["status"] == "cancelled"
+    assert api.get(f"/api/agents/{agent_id}/snapshot")["state"]["queue"] == [body["id"]]
+
+
+# Idempotency-Key ---------------------------------------------------------------------------------------------------
+
+
+def test_the_same_key_and_body_give_the_same_run(api, agent_id):
+    send = lambda: api.call("POST", f"/api/agents/{agent_id}/runs", {"input": "x"}, **{"Idempotency-Key": "k 1"})  # noqa: E731
+    assert send()[1]["id"] == send()[1]["id"]
+    assert Run.objects.count() == 1
+
+
+def test_the_same_key_with_another_body_is_a_conflict(api, agent_id):
+    path, key = f"/api/agents/{agent_id}/runs", {"Idempotency-Key": "k"}
+    api.call("POST", path, {"input": "x"}, **key)
+    assert problem(api.call("POST", path, {"input": "y"}, **key)) == (409, "idempotency-conflict")
+
+
+def test_another_agent_may_use_the_same_key(api, agent_id):
+    other = api.call("POST", "/api/agents", {"definition": "demo"})[1]["id"]
+    for given in (agent_id, other):
+        assert api.call("POST", f"/api/agents/{given}/runs", {"input": "x"}, **{"Idempotency-Key": "k"})[0] == 202
+    assert Run.objects.count() == 2
+
+
+@pytest.mark.parametrize("key", ["", "x" * 201, "é", "\x01"])
+def test_a_key_that_is_none_is_refused(api, agent_id, key):
+    answer = api.call("POST", f"/api/agents/{agent_id}/runs", {"input": "x"}, **{"Idempotency-Key": key})
+    assert field(answer) == "Idempotency-Key"
+
+
+def test_many_posts_with_one_key_at_once_give_one_run(api, agent_id):
+    def send(_: int) -> str:
+        try:
+            found: str = api.call("POST", f"/api/agents/{agent_id}/runs", {"input": "x"}, **{"Idempotency-Key": "k"})[
+                1
+            ]["id"]
+            return found
+        finally:
+            connection.close()
+
+    with ThreadPoolExecutor(4) as threads:
+        assert len(set(threads.map(send, range(8)))) == 1
+    assert Run.objects.count() == 1
+
+
+# GET ---------------------------------------------------------------------------------------------------------------
+
+
+def test_list_shows_the_newest_first_and_filters_by_status(api, agent_id, run_id):
+    second = api.call("POST", f"/api/agents/{agent_id}/runs", {"input": "two"})[1]["id"]
+    finish(agent_id, run_id)
+    body = api.get(f"/api/agents/{agent_id}/runs")
+    assert [run["id"] for run in body["runs"]] == [second, run_id]
+    assert body["total"] == 2
+    body = api.get(f"/api/agents/{agent_id}/runs?status=completed&limit=1")
+    assert [run["id"] for run in body["runs"]] == [run_id]
+    assert field(api.call("GET", f"/api/agents/{agent_id}/runs?status=idle")) == "status"
+
+
+def test_read_gives_result_usage_and_attempts(api, agent_id, run_id):
+    Attempt.objects.create(
+        run_id=run_id, number=1, engine="docker", worker="w", exit_code=0, outcome="exit", finished_at=timezone.now()
+    )
+    finish(agent_id, run_id)
+    body = api.get(f"/api/runs/{run_id}")
+    assert (body["status"], body["result"], body["error"]) == ("completed", "42", None)
+    assert body["usage"] == {"input_tokens": 0, "output_tokens": 0, "cost_usd": None}
+    assert [(attempt["number"], attempt["outcome"]) for attempt in body["attempts"]] == [(1, "exit")]
+    assert "container_ref" not in body["attempts"][0]
+
+
+def test_read_gives_the_error_of_a_failed_run(api, agent_id, run_id):
+    finish(agent_id, run_id, draft("error", run_id, code="time-limit", message="too long"), status="failed")
+    body = api.get(f"/api/runs/{run_id}")
+    assert (body["status"], body["error"]) == ("failed", {"code": "time-limit", "message": "too long"})
+
+
+RUN_ADDRESSES = [("GET", ""), ("POST", "/cancel"), ("POST", "/retry"), ("POST", "/approvals/a")]
+
+
+@pytest.mark.parametrize(("method", "rest"), RUN_ADDRESSES)
+def test_somebody_elses_missing_and_malformed_runs_are_not_found(stranger, run_id, method, rest):
+    for given in (run_id, str(uuid.uuid4()), "x", "%00"):
+        answer = stranger.call(method, f"/api/runs/{given}{rest}", {"decision": "approve"} if "app" in rest else None)
+        assert problem(answer) == (404, "not-found")
+    assert Run.objects.get().cancel_requested_at is None
+
+
+# Cancel and retry --------------------------------------------------------------------------------------------------
+
+
+def test_cancel_in_the_queue_ends_the_run_at_once_and_can_be_repeated(api, agent_id, run_id):
+    for _ in range(2):
+        status, body = api.call("POST", f"/api/runs/{run_id}/cancel")
+        assert (status, body["status"]) == (202, "cancelled")
+    types = [event["type"] for event in api.get(f"/api/agents/{agent_id}/events?run={run_id}")["events"]]
+    assert types == ["message", "status", "status", "done"]
+
+
+def test_cancel_of_an_active_run_is_noted_until_somebody_acts(api, agent_id, run_id, no_worker):
+    write(agent_id, [draft("status", run_id, status="running")])
+    status, body = api.call("POST", f"/api/runs/{run_id}/cancel")
+    assert (status, body["status"]) == (202, "running")
+    assert body["cancel_requested_at"]
+    assert no_worker[-1] == agent_id
+
+
+def test_cancel_of_a_finished_run_changes_nothing(api, agent_id, run_id):
+    finish(agent_id, run_id)
+    status, body = api.call("POST", f"/api/runs/{run_id}/cancel")
+    assert (status, body["status"], body["cancel_requested_at"]) == (202, "completed", None)
+
+
+def test_retry_is_a_new_run_with_the_same_input(api, agent_id, run_id):
+    finish(agent_id, run_id, status="failed")
+    status, body = api.call("POST", f"/api/runs/{run_id}/retry")
+    assert status == 202
+    assert (body["input"], body["retry_of"], body["number"]) == ("Hello", run_id, 2)
+
+
+# Approvals ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def asking(agent_id, run_id):
+    write(
+        agent_id,
+        [
+            draft("status", run_id, status="running"),
+            draft("approval-request", run_id, approval_id="a/1", question="Delete?", options=["yes", "no"]),
+        ],
+    )
+    return run_id
+
+
+def test_the_first_answer_counts(api, asking):
+    path = f"/api/runs/{asking}/approvals/a/1"
+    assert api.call("POST", path, {"decision": "yes", "reason": "go"}) == (
+        200,
+        {"approval_id": "a/1", "decision": "yes"},
+    )
+    assert problem(api.call("POST", path, {"decision": "no"})) == (409, "already-answered")
+
+
+def test_an_answer_must_be_one_of_the_options(api, asking):
+    assert field(api.call("POST", f"/api/runs/{asking}/approvals/a/1", {"decision": "maybe"})) == "decision"
+
+
+def test_an_answer_to_no_question_is_not_found(api, asking):
+    assert problem(api.call("POST", f"/api/runs/{asking}/approvals/b", {"decision": "yes"})) == (404, "not-found")
+    assert problem(api.call("POST", f"/api/runs/{asking}/approvals/%00", {"decision": "yes"})) == (404, "not-found")
+
+
+def test_an_answer_after_the_end_is_a_conflict(api, agent_id, asking):
+    write(agent_id, [draft("done", asking, status="failed")])
+    assert problem(api.call("POST", f"/api/runs/{asking}/approvals/a/1", {"decision": "yes"})) == (409, "run-finished")

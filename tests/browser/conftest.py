@@ -1,0 +1,38 @@
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from streaming.events import Event, decode
+
+if TYPE_CHECKING:
+    from tests.browser.stub import Stub
+
+GOLDEN = Path(__file__).resolve().parents[1] / "golden"
+
+
+def golden(name: str) -> list[Event]:
+    text = (GOLDEN / f"{name}.jsonl").read_text("utf-8")
+    return [decode(line) for line in text.removesuffix("\n").split("\n")]
+
+
+@pytest.fixture(scope="session")
+def base_url() -> None:
+    """pytest-base-url's own fixture is written in a way that pytest 9 warns of, and warnings are errors."""
+
+
+@pytest.fixture
+def stub() -> Iterator[Stub]:
+    """A site whose one agent has the log that the test gives it."""
+    # Not above: pytest reads this file before the servers' plugin has set Django's settings.
+    from django.test import override_settings
+
+    from agents.models import Agent
+    from tests.browser.stub import serve
+
+    agent = Agent(id="0193467e-7e2a-7c1f-9d52-000000000001", definition="demo")
+    with override_settings(ROOT_URLCONF="tests.browser.urls"), serve(agent) as site:
+        yield site

@@ -1,0 +1,199 @@
+"""A site that is only a log: serves the real agent page and modules, and streams a log that the test writes.
+
+Its stream can be cut, refused, given gaps and resets, which the real one promises not to do: the page must live through
+all of it. Rendering, templates, stylesheet and scripts are the real ones, under the real content security policy.
+"""
+
+from __future__ import annotations
+
+import json
+import mimetypes
+import threading
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+from django.contrib.auth.models import User
+from django.template.loader import render_to_string
+from django.test import RequestFactory
+
+from agents.models import Agent
+from agents.pages.views import page_context
+from agentsite.security import POLICY
+from streaming.cursor import Cursor, parse
+from streaming.events import Event, encode
+from streaming.fold import fold
+
+STATIC = Path(__file__).resolve().parents[2] / "agents" / "static"
+
+
+@dataclass
+class Stub:
+    """What the tests write and read. `faults` are read by each new stream connection."""
+
+    agent: Agent
+    events: list[Event] = field(default_factory=list)
+    page_at: int | None = None
+    """Render the page at this seq instead of at the end: events may come between the page and its stream."""
+    cut_after: int | None = None
+    refuse: int | None = None
+    leave_out: int | None = None
+    reset: bool = False
+    open: bool = True
+    connections: list[str] = field(default_factory=list)
+    """The cursor of each stream request, in order."""
+    requests: list[tuple[str, str, str]] = field(default_factory=list)
+    changed: threading.Condition = field(default_factory=threading.Condition)
+    url: str = ""
+
+    def append(self, events: Iterable[Event]) -> None:
+        with self.changed:
+            self.events.extend(events)
+            self.changed.notify_all()
+
+    def cut(self) -> None:
+        """End every stream that is open."""
+        with self.changed:
+            self.generation += 1
+            self.changed.notify_all()
+
+    generation: int = 0
+
+    def request(self) -> tuple[str, str, str]:
+        """The first request with a body, waited for: method, path, body."""
+        with self.changed:
+            assert self.changed.wait_for(lambda: self.requests, timeout=5), "nothing was sent"
+            return self.requests[0]
+
+    @property
+    def page_url(self) -> str:
+        return f"{self.url}/agents/{self.agent.id}/"
+
+    def state(self) -> dict[str, Any]:
+        return fold(self.events)
+
+    def page(self) -> str:
+        events = self.events[: self.page_at]
+        cursor = Cursor(events[-1].epoch, events[-1].seq) if events else Cursor(0, 0)
+        request = RequestFactory().get("/")
+        request.user = User(username="ada")
+        state = fold(events)
+        self.agent.title = state["title"]
+        return render_to_string("agents/agent.html", page_context(self.agent, cursor, state), request)
+
+
+@contextmanager
+def serve(agent: Agent) -> Iterator[Stub]:
+    stub = Stub(agent)
+    server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(stub))
+    server.daemon_threads = True
+    stub.url = f"http://127.0.0.1:{server.server_address[1]}"
+    thread = threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True)
+    thread.start()
+    try:
+        yield stub
+    finally:
+        stub.cut()
+        server.shutdown()
+        server.server_close()
+
+
+def _handler(stub: Stub) -> type[BaseHTTPRequestHandler]:
+    api = f"/api/agents/{stub.agent.id}"
+
+    class Handler(BaseHTTPRequestHandler):
+        def log_message(self, *args: object) -> None:
+            pass
+
+        def do_GET(self) -> None:
+            url = urlsplit(self.path)
+            if url.path.startswith("/static/"):
+                self._file(STATIC / url.path.removeprefix("/static/"))
+            elif url.path == urlsplit(stub.page_url).path:
+                self._answer(200, stub.page().encode(), "text/html; charset=utf-8")
+            elif url.path == f"{api}/stream":
+                self._stream(parse_qs(url.query).get("after", [""])[0])
+            elif url.path == f"{api}/events":
+                logs = [json.loads(event.encode()) for event in stub.events if event.type == "log"]
+                self._json(200, {"events": logs, "next": "1-9", "complete": True})
+            elif url.path == api:
+                self._json(stub.refuse or 200, {})
+            elif url.path.endswith(".svg"):
+                self._answer(200, b'<svg xmlns="http://www.w3.org/2000/svg" width="9" height="9"/>', "image/svg+xml")
+            else:
+                self._answer(200, b"<!doctype html><title>elsewhere</title>", "text/html")
+
+        def _body(self) -> None:
+            length = int(self.headers.get("Content-Length") or 0)
+            body = self.rfile.read(length)
+            with stub.changed:
+                stub.requests.append((self.command, self.path, body.decode()))
+                stub.changed.notify_all()
+            self._json(202, {})
+
+        do_POST = do_PUT = do_DELETE = _body
+
+        def _file(self, path: Path) -> None:
+            if path.is_file():
+                self._answer(200, path.read_bytes(), mimetypes.guess_type(path)[0] or "application/octet-stream")
+            else:
+                self._answer(404, b"", "text/plain")
+
+        def _json(self, status: int, value: Any) -> None:
+            self._answer(status, json.dumps(value).encode(), "application/json")
+
+        def _answer(self, status: int, body: bytes, type_: str) -> None:
+            self.send_response(status)
+            self.send_header("Content-Type", type_)
+            self.send_header("Content-Length", str(len(body)))
+            self.send_header("Content-Security-Policy", POLICY)
+            self.end_headers()
+            self.wfile.write(body)
+
+        def _stream(self, after: str) -> None:
+            after = self.headers.get("Last-Event-ID") or after
+            stub.connections.append(after)
+            if stub.refuse:
+                self._json(stub.refuse, {"error": {"code": "no", "message": "No."}})
+                return
+            self.send_response(200)
+            self.send_header("Content-Type", "text/event-stream")
+            self.send_header("Cache-Control", "no-cache, no-transform")
+            self.end_headers()
+            try:
+                self.wfile.write(b"retry: 50\n\n")
+                for frame in self._frames(parse(after)):
+                    self.wfile.write(frame.encode())
+            except OSError:
+                pass
+
+        def _frames(self, cursor: Cursor | None) -> Iterator[str]:
+            sent, generation = 0, stub.generation
+            at = cursor.seq if cursor else len(stub.events)
+            if cursor is None or stub.reset:
+                if stub.reset:
+                    stub.reset = False
+                    yield f"data: {encode({'type': 'reset', 'reason': 'superseded'})}\n\n"
+                at = len(stub.events)
+                tip = stub.events[-1]
+                snapshot = {"type": "snapshot", "agent_id": tip.agent_id, "epoch": tip.epoch, "seq": tip.seq}
+                yield f"id: {tip.epoch}-{tip.seq}\ndata: {encode({**snapshot, 'state': fold(stub.events)})}\n\n"
+            while stub.generation == generation:
+                for event in stub.events[at:]:
+                    at = event.seq
+                    if event.seq == stub.leave_out:
+                        stub.leave_out = None
+                        continue
+                    yield f"id: {event.epoch}-{event.seq}\ndata: {event.encode()}\n\n"
+                    sent += 1
+                    if stub.cut_after is not None and sent >= stub.cut_after:
+                        return
+                with stub.changed:
+                    if len(stub.events) == at and stub.generation == generation:
+                        stub.changed.wait(15)
+
+    return Handler

@@ -1,0 +1,377 @@
+"""The agent page against a stub of the site: whatever the stream does, the page shows the fold of the log."""
+
+from __future__ import annotations
+
+import json
+import random
+import re
+from collections.abc import Iterator
+
+import pytest
+from playwright.sync_api import Browser, Page, expect
+
+from streaming.events import Event, draft
+from tests.browser.conftest import golden
+from tests.browser.stub import Stub
+from tests.golden.test_golden import LOGS
+from tests.pages.hostile import HOSTILE
+
+pytestmark = pytest.mark.browser
+RUN = "0193467e-7e2b-7d00-8a11-000000000101"
+AGENT = "0193467e-7e2a-7c1f-9d52-000000000001"
+
+
+def log_of(*steps: tuple[str, dict[str, object]], after: int = 0) -> list[Event]:
+    made = [draft(type_, RUN, **data) for type_, data in steps]
+    return [
+        Event(one.type, AGENT, RUN, 1, seq, "2026-11-20T12:00:00.000000Z", one.data)
+        for seq, one in enumerate(made, after + 1)
+    ]
+
+
+def started(prompt: str = "Go") -> list[tuple[str, dict[str, object]]]:
+    return [
+        ("message", {"message_id": "u", "role": "user", "content": prompt}),
+        ("status", {"status": "queued"}),
+        ("status", {"status": "running"}),
+    ]
+
+
+def words(*texts: str) -> list[tuple[str, dict[str, object]]]:
+    return [("text", {"message_id": "m", "content": text}) for text in texts]
+
+
+def settled(page: Page, stub: Stub) -> None:
+    """The page has drawn the last event of the log."""
+    expect(page.locator("#agent")).to_have_attribute("data-seq", str(stub.events[-1].seq), timeout=15_000)
+
+
+def drawn(page: Page) -> dict[str, str]:
+    """What the page shows of the state, as HTML."""
+    parts = ("conversation", "file-list", "run-list", "title", "status", "usage", "prompt-hint")
+    script = "(ids) => Object.fromEntries(ids.map((id) => [id, document.getElementById(id).outerHTML]))"
+    shown: dict[str, str] = page.evaluate(script, list(parts))
+    return shown
+
+
+@pytest.fixture
+def watched(page: Page) -> Iterator[Page]:
+    """A page on which nothing may go wrong: no script error, no policy violation, no dialog, no foreign request."""
+    problems: list[str] = []
+    page.on("pageerror", lambda error: problems.append(str(error)))
+    page.on("dialog", lambda dialog: problems.append(dialog.message))
+    page.on("console", lambda message: problems.append(message.text) if "Content Security" in message.text else None)
+    page.on("request", lambda request: problems.append(request.url) if "127.0.0.1" not in request.url else None)
+    yield page
+    assert problems == []
+
+
+# What is shown --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("log", LOGS, ids=lambda path: path.stem)
+def test_page_that_joined_anywhere_equals_page_that_was_loaded_at_the_end(stub: Stub, watched: Page, log) -> None:
+    events = golden(log.stem)
+    stub.append(events)
+    watched.goto(stub.page_url)
+    settled(watched, stub)
+    at_the_end = drawn(watched)
+    for cut in random.Random(3).sample(range(len(events)), min(3, len(events))):
+        stub.page_at = cut
+        watched.goto(stub.page_url)
+        settled(watched, stub)
+        assert drawn(watched) == at_the_end, f"joined at {cut}"
+
+
+def test_text_on_the_page_equals_text_in_the_log(stub: Stub, watched: Page) -> None:
+    pieces = [f"word{number} " for number in range(500)]
+    stub.append(log_of(*started()))
+    watched.goto(stub.page_url)
+    for at in range(0, 500, 50):
+        stub.append(log_of(*words(*pieces[at : at + 50]), after=stub.events[-1].seq))
+    settled(watched, stub)
+    assert watched.locator(".message.assistant .markdown").inner_text() == "".join(pieces).strip()
+
+
+def test_page_reads_without_javascript(stub: Stub, browser: Browser) -> None:
+    stub.append(golden("one-run"))
+    page = browser.new_context(java_script_enabled=False).new_page()
+    page.goto(stub.page_url)
+    expect(page.locator(".message.user")).to_contain_text("What is in sales.csv?")
+    expect(page.locator(".markdown table")).to_contain_text("north")
+    expect(page.locator(".tool")).to_have_count(2)
+    expect(page.locator("#file-list")).to_contain_text("report.md")
+    expect(page.locator("#prompt")).to_have_attribute("action", re.compile(r"/prompt/$"))
+    page.context.close()
+
+
+def test_nothing_an_agent_or_user_writes_runs_in_the_page(stub: Stub, watched: Page) -> None:
+    steps = started("<script>alert('title')</script><img src=x onerror=alert(1)>")
+    for at, text in enumerate(HOSTILE):
+        steps += [
+            ("text", {"message_id": f"m{at}", "content": text}),
+            ("thinking", {"message_id": f"m{at}", "content": text}),
+            (
+                "tool-call",
+                {"call_id": text[:200], "name": text[:200], "title": text, "arguments": {text: text, "x": [text]}},
+            ),
+            ("tool-output", {"call_id": text[:200], "content": text}),
+            ("tool-result", {"call_id": text[:200], "result": {text: text}, "is_error": at % 2 == 0}),
+            ("approval-request", {"approval_id": text[:200], "question": text, "options": [text]}),
+            ("files", {"changes": [{"path": text, "change": "added", "size": at}]}),
+            ("log", {"content": text}),
+            ("error", {"code": "x", "message": text}),
+        ]
+    stub.append(log_of(*steps))
+    stub.page_at = len(steps) // 2
+    watched.goto(stub.page_url)
+    settled(watched, stub)
+    watched.evaluate("for (const node of document.querySelectorAll('details')) node.open = true")
+    watched.wait_for_timeout(300)
+    assert watched.locator("#conversation :is(script, iframe, style, form, object, embed)").count() == 0
+
+
+def test_ten_thousand_tool_calls_stay_few_nodes(stub: Stub, watched: Page) -> None:
+    steps = started()
+    for at in range(10_000):
+        steps += [
+            ("tool-call", {"call_id": f"c{at}", "name": "noop", "arguments": {"at": at}}),
+            ("tool-result", {"call_id": f"c{at}", "result": at}),
+        ]
+    stub.append(log_of(*steps))
+    watched.goto(stub.page_url)
+    settled(watched, stub)
+    assert watched.locator(".tool").count() <= 400
+    watched.get_by_role("button", name="earlier parts").click()
+    expect(watched.locator(".tool").last).to_contain_text("9999")
+    assert 400 < watched.locator(".tool").count() <= 800
+
+
+# The stream -----------------------------------------------------------------------------------------------------------
+
+
+def test_stream_cut_after_every_third_frame_loses_and_repeats_nothing(stub: Stub, watched: Page) -> None:
+    events = golden("one-run")
+    stub.append(events)
+    stub.page_at = 2
+    stub.cut_after = 3
+    watched.goto(stub.page_url)
+    settled(watched, stub)
+    assert stub.connections[:4] == ["1-2", "1-5", "1-8", "1-11"]
+    live = drawn(watched)
+    stub.page_at = stub.cut_after = None
+    watched.goto(stub.page_url)
+    settled(watched, stub)
+    assert live == drawn(watched)
+
+
+def test_reset_is_followed_by_a_snapshot_that_replaces_everything(stub: Stub, watched: Page) -> None:
+    stub.append(log_of(*started(), *words("these words ", "were never committed")))
+    watched.goto(stub.page_url)
+    settled(watched, stub)
+    expect(watched.locator("#connection")).to_have_text("Live")
+    stub.events[3:] = []
+    stub.append(log_of(*words("these were"), after=3))
+    stub.reset = True
+    stub.cut()
+    expect(watched.locator(".message.assistant .markdown")).to_have_text("these were")
+    stub.append(log_of(*words(" and these came later"), after=4))
+    expect(watched.locator(".message.assistant .markdown")).to_have_text("these were and these came later")
+
+
+def test_gap_is_noticed_and_filled_from_the_last_applied_cursor(stub: Stub, watched: Page) -> None:
+    stub.append(log_of(*started(), *words(*(f"{n} " for n in range(20)))))
+    stub.page_at = 3
+    stub.leave_out = 10
+    watched.goto(stub.page_url)
+    settled(watched, stub)
+    assert watched.locator(".markdown").inner_text() == " ".join(str(n) for n in range(20))
+    assert stub.connections == ["1-3", "1-9"]
+
+
+def test_refused_stream_is_tried_again(stub: Stub, watched: Page) -> None:
+    stub.append(log_of(*started()))
+    stub.refuse = 503
+    watched.goto(stub.page_url)
+    expect(watched.locator("#connection")).to_have_text("Reconnecting…")
+    stub.append(log_of(*words("hello"), after=3))
+    stub.refuse = None
+    expect(watched.locator("#connection")).to_have_text("Live", timeout=10_000)
+    expect(watched.locator(".markdown")).to_have_text("hello")
+
+
+def test_stream_of_a_deleted_agent_ends(stub: Stub, watched: Page) -> None:
+    stub.append(log_of(*started()))
+    stub.refuse = 404
+    watched.goto(stub.page_url)
+    expect(watched.locator("#connection")).to_have_text("Deleted")
+    asked = len(stub.connections)
+    watched.wait_for_timeout(1500)
+    assert len(stub.connections) == asked
+
+
+def test_logged_out_reader_is_sent_to_the_login(stub: Stub, watched: Page) -> None:
+    stub.append(log_of(*started()))
+    stub.refuse = 401
+    watched.goto(stub.page_url)
+    watched.wait_for_url(re.compile(r"/login/\?next=%2Fagents%2F"))
+
+
+def test_page_says_offline_and_catches_up_when_back(stub: Stub, watched: Page) -> None:
+    stub.append(log_of(*started()))
+    watched.goto(stub.page_url)
+    expect(watched.locator("#connection")).to_have_text("Live")
+    watched.context.set_offline(True)
+    expect(watched.locator("#connection")).to_have_text("Offline")
+    stub.append(log_of(*words("while you ", "were away"), after=3))
+    watched.context.set_offline(False)
+    expect(watched.locator(".markdown")).to_have_text("while you were away")
+    expect(watched.locator("#connection")).to_have_text("Live")
+
+
+def test_page_from_the_back_forward_cache_catches_up(stub: Stub, watched: Page) -> None:
+    stub.append(log_of(*started(), *words("before ")))
+    watched.goto(stub.page_url)
+    settled(watched, stub)
+    watched.goto(f"{stub.url}/elsewhere/")
+    stub.append(log_of(*words("meanwhile "), after=4))
+    watched.go_back()
+    expect(watched.locator(".markdown")).to_have_text("before meanwhile")
+    stub.append(log_of(*words("after"), after=5))
+    expect(watched.locator(".markdown")).to_have_text("before meanwhile after")
+
+
+def test_two_tabs_show_the_same(stub: Stub, watched: Page) -> None:
+    stub.append(golden("interleaved-tool-calls")[:5])
+    other = watched.context.new_page()
+    watched.goto(stub.page_url)
+    other.goto(stub.page_url)
+    stub.append(golden("interleaved-tool-calls")[5:])
+    settled(watched, stub)
+    settled(other, stub)
+    assert drawn(watched) == drawn(other)
+
+
+# What the reader does -------------------------------------------------------------------------------------------------
+
+
+def test_enter_sends_and_shift_enter_makes_a_line(stub: Stub, watched: Page) -> None:
+    stub.append(log_of(*started()))
+    watched.goto(stub.page_url)
+    box = watched.get_by_label("Prompt")
+    box.press_sequentially("one")
+    box.press("Shift+Enter")
+    box.press_sequentially("two")
+    box.press("Enter")
+    expect(box).to_have_value("")
+    method, path, body = stub.request()
+    assert (method, path) == ("POST", f"/api/agents/{AGENT}/runs")
+    assert json.loads(body) == {"input": "one\ntwo"}
+
+
+def test_prompt_that_was_not_taken_stays_in_the_box(stub: Stub, watched: Page) -> None:
+    stub.append(log_of(*started()))
+    watched.goto(stub.page_url)
+    watched.route(
+        "**/runs", lambda route: route.fulfill(status=409, json={"error": {"code": "x", "message": "Not now."}})
+    )
+    box = watched.get_by_label("Prompt")
+    box.fill("precious words")
+    box.press("Enter")
+    expect(watched.locator("#prompt-error")).to_have_text("Not now.")
+    expect(box).to_have_value("precious words")
+
+
+def test_stop_asks_for_cancelling_the_active_run(stub: Stub, watched: Page) -> None:
+    stub.append(log_of(*started()))
+    watched.goto(stub.page_url)
+    watched.get_by_role("button", name="Stop").click()
+    expect(watched.get_by_role("button", name="Stopping…")).to_be_disabled()
+    assert stub.request()[:2] == ("POST", f"/api/runs/{RUN}/cancel")
+    stub.append(log_of(("done", {"status": "cancelled"}), after=3))
+    expect(watched.locator("#stop-button")).to_be_hidden()
+    expect(watched.locator("#status")).to_have_text("cancelled")
+    expect(watched).to_have_title(re.compile("^■ Go"))
+
+
+def test_approval_is_answered_with_one_of_its_options(stub: Stub, watched: Page) -> None:
+    stub.append(log_of(*started(), ("approval-request", {"approval_id": "p/1", "question": "Delete it?"})))
+    watched.goto(stub.page_url)
+    watched.get_by_role("button", name="deny").click()
+    assert stub.request() == (
+        "POST",
+        f"/api/runs/{RUN}/approvals/p%2F1",
+        json.dumps({"decision": "deny"}, separators=(",", ":")),
+    )
+    stub.append(log_of(("approval-response", {"approval_id": "p/1", "decision": "deny", "by": "ada"}), after=4))
+    expect(watched.locator(".approval")).to_contain_text("deny, by ada")
+
+
+def test_upload_sends_the_file_itself(stub: Stub, watched: Page) -> None:
+    stub.append(log_of(*started()))
+    watched.goto(stub.page_url)
+    files = [{"name": "a b#1.csv", "mimeType": "text/csv", "buffer": b"x,y\n1,2\n"}]
+    watched.locator("#upload-input").set_input_files(files)  # type: ignore[arg-type]
+    expect(watched.locator("#uploads li")).to_have_count(0)
+    assert stub.requests == [("PUT", f"/api/agents/{AGENT}/files/a%20b%231.csv", "x,y\n1,2\n")]
+
+
+def test_programs_output_is_fetched_when_opened_and_goes_on(stub: Stub, watched: Page) -> None:
+    stub.append(log_of(*started(), ("log", {"content": "first\n"})))
+    watched.goto(stub.page_url)
+    settled(watched, stub)
+    watched.locator("#program-output summary").click()
+    expect(watched.locator("#program-output-text")).to_have_text("first")
+    stub.append(log_of(("log", {"content": "\x1b[31msecond\x1b[0m"}), after=4))
+    expect(watched.locator("#program-output-text .t-red")).to_have_text("second")
+    expect(watched.locator("#program-output-text")).to_have_text("first\nsecond")
+
+
+def test_page_follows_the_end_until_the_reader_scrolls_away(stub: Stub, watched: Page) -> None:
+    paragraphs = [f"paragraph {n}\n\n" for n in range(80)]
+    stub.append(log_of(*started(), *words(*paragraphs[:40])))
+    watched.goto(stub.page_url)
+    settled(watched, stub)
+    expect(watched.get_by_text("paragraph 39", exact=True)).to_be_in_viewport()
+    watched.evaluate("scrollTo(0, 200)")
+    expect(watched.locator("#latest")).to_be_visible()
+    stub.append(log_of(*words(*paragraphs[40:]), after=stub.events[-1].seq))
+    settled(watched, stub)
+    assert watched.evaluate("scrollY") == 200
+    watched.locator("#latest").click()
+    expect(watched.get_by_text("paragraph 79", exact=True)).to_be_in_viewport()
+    expect(watched.locator("#latest")).to_be_hidden()
+
+
+def test_card_that_the_reader_opened_stays_open(stub: Stub, watched: Page) -> None:
+    stub.append(log_of(*started(), ("tool-call", {"call_id": "c", "name": "x", "arguments": {"a": "b"}})))
+    watched.goto(stub.page_url)
+    card = watched.locator(".tool")
+    expect(card).to_have_attribute("open", "")
+    stub.append(log_of(("tool-result", {"call_id": "c", "result": "ok", "duration_ms": 5}), after=4))
+    expect(card).not_to_have_attribute("open", "")
+    card.locator("summary").click()
+    stub.append(log_of(*words("more"), after=5))
+    settled(watched, stub)
+    expect(card).to_have_attribute("open", "")
+    expect(card.locator(".result")).to_have_text("ok")
+
+
+def test_page_fits_a_phone(stub: Stub, watched: Page) -> None:
+    stub.append(golden("one-run"))
+    watched.set_viewport_size({"width": 360, "height": 740})
+    watched.goto(stub.page_url)
+    settled(watched, stub)
+    assert watched.evaluate("document.documentElement.scrollWidth") == 360
+
+
+def test_scripts_and_styles_stay_under_150_kilobytes(stub: Stub, watched: Page) -> None:
+    sizes: dict[str, int] = {}
+    watched.on(
+        "response",
+        lambda response: sizes.update({response.url: len(response.body())}) if "/static/" in response.url else None,
+    )
+    stub.append(golden("one-run"))
+    watched.goto(stub.page_url)
+    settled(watched, stub)
+    assert 0 < sum(sizes.values()) < 150_000, sizes

@@ -1,0 +1,221 @@
+"""One engine under test, with everything a test starts on it removed afterwards."""
+
+from __future__ import annotations
+
+import asyncio
+import fcntl
+import json
+import os
+import sys
+import time
+import uuid
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+import pytest_asyncio
+
+from containers.engine import BEGINNING, Engine, Offset
+from containers.engines.docker import DEFAULT_URL
+from containers.engines.docker_api import DockerApi
+from containers.images.base import resolve_base
+from containers.registry import ENGINES, Place
+from containers.spec import Spec
+from containers.workspace import program_user
+
+TEST_LABEL = "agentsite.test"
+DEADLINE_S = 30.0
+REPOSITORY = Path(__file__).parents[2]
+
+
+def docker_url() -> str:
+    return os.environ.get("DOCKER_HOST") or DEFAULT_URL
+
+
+@dataclass
+class Bench:
+    name: str
+    directory: Path
+    image: str
+    mark: str = field(default_factory=lambda: uuid.uuid4().hex)
+    engines: list[Engine] = field(default_factory=list)
+    followers: list[Follower] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.workspace = self.directory / "workspace"
+        self.workspace.mkdir()
+        self.engine = self.another_engine()
+
+    def place(self) -> Place:
+        return Place(state_dir=self.directory / "state", docker_url=docker_url())
+
+    def another_engine(self) -> Engine:
+        """As another worker would have it."""
+        engine = ENGINES[self.name](self.place())
+        self.engines.append(engine)
+        return engine
+
+    def spec(self, code: str, *arguments: str, labels: Mapping[str, str] | None = None, **fields: Any) -> Spec:
+        """A Python program."""
+        return self.command("python3", "-u", "-c", code, *arguments, labels=labels, **fields)
+
+    def command(self, *command: str, labels: Mapping[str, str] | None = None, **fields: Any) -> Spec:
+        standard: dict[str, Any] = {
+            "image": self.image,
+            "workspace": self.workspace,
+            "user": program_user(),
+            "trusted": True,
+        }
+        return Spec(
+            command=command,
+            process_command=command,
+            labels={TEST_LABEL: self.mark, **(labels or {})},
+            **{**standard, **fields},
+        )
+
+    def key(self) -> str:
+        return f"test-{uuid.uuid4().hex}"
+
+    async def start(self, code: str, *arguments: str, **fields: Any) -> str:
+        return await self.engine.start(self.spec(code, *arguments, **fields), self.key())
+
+    async def read(self, ref: str, after: Offset = BEGINNING) -> tuple[bytes, bytes]:
+        """Stdout and stderr, to the end of the program."""
+        found = {"stdout": bytearray(), "stderr": bytearray()}
+        async with asyncio.timeout(DEADLINE_S):
+            async for stream, data in self.engine.output(ref, after):
+                found[stream] += data
+        return bytes(found["stdout"]), bytes(found["stderr"])
+
+    async def run(self, code: str, *arguments: str, **fields: Any) -> tuple[bytes, bytes, int]:
+        ref = await self.start(code, *arguments, **fields)
+        stdout, stderr = await self.read(ref)
+        return stdout, stderr, (await self.engine.wait(ref)).code
+
+    def follow(self, ref: str) -> Follower:
+        self.followers.append(Follower(self.engine, ref))
+        return self.followers[-1]
+
+    async def other_process(self, action: str, **what: Any) -> asyncio.subprocess.Process:
+        """`python -m tests.containers.other`: the same engine in a process that can be killed."""
+        place = {"state_dir": str(self.directory / "state"), "docker_url": docker_url()}
+        return await asyncio.create_subprocess_exec(
+            sys.executable,
+            "-m",
+            "tests.containers.other",
+            json.dumps({"engine": self.name, "place": place, "action": action, **what}),
+            stdout=asyncio.subprocess.PIPE,
+            cwd=REPOSITORY,
+        )
+
+    async def close(self) -> None:
+        for follower in self.followers:
+            await follower.close()
+        for found in await self.engine.list({TEST_LABEL: self.mark}):
+            await self.engine.remove(found.ref)
+        for engine in self.engines:
+            await engine.close()
+
+
+class Follower:
+    """Reads a program's output beside the test."""
+
+    def __init__(self, engine: Engine, ref: str) -> None:
+        self.stdout = bytearray()
+        self.stderr = bytearray()
+        self._more = asyncio.Event()
+        self._task = asyncio.create_task(self._read(engine, ref))
+
+    async def until(self, wanted: bytes) -> None:
+        """Until stdout contains `wanted`."""
+        async with asyncio.timeout(DEADLINE_S):
+            while wanted not in self.stdout:
+                if self._task.done():
+                    self._task.result()
+                    raise AssertionError(f"{wanted!r} never came, but {bytes(self.stdout[-500:])!r}")
+                self._more.clear()
+                await asyncio.wait(
+                    {self._task, asyncio.ensure_future(self._more.wait())}, return_when="FIRST_COMPLETED"
+                )
+
+    async def end(self) -> bytes:
+        """All of stdout."""
+        async with asyncio.timeout(DEADLINE_S):
+            await self._task
+        return bytes(self.stdout)
+
+    async def close(self) -> None:
+        self._task.cancel()
+        await asyncio.gather(self._task, return_exceptions=True)
+
+    async def _read(self, engine: Engine, ref: str) -> None:
+        try:
+            async for stream, data in engine.output(ref):
+                (self.stdout if stream == "stdout" else self.stderr).extend(data)
+                self._more.set()
+        finally:
+            self._more.set()
+
+
+async def eventually(condition: Callable[[], Awaitable[bool] | bool]) -> None:
+    deadline = time.monotonic() + DEADLINE_S
+    while True:
+        found = condition()
+        if found if isinstance(found, bool) else await found:
+            return
+        assert time.monotonic() < deadline, "it did not come to pass"
+        await asyncio.sleep(0.01)
+
+
+def is_locked(path: Path) -> bool:
+    """Whether some process holds a flock on it: seen through a bind mount too, and gone with the process."""
+    with path.open("rb") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+    return False
+
+
+_image: list[str] = []
+
+
+async def docker_image() -> str:
+    """The base that the bundled images have; made once a machine, by one of the test processes."""
+    if not _image:
+        with Path("/tmp/agentsite-test-image.lock").open("wb") as file:
+            await asyncio.to_thread(fcntl.flock, file, fcntl.LOCK_EX)
+            api = DockerApi(docker_url())
+            try:
+                _image.append(await resolve_base(api, None, lambda line: None))
+            finally:
+                await api.close()
+    return _image[0]
+
+
+async def _bench(name: str, directory: Path, image: str) -> AsyncIterator[Bench]:
+    bench = Bench(name, directory, image)
+    yield bench
+    await bench.close()
+
+
+@pytest_asyncio.fixture(params=["process", pytest.param("docker", marks=pytest.mark.docker)])
+async def bench(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Bench]:
+    """Every engine there is."""
+    image = await docker_image() if request.param == "docker" else "none"
+    async for bench in _bench(request.param, tmp_path, image):
+        yield bench
+
+
+@pytest_asyncio.fixture
+async def docker_bench(tmp_path: Path) -> AsyncIterator[Bench]:
+    async for bench in _bench("docker", tmp_path, await docker_image()):
+        yield bench
+
+
+@pytest_asyncio.fixture
+async def process_bench(tmp_path: Path) -> AsyncIterator[Bench]:
+    async for bench in _bench("process", tmp_path, "none"):
+        yield bench

@@ -1,0 +1,455 @@
+"""What only the docker engine promises: its profile, seen from outside and tried from inside; a daemon's moods."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import shutil
+import subprocess
+import sys
+import uuid
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import pytest_asyncio
+from aiodocker import Docker
+
+from containers.engine import Offset
+from containers.engines.docker import DockerEngine
+from containers.errors import EnginePermission, EngineUnavailable, ImageMissing, SpecRefused, StartFailed
+from containers.spec import MIB, Limits
+from containers.workspace import program_user
+from tests.containers.bench import DEADLINE_S, REPOSITORY, Bench, docker_url
+
+pytestmark = [pytest.mark.asyncio, pytest.mark.docker, pytest.mark.timeout(120)]
+
+PROBE = """
+import ctypes, errno, json, os, socket
+libc = ctypes.CDLL(None, use_errno=True)
+def outcome(call, *arguments):
+    try:
+        result = call(*arguments)
+    except OSError as error:
+        return errno.errorcode[error.errno]
+    return "ok" if result != -1 else errno.errorcode[ctypes.get_errno()]
+def write(path):
+    with open(path, "w") as file:
+        file.write("x")
+def execute(path):
+    with open(path, "w") as file:
+        file.write("#!/bin/sh\\nexit 0")
+    os.chmod(path, 0o755)
+    pid = os.fork()
+    if not pid:
+        try:
+            os.execv(path, [path])
+        except OSError as error:
+            os._exit(error.errno)
+    return errno.errorcode.get(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), "ok")
+with open("/proc/self/status") as file:
+    status = dict(line.split(":", 1) for line in file)
+with open("/proc/self/limits") as file:
+    limits = {line[:26].strip(): line[26:].split()[:2] for line in file}
+tmp = os.statvfs("/tmp")
+AF_ALG, AF_VSOCK = 38, 40
+PATHS = "/x /etc/x /usr/x /run/x /dev/x /proc/sys/kernel/domainname /tmp/x /workspace/x /dev/shm/x".split()
+NAMESPACES = {"user": 0x10000000, "mount": 0x20000, "net": 0x40000000}
+print(json.dumps({
+    "uid": [os.getuid(), os.getgid(), os.geteuid()],
+    "groups": os.getgroups(),
+    "capabilities": [status[f"Cap{kind}"].strip() for kind in ("Inh", "Prm", "Eff", "Bnd", "Amb")],
+    "no_new_privs": status["NoNewPrivs"].strip(),
+    "seccomp": status["Seccomp"].strip(),
+    "interfaces": [name for _, name in socket.if_nameindex()],
+    "connect": outcome(socket.socket().connect, ("192.0.2.1", 80)),
+    "loopback": outcome(socket.socket().bind, ("127.0.0.1", 0)),
+    "unix": outcome(lambda: socket.socketpair()[0].close()),
+    "vsock": outcome(socket.socket, AF_VSOCK, socket.SOCK_STREAM),
+    "alg": outcome(socket.socket, AF_ALG, socket.SOCK_SEQPACKET),
+    "packet": outcome(socket.socket, socket.AF_PACKET, socket.SOCK_RAW),
+    "write": {path: outcome(write, path) for path in PATHS},
+    "execute": [execute("/tmp/program"), execute("/workspace/program")],
+    "tmp_bytes": tmp.f_blocks * tmp.f_frsize,
+    "tmp_files": tmp.f_files,
+    "shm_bytes": os.statvfs("/dev/shm").f_blocks * os.statvfs("/dev/shm").f_frsize,
+    "limits": {name: limits[name] for name in ("Max open files", "Max core file size", "Max file size")},
+    "unshare": {name: outcome(libc.unshare, flag) for name, flag in NAMESPACES.items()},
+    "clone_user": outcome(libc.syscall, 56, 0x10000000 | 17, 0, 0, 0, 0),
+    "clone3": outcome(libc.syscall, 435, 0, 0),
+    "io_uring": outcome(libc.syscall, 425, 1, 0),
+    "userfaultfd": outcome(libc.syscall, 323, 0),
+    "keyctl": outcome(libc.syscall, 250, 0, -3, 0),
+    "bpf": outcome(libc.syscall, 321, 0, 0, 0),
+    "ptrace": outcome(libc.syscall, 101, 0, 0, 0, 0),
+    "perf": outcome(libc.syscall, 298, 0, 0, -1, -1, 0),
+    "mount": outcome(libc.mount, b"none", b"/tmp", b"tmpfs", 0, None),
+    "handle": outcome(libc.syscall, 304, -1, 0, 0),
+    "kexec": outcome(libc.syscall, 246, 0, 0, 0, 0),
+    "module": outcome(libc.syscall, 313, -1, b"", 0),
+    "chroot": outcome(libc.chroot, b"/tmp"),
+    "peek": outcome(libc.syscall, 310, 1, 0, 0, 0, 0, 0),
+    "parent": open(f"/proc/{os.getppid()}/comm").read().strip(),
+}))
+"""
+
+
+@pytest_asyncio.fixture
+async def bench(docker_bench: Bench) -> AsyncIterator[Bench]:
+    yield docker_bench
+
+
+@pytest_asyncio.fixture
+async def inside(bench: Bench) -> dict[str, Any]:
+    """What a program found out by trying."""
+    stdout, stderr, code = await bench.run(PROBE, limits=Limits(tmp_bytes=3 * MIB, shm_bytes=2 * MIB, open_files=300))
+    assert code == 0, stderr.decode()
+    return dict(json.loads(stdout))
+
+
+async def test_every_field_of_the_profile_is_set(bench: Bench) -> None:
+    limits = Limits(cpus=0.5, memory_bytes=64 * MIB, pids=33, output_bytes=MIB, open_files=99, file_bytes=7 * MIB)
+    ref = await bench.start("pass", limits=limits, labels={"run": "r1"})
+    async with Docker(docker_url()) as docker:
+        found = await docker.containers.container(ref).show()
+    config, host = found["Config"], found["HostConfig"]
+    assert found["Name"].startswith("/agentsite-test-")
+    assert config["User"] == program_user()
+    assert config["WorkingDir"] == "/workspace"
+    assert config["Labels"]["run"] == "r1"
+    assert config["Labels"]["agentsite.key"] == found["Name"].removeprefix("/agentsite-")
+    assert (config["OpenStdin"], config["StdinOnce"], config["Tty"]) == (True, False, False)
+    assert config["StopTimeout"] == 10
+    assert host["NetworkMode"] == "none"
+    assert host["ReadonlyRootfs"] is True
+    assert host["CapDrop"] == ["ALL"]
+    assert not host["CapAdd"]
+    assert host["Privileged"] is False
+    assert "no-new-privileges:true" in host["SecurityOpt"]
+    assert any(option.startswith('seccomp={"defaultAction":"SCMP_ACT_ERRNO"') for option in host["SecurityOpt"])
+    assert host["Init"] is True
+    assert host["Memory"] == host["MemorySwap"] == 64 * MIB
+    assert host["NanoCpus"] == 500_000_000
+    assert host["PidsLimit"] == 33
+    assert host["OomScoreAdj"] == 500
+    assert {"noexec", "nosuid", "nodev", f"size={64 * MIB}", "nr_inodes=16384"} <= set(host["Tmpfs"]["/tmp"].split(","))
+    assert host["ShmSize"] == 16 * MIB
+    ulimits = {limit["Name"]: (limit["Soft"], limit["Hard"]) for limit in host["Ulimits"]}
+    assert ulimits == {"nofile": (99, 99), "core": (0, 0), "fsize": (7 * MIB, 7 * MIB)}
+    assert host["LogConfig"] == {"Type": "json-file", "Config": {"max-file": "1", "max-size": str(24 * MIB)}}
+    assert host["AutoRemove"] is False
+    assert host["RestartPolicy"]["Name"] == "no"
+    mounts = [(mount["Type"], mount["Source"], mount["Destination"], mount["RW"]) for mount in found["Mounts"]]
+    assert mounts == [("bind", str(bench.workspace), "/workspace", True)]
+
+
+async def test_program_is_nobody(inside: dict[str, Any]) -> None:
+    uid, gid = (int(number) for number in program_user().split(":"))
+    assert uid
+    assert inside["uid"] == [uid, gid, uid]
+    assert set(inside["groups"]) <= {gid}
+    assert set(inside["capabilities"]) == {"0000000000000000"}
+    assert inside["no_new_privs"] == "1"
+    assert inside["seccomp"] == "2"
+    assert inside["parent"] in ("docker-init", "tini", "catatonit")
+
+
+async def test_there_is_no_network_but_loopback(inside: dict[str, Any]) -> None:
+    assert inside["interfaces"] == ["lo"]
+    assert inside["connect"] == "ENETUNREACH"
+    assert inside["loopback"] == inside["unix"] == "ok"
+    assert inside["vsock"] == inside["alg"] == inside["packet"] == "EPERM"
+
+
+async def test_only_workspace_tmp_and_shm_can_be_written(inside: dict[str, Any]) -> None:
+    writable = {path for path, outcome in inside["write"].items() if outcome == "ok"}
+    assert writable == {"/tmp/x", "/workspace/x", "/dev/shm/x"}
+    assert inside["execute"] == ["EACCES", "ok"]
+
+
+async def test_small_places_are_sized(inside: dict[str, Any]) -> None:
+    assert (inside["tmp_bytes"], inside["tmp_files"]) == (3 * MIB, 16384)
+    assert inside["shm_bytes"] == 2 * MIB
+    assert inside["limits"]["Max open files"] == ["300", "300"]
+    assert inside["limits"]["Max core file size"] == ["0", "0"]
+    assert inside["limits"]["Max file size"] == [str(4096 * MIB)] * 2
+
+
+@pytest.mark.skipif(os.uname().machine != "x86_64", reason="the probe's system call numbers are those of x86_64")
+async def test_dangerous_system_calls_are_denied(inside: dict[str, Any]) -> None:
+    denied = ["clone_user", "keyctl", "bpf", "ptrace", "perf", "mount", "handle", "kexec", "module", "chroot", "peek"]
+    assert {name: inside[name] for name in denied} == dict.fromkeys(denied, "EPERM")
+    assert set(inside["unshare"].values()) == {"EPERM"}
+    absent = ["clone3", "io_uring", "userfaultfd"]
+    assert {name: inside[name] for name in absent} == dict.fromkeys(absent, "ENOSYS")
+
+
+async def test_ordinary_programs_run_under_the_profile(bench: Bench) -> None:
+    code = """
+import asyncio, concurrent.futures, mmap, multiprocessing, os, select, signal, sqlite3, subprocess, tempfile
+assert subprocess.run(["sh", "-c", "echo $((6*7)) | cat"], capture_output=True, check=True).stdout == b"42\\n"
+with concurrent.futures.ThreadPoolExecutor(8) as pool:
+    assert sum(pool.map(abs, range(100))) == 4950
+with multiprocessing.get_context("fork").Pool(2) as pool:
+    assert pool.map(abs, [-1, -2]) == [1, 2]
+async def serve():
+    server = await asyncio.start_server(lambda r, w: (w.write(b"hi"), w.close()), "127.0.0.1", 0)
+    reader, writer = await asyncio.open_connection(*server.sockets[0].getsockname())
+    assert await reader.read() == b"hi"
+    writer.close(); server.close()
+    process = await asyncio.create_subprocess_exec("true")
+    assert await process.wait() == 0
+asyncio.run(serve())
+database = sqlite3.connect("/workspace/x.db")
+database.execute("pragma journal_mode=wal"); database.execute("create table t (x)"); database.commit()
+os.mkfifo("/tmp/fifo"); os.symlink("fifo", "/tmp/link"); os.rename("/tmp/link", "/tmp/link2")
+select.epoll().close(); mmap.mmap(-1, 4096).close(); tempfile.TemporaryFile().close()
+signal.setitimer(signal.ITIMER_REAL, 100); os.sched_getaffinity(0); os.getrandom(8); os.nice(1)
+print("fine")
+"""
+    stdout, stderr, code_ = await bench.run(code)
+    assert (stdout, code_) == (b"fine\n", 0), stderr.decode()
+
+
+async def test_too_much_memory_is_flagged(bench: Bench) -> None:
+    ref = await bench.start("b'x' * (200 << 20)", limits=Limits(memory_bytes=48 * MIB))
+    found = await bench.engine.wait(ref)
+    assert (found.code, found.oom_killed) == (137, True)
+
+
+async def test_memory_limit_counts_tmp(bench: Bench) -> None:
+    code = "open('/tmp/x', 'wb').write(b'x' * (100 << 20))"
+    ref = await bench.start(code, limits=Limits(memory_bytes=48 * MIB, tmp_bytes=256 * MIB))
+    assert (await bench.engine.wait(ref)).oom_killed
+
+
+async def test_number_of_processes_is_limited(bench: Bench) -> None:
+    code = """
+import os, time
+made = 0
+try:
+    while made < 500:
+        if os.fork() == 0:
+            time.sleep(600)
+        made += 1
+except OSError as error:
+    print(made, error.strerror)
+"""
+    stdout, _, _ = await bench.run(code, limits=Limits(pids=20))
+    assert stdout == b"18 Resource temporarily unavailable\n"  # the init and the program itself count
+
+
+async def test_full_tmp_is_an_error_of_the_program(bench: Bench) -> None:
+    code = """
+try:
+    with open("/tmp/x", "wb") as file:
+        file.write(b"x" * (5 << 20))
+except OSError as error:
+    print(error.strerror)
+"""
+    assert (await bench.run(code, limits=Limits(tmp_bytes=MIB)))[0] == b"No space left on device\n"
+
+
+async def test_missing_image_says_what_to_do(bench: Bench) -> None:
+    for image, hint in (("agentsite/no-such:latest", "make images"), ("no-such:1", "docker pull no-such:1")):
+        spec = bench.spec("pass", image=image)
+        with pytest.raises(ImageMissing, match=hint):
+            await bench.engine.check_image(spec)
+        with pytest.raises(ImageMissing, match=hint):
+            await bench.engine.start(spec, bench.key())
+    await bench.engine.check_image(bench.spec("pass"))
+
+
+async def test_unknown_runtime_is_refused(bench: Bench) -> None:
+    spec = bench.spec("pass", runtime="no-such-runtime")
+    with pytest.raises(SpecRefused, match="not installed"):
+        await bench.engine.check_image(spec)
+    with pytest.raises(StartFailed, match="no-such-runtime"):
+        await bench.engine.start(spec, bench.key())
+
+
+async def test_more_cpus_than_there_are_is_no_error(bench: Bench) -> None:
+    assert (await bench.run("print(1)", limits=Limits(cpus=4096)))[0] == b"1\n"
+
+
+async def test_container_whose_creator_died_is_started(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("containers.engines.docker.ADOPT_AFTER_S", 0.2)
+    engine, spec, key = bench.engine, bench.spec("print('ran')"), bench.key()
+    assert isinstance(engine, DockerEngine)
+    created = await engine._api.create(await engine._config(spec, key), f"agentsite-{key}")
+    assert (await engine.inspect(created)).exit is None
+    assert await bench.another_engine().start(spec, key) == created
+    assert (await bench.read(created))[0] == b"ran\n"
+
+
+class Proxy:
+    """Stands between an engine and the daemon; can cut all connections, and be away."""
+
+    def __init__(self, directory: Path) -> None:
+        self.path = directory / "proxy.sock"
+        self.url = f"unix://{self.path}"
+        self._server: asyncio.Server | None = None
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._writers: set[asyncio.StreamWriter] = set()
+
+    async def open(self) -> None:
+        self._server = await asyncio.start_unix_server(self._serve, self.path)
+
+    async def cut(self) -> None:
+        """As when the daemon is restarted."""
+        if self._server:
+            self._server.close()
+        for writer in self._writers:
+            writer.transport.abort()
+        self.path.unlink(missing_ok=True)
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        theirs = await asyncio.open_unix_connection(docker_url().removeprefix("unix://"))
+        self._writers |= {writer, theirs[1]}
+        await asyncio.gather(_pump(reader, theirs[1]), _pump(theirs[0], writer))
+        writer.close()
+        theirs[1].close()
+
+
+async def _pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    try:
+        while data := await reader.read(65536):
+            writer.write(data)
+            await writer.drain()
+        if writer.can_write_eof():
+            writer.write_eof()
+    except OSError:
+        writer.transport.abort()
+
+
+@pytest.mark.skipif(not docker_url().startswith("unix://"), reason="the proxy is one of Unix sockets")
+async def test_output_and_wait_survive_a_daemon_that_goes_and_comes_back(bench: Bench) -> None:
+    code = """
+import sys, time
+for number in range(2000):
+    print(number)
+    if number % 100 == 0:
+        time.sleep(0.05)
+"""
+    proxy = Proxy(bench.directory)
+    await proxy.open()
+    engine = DockerEngine(proxy.url)
+    bench.engines.append(engine)
+    ref = await engine.start(bench.spec(code), bench.key())
+    waiting = asyncio.create_task(engine.wait(ref))
+    read = bytearray()
+    cuts = 0
+    async with asyncio.timeout(DEADLINE_S):
+        async for _, data in engine.output(ref):
+            read += data
+            if len(read) > 1500 * (cuts + 1) and cuts < 3:
+                cuts += 1
+                await proxy.cut()
+                await proxy.open()
+        assert (await waiting).code == 0
+    assert cuts == 3
+    assert read.split() == [b"%d" % number for number in range(2000)]
+    await proxy.cut()
+
+
+async def test_impatient_reader_gives_up_on_a_daemon_that_stays_away(bench: Bench) -> None:
+    proxy = Proxy(bench.directory)
+    await proxy.open()
+    engine = DockerEngine(proxy.url, patience_s=0.3)
+    bench.engines.append(engine)
+    ref = await engine.start(bench.spec("import time; time.sleep(600)"), bench.key())
+    await proxy.cut()
+    with pytest.raises(EngineUnavailable, match="no such socket"):
+        async for _ in engine.output(ref):
+            pass
+    assert not (await engine.check()).usable
+
+
+async def test_absent_and_dead_daemons_are_told_apart(tmp_path: Path) -> None:
+    dead = tmp_path / "dead.sock"
+    server = await asyncio.start_unix_server(lambda reader, writer: None, dead)
+    server.close()
+    dead.touch()
+    for path, reason in ((tmp_path / "none.sock", "no such socket"), (dead, "refused")):
+        engine = DockerEngine(f"unix://{path}")
+        availability = await engine.check()
+        assert not availability.usable
+        assert reason in availability.reason
+        with pytest.raises(EngineUnavailable, match=reason) as raised:
+            await engine.inspect("x")
+        assert raised.value.retryable
+        await engine.close()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody without permission")
+async def test_socket_that_may_not_be_used_is_a_matter_of_permission(tmp_path: Path) -> None:
+    code = f"""
+import asyncio, os
+from containers.engines.docker import DockerEngine
+os.setgroups([]); os.setgid(65534); os.setuid(65534)
+async def main():
+    engine = DockerEngine({str(docker_url())!r})
+    print((await engine.check()).reason)
+    try:
+        await engine.inspect("x")
+    except Exception as error:
+        print(type(error).__name__, error.retryable)
+    await engine.close()
+asyncio.run(main())
+"""
+    done = await asyncio.to_thread(
+        subprocess.run, [sys.executable, "-c", code], cwd=REPOSITORY, capture_output=True, text=True, check=True
+    )
+    assert "may not use" in done.stdout
+    assert f"{EnginePermission.__name__} False" in done.stdout
+
+
+@pytest_asyncio.fixture
+async def volume() -> AsyncIterator[tuple[str, Path]]:
+    """Name and, for this test only, path of a volume of the daemon."""
+    async with Docker(docker_url()) as docker:
+        name = f"agentsite-test-{uuid.uuid4().hex}"
+        made = await docker.volumes.create({"Name": name})
+        path = Path((await made.show())["Mountpoint"])
+        yield name, path
+        await made.delete(force=True)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="volumes are root's")
+async def test_workspace_in_a_data_volume_is_found_by_the_daemon(bench: Bench, volume: tuple[str, Path]) -> None:
+    name, path = volume
+    if not path.is_dir():
+        pytest.skip("the daemon's volumes are not on this machine")
+    (path / "agents" / "a1").mkdir(parents=True)
+    os.chown(path / "agents" / "a1", 65532, 65532)  # the path that containers would see is not here
+    engine = DockerEngine(docker_url(), data_dir=Path("/data"), data_volume=name)
+    bench.engines.append(engine)
+    spec = bench.spec("open('made', 'w').close()", workspace=Path("/data/agents/a1"))
+    ref = await engine.start(spec, bench.key())
+    assert (await engine.wait(ref)).code == 0
+    assert (path / "agents" / "a1" / "made").exists()
+    await engine.remove(ref)
+    with pytest.raises(SpecRefused, match="is not in /data"):
+        await engine.start(replace(spec, workspace=Path("/elsewhere")), bench.key())
+    shutil.rmtree(path / "agents")
+
+
+async def test_many_followers_leave_room_for_other_calls(bench: Bench) -> None:
+    """aiohttp's default is 100 connections: the 101st call would wait for ever."""
+    ref = await bench.start("import time; print('ready'); time.sleep(600)")
+    followers = [bench.follow(ref) for _ in range(110)]
+    for follower in followers:
+        await follower.until(b"ready\n")
+    async with asyncio.timeout(10):
+        await bench.engine.stop(ref, 0)
+    for follower in followers:
+        assert await follower.end() == b"ready\n"
+
+
+async def test_readers_offset_beyond_the_end_gives_nothing(bench: Bench) -> None:
+    ref = await bench.start("print('short')")
+    assert await bench.read(ref, Offset(1000, 1000)) == (b"", b"")

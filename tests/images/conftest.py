@@ -1,0 +1,62 @@
+"""The demo agent, ready to be driven: a whole run, a running process, or its program alone."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from .driving import DEMO, Process, Run, start_line
+
+
+@pytest.fixture
+def workspace(tmp_path: Path) -> Path:
+    folder = tmp_path / "workspace"
+    folder.mkdir()
+    return folder
+
+
+@pytest.fixture
+def launch(workspace: Path) -> Iterator[Callable[..., Process]]:
+    running: list[Process] = []
+
+    def launched(pace: str = "0", folder: Path = workspace) -> Process:
+        running.append(Process(folder, pace))
+        return running[-1]
+
+    yield launched
+    for one in running:
+        one.process.kill()
+        one.process.wait()
+        for stream in (one.stdin, one.stdout, one.stderr):
+            stream.close()
+
+
+@pytest.fixture
+def demo(launch: Callable[..., Process]) -> Callable[..., Run]:
+    """A whole run on the workspace. Stdin stays open until the agent has ended, as under an engine."""
+
+    def run(prompt: object = "What is in my data?", **start: Any) -> Run:
+        process = launch()
+        process.tell(start_line(prompt, **start))
+        return process.finish()
+
+    return run
+
+
+@pytest.fixture
+def analyse(workspace: Path) -> Callable[..., dict[str, Any]]:
+    """The written program by itself, on one file: what it found."""
+
+    def analysed(content: str | bytes, name: str = "data.csv", *options: str) -> dict[str, Any]:
+        (workspace / name).write_bytes(content if isinstance(content, bytes) else content.encode())
+        command = [sys.executable, "-I", "-B", str(DEMO / "programs" / "analysis.py"), name, *options]
+        subprocess.run(command, cwd=workspace, check=True, capture_output=True)
+        return json.loads((workspace / "analysis.json").read_text())["files"][0]  # type: ignore[no-any-return]
+
+    return analysed

@@ -1,0 +1,363 @@
+"""Whatever lies in the workspace, the demo agent says what it is and never breaks on it."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree
+
+import pytest
+
+from .driving import Process, Run, check, start_line
+
+Demo = Callable[..., Run]
+Json = dict[str, Any]
+Analyse = Callable[..., Json]
+SVG = "{http://www.w3.org/2000/svg}"
+
+
+def column(about: Json, name: str) -> Json:
+    found: Json = next(column for column in about["columns"] if column["name"] == name)
+    return found
+
+
+def types(about: Json) -> list[str]:
+    return [column["type"] for column in about["columns"]]
+
+
+# Reading tables
+
+
+def test_ragged_rows_are_filled_or_cut_and_counted(analyse: Analyse) -> None:
+    about = analyse("a,b,c\n1,2,3\n4,5\n6\n7,8,9,10\n")
+    assert about["rows"] == 4
+    assert about["ragged"] == {"short": 2, "long": 1}
+    assert [column["missing"] for column in about["columns"]] == [0, 1, 2]
+
+
+def test_blank_lines_are_no_rows(analyse: Analyse) -> None:
+    assert analyse("a\n1\n\n2\n\n\n")["rows"] == 2
+
+
+def test_a_header_without_rows_is_a_table_of_none(analyse: Analyse) -> None:
+    about = analyse("a,b\n")
+    assert about["rows"] == 0
+    assert types(about) == ["empty", "empty"]
+
+
+@pytest.mark.parametrize("content", [b"", b"\n\n \n", b"\xef\xbb\xbf"], ids=["nothing", "blank", "mark-only"])
+def test_an_empty_file_is_said_to_be_empty(analyse: Analyse, content: bytes) -> None:
+    about = analyse(content)
+    assert about.get("error") == "it is empty" or about["rows"] == 0
+
+
+def test_a_binary_file_is_said_not_to_be_text(analyse: Analyse) -> None:
+    assert "not a text file" in analyse(b"a,b\n1,\x00\n")["error"]
+
+
+def test_a_byte_order_mark_is_no_part_of_the_first_name(analyse: Analyse) -> None:
+    assert analyse("\ufeffname,n\nx,1\n")["columns"][0]["name"] == "name"
+
+
+def test_utf16_with_a_mark_is_read(analyse: Analyse) -> None:
+    about = analyse("città;n\nNapoli;1\nRoma;2\n".encode("utf-16"))
+    assert [column["name"] for column in about["columns"]] == ["città", "n"]
+
+
+def test_what_is_not_utf8_is_latin1_even_late_in_the_file(analyse: Analyse) -> None:
+    about = analyse(("name,n\n" + "plain,1\n" * 60_000 + "Jürgen,2\n").encode("latin-1"))
+    assert about["encoding"] == "latin-1"
+    assert {"value": "Jürgen", "count": 1} in column(about, "name")["top"]
+
+
+def test_quoted_fields_keep_separators_quotes_and_line_ends(analyse: Analyse) -> None:
+    about = analyse('name,n\n"Smith, J.",1\n"say ""hi""",2\n"two\nlines",3\n')
+    assert about["rows"] == 3
+    assert {t["value"] for t in about["columns"][0]["top"]} == {"Smith, J.", 'say "hi"', "two\nlines"}
+
+
+def test_a_huge_field_is_read(analyse: Analyse) -> None:
+    about = analyse("id,text\n1," + "x" * 3_000_000 + "\n2,short\n")
+    assert about["columns"][1]["length"]["max"] == 3_000_000
+
+
+def test_repeated_and_empty_names_become_different_ones(analyse: Analyse) -> None:
+    about = analyse("a,a,,a\n1,2,3,4\n")
+    assert [column["name"] for column in about["columns"]] == ["a", "a.1", "column_3", "a.2"]
+    assert about["notes"]
+
+
+def test_a_first_line_of_data_is_no_header(analyse: Analyse) -> None:
+    about = analyse("1,2.5\n2,3.5\n3,4.5\n")
+    assert about["header"] is False
+    assert about["rows"] == 3
+
+
+def test_a_single_column_is_a_table(analyse: Analyse) -> None:
+    about = analyse("height\n1.5\n1.7\n1.9\n")
+    assert about["columns"][0]["mean"] == pytest.approx(1.7)
+
+
+@pytest.mark.parametrize(
+    ("cells", "expected"),
+    [
+        (["1", "-2", "+3"], "integer"),
+        (["1", "2.5", "1e3", ".5"], "number"),
+        (["1", "inf", "-Infinity"], "number"),
+        (["007", "012", "100"], "category"),
+        (["1234567890123456", "1234567890123457"], "category"),
+        (["1_000", "2_000"], "category"),
+        (["true", "False", "TRUE"], "boolean"),
+        (["yes", "no", "no"], "boolean"),
+        (["2024-01-31", "2024-02-29"], "date"),
+        (["2024-01-31", "2023-02-29"], "category"),
+        (["2024-01-31T10:00:00Z", "2024-01-31 11:00:00.5+01:00"], "datetime"),
+        (["31.12.2024", "1.1.2025"], "date"),
+        (["31/12/2024", "01/02/2025"], "date"),
+        (["12/31/2024", "01/02/2025"], "date"),
+        (["01/02/2025", "03/04/2025"], "category"),
+        (["1,234", "5,678"], "category"),
+        (["1,234,567", "999"], "number"),
+        (["1,234.5", "999"], "number"),
+        (["1,5", "12,25"], "number"),
+        (["", "NA", "null"], "empty"),
+    ],
+)
+def test_types_are_found_and_doubt_means_text(analyse: Analyse, cells: list[str], expected: str) -> None:
+    rows = "".join(f'{n}|"{cell}"\n' for n, cell in enumerate(cells * 2))
+    assert analyse("n|cell\n" + rows)["columns"][1]["type"] == expected
+
+
+def test_grouped_and_comma_numbers_have_their_value(analyse: Analyse) -> None:
+    about = analyse("a;b\n1,234,567;1,5\n1.0;0,125\n")
+    assert about["columns"][0]["max"] == 1_234_567
+    assert about["columns"][1]["max"] == 1.5
+
+
+def test_infinite_numbers_are_counted_and_left_out(analyse: Analyse) -> None:
+    about = analyse("n\n1\ninf\n3\n-inf\n1e999\n")["columns"][0]
+    assert about["infinite"] == 3
+    assert about["count"] == 5
+    assert about["mean"] == 2
+
+
+def test_a_constant_column_has_no_correlation(analyse: Analyse) -> None:
+    about = analyse("a,b\n1,0.1\n2,0.1\n3,0.1\n")
+    assert about["correlations"] == [{"a": "a", "b": "b", "r": None, "n": 3}]
+    assert about["columns"][1]["std"] == 0
+
+
+def test_numbers_too_large_to_square_are_null_not_nan(analyse: Analyse) -> None:
+    about = analyse("a,b\n1e308,1\n-1e308,2\n1e308,4\n")
+    assert about["columns"][0]["std"] is None
+    assert about["correlations"][0]["r"] is None
+
+
+def test_distinct_texts_are_exact_up_to_a_cap_and_then_said_to_be_more(analyse: Analyse) -> None:
+    about = analyse("t\n" + "".join(f"name-{n}\n" for n in range(30_000)))["columns"][0]
+    assert about["distinct"] == 10_000
+    assert about["distinct_exact"] is False
+
+
+def test_a_very_wide_table_is_cut_and_says_so(analyse: Analyse) -> None:
+    about = analyse(",".join(f"c{n}" for n in range(3_000)) + "\n" + ",".join("1" * 3_000) + "\n")
+    assert len(about["columns"]) == 1_000
+    assert about["notes"]
+
+
+def test_a_file_called_like_an_option_is_a_file(demo: Demo, workspace: Path) -> None:
+    (workspace / "--by.csv").write_text("a,b\n1,2\n2,3\n")
+    assert demo().analysis[0]["rows"] == 2
+
+
+# Whole runs
+
+
+NASTY = {
+    "ragged.csv": b"a,b,c\n1,2\n3\n4,5,6,7\n",
+    "header.csv": b"a,b\n",
+    "constant.csv": b"a,b\n1,x\n1,x\n",
+    "wide.csv": (",".join(f"c{n}" for n in range(300)) + "\n" + ",".join("5" * 300) + "\n").encode(),
+    "evil.csv": b'<script>,"a|b`c&",$(id),"d<e"\n' + b'<b>&,1,]]>,2\n"\x01\x02",2,--,3\n\xf0\x9f\x90\xa7,3,x,7\n' * 4,
+    "infinite.csv": b"a,b\ninf,inf\n-inf,inf\ninf,1\n",
+    "huge-numbers.csv": b"a,b\n1e308,1\n-1e308,2\n1e-320,3\n",
+    "missing.csv": b"a,b\nNA,\n,null\n",
+    "one-row.csv": b"a,b\n1,2020-01-01\n",
+    "dates.csv": b"d,v\n" + b"".join(b"2024-%02d-01,%d\n" % (n, n) for n in range(1, 13)),
+    "text.md": b"# Title\n\nSome words, and some more words.\n",
+    "symbols.txt": b"!!! ???\n\n12 34\n",
+    "one-long-line.txt": b"word " * 300_000,
+    "unclosed.csv": b'a,b\n1,"never closed\n2,3\n',
+}
+
+
+@pytest.mark.parametrize("name", NASTY)
+def test_a_strange_file_is_analysed_to_the_end(demo: Demo, workspace: Path, name: str) -> None:
+    (workspace / name).write_bytes(NASTY[name])
+    run = demo("Tell me about it: correlation, groups, over time")
+    check(run)
+    assert run.done["status"] == "completed", run.stderr
+    assert name in run.report.replace("\\", "")
+    for chart in run.charts:
+        check_chart(chart)
+
+
+def check_chart(path: Path) -> None:
+    """A whole picture: well-formed, titled, nothing that runs or loads, no coordinate that is not a number."""
+    root = ElementTree.fromstring(path.read_text())
+    assert root.tag == f"{SVG}svg"
+    assert root.find(f"{SVG}title") is not None
+    allowed = {"svg", "title", "desc", "text", "rect", "line", "circle", "polyline"}
+    for element in root.iter():
+        assert element.tag.removeprefix(SVG) in allowed
+        assert not any(
+            "nan" in value or "inf" in value
+            for key, value in element.attrib.items()
+            if key in ["x", "y", "x1", "x2", "y1", "y2", "cx", "cy", "points", "width", "height"]
+        )
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "said"),
+    [
+        ("empty.csv", b"", "empty"),
+        ("picture.csv", b"\x89PNG\r\n\x1a\n\x00\x00", "not a text file"),
+        ("paper.pdf", b"%PDF-1.7\nx", "not a text file"),
+    ],
+)
+def test_a_file_that_cannot_be_analysed_is_named_with_the_reason(
+    demo: Demo, workspace: Path, name: str, content: bytes, said: str
+) -> None:
+    (workspace / name).write_bytes(content)
+    run = demo()
+    check(run)
+    assert run.done["status"] == "completed"
+    assert name in run.text
+    assert said in run.text
+    assert not run.charts
+
+
+def test_markup_in_data_is_shown_as_text(demo: Demo, workspace: Path) -> None:
+    (workspace / "evil.csv").write_bytes(NASTY["evil.csv"])
+    run = demo()
+    pictures = [ElementTree.fromstring(chart.read_text()) for chart in run.charts]
+    shown = {element.text for picture in pictures for element in picture.iter(f"{SVG}text")}
+    assert {"<b>&", "a|b`c&", "Counts of <script>"} <= shown
+    assert "<script>" not in run.report.replace("`<script>`", "")
+
+
+def test_many_files_are_cut_to_five_and_the_rest_is_named(demo: Demo, workspace: Path) -> None:
+    for number in range(7):
+        (workspace / f"part-{number}.csv").write_text(f"a,b\n{number},1\n2,{number}\n3,3\n")
+    run = demo()
+    check(run)
+    assert len(run.analysis) == 5
+    assert "part-6.csv" in run.done["result"]
+    assert "part-6.csv" in run.report
+
+
+def test_tables_and_texts_go_into_one_analysis(demo: Demo, workspace: Path) -> None:
+    (workspace / "t.csv").write_text("a,b\n1,2\n2,3\n")
+    (workspace / "notes.md").write_text("Hello there, hello.\nBye!\n")
+    run = demo()
+    assert [about["kind"] for about in run.analysis] == ["table", "text"]
+    text = run.analysis[1]
+    assert (text["lines"], text["words"], text["sentences"], text["characters"]) == (2, 4, 2, 25)
+    assert text["top_words"][0] == {"word": "hello", "count": 2}
+
+
+def test_the_own_files_of_a_user_are_input_and_are_not_overwritten(demo: Demo, workspace: Path) -> None:
+    (workspace / "report.md").write_text("My own report.\n")
+    (workspace / "analysis.py").write_text("print('mine')\n")
+    (workspace / "t.csv").write_text("a,b\n1,2\n2,3\n")
+    run = demo("look at t.csv")
+    check(run)
+    assert (workspace / "report.md").read_text() == "My own report.\n"
+    assert (workspace / "analysis.py").read_text() == "print('mine')\n"
+    assert (workspace / "demo-report.md").exists()
+    assert run.analysis[0]["rows"] == 2
+
+
+def test_a_module_in_the_workspace_is_never_imported(demo: Demo, workspace: Path) -> None:
+    for name in ("csv.py", "json.py", "encodings.py"):
+        (workspace / name).write_text("import pathlib\npathlib.Path('ran').write_text('')\n")
+    (workspace / "t.csv").write_text("a,b\n1,2\n2,3\n")
+    assert demo("t.csv please").done["status"] == "completed"
+    assert not (workspace / "ran").exists()
+
+
+def test_a_link_out_of_the_workspace_is_neither_read_nor_written(demo: Demo, workspace: Path, tmp_path: Path) -> None:
+    outside = tmp_path / "outside.csv"
+    outside.write_text("secret,b\n1,2\n")
+    (workspace / "link.csv").symlink_to(outside)
+    (workspace / "report.md").symlink_to(outside)
+    run = demo()
+    check(run)
+    assert "secret" not in run.text + run.thinking
+    assert outside.read_text() == "secret,b\n1,2\n"
+
+
+def test_a_file_name_that_is_no_utf8_does_not_break_the_wire(demo: Demo, workspace: Path) -> None:
+    with open(os.fsencode(workspace) + b"/\xff\xfe.csv", "wb") as file:  # noqa: PTH123 - a name that no str has
+        file.write(b"a,b\n1,2\n2,3\n")
+    run = demo()
+    check(run)
+    assert run.done["status"] == "completed", run.events[-2:]
+
+
+def test_a_missing_workspace_is_an_error(launch: Callable[..., Process], tmp_path: Path) -> None:
+    process = launch(folder=tmp_path / "nowhere")
+    process.tell(start_line())
+    run = process.finish()
+    check(run)
+    assert run.of("error")[0]["code"] == "workspace-missing"
+    assert run.done["status"] == "failed"
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
+def test_a_workspace_that_cannot_be_written_is_an_error(demo: Demo, workspace: Path) -> None:
+    workspace.chmod(0o555)
+    try:
+        check_unwritable(demo())
+    finally:
+        workspace.chmod(0o755)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="another way for root: a file where the folder should be")
+def test_a_workspace_where_charts_cannot_be_made_is_an_error(demo: Demo, workspace: Path) -> None:
+    (workspace / "charts").write_text("a file of the user's")
+    (workspace / "t.csv").write_text("a,b\n1,2\n2,3\n3,5\n")
+    check_unwritable(demo())
+
+
+def check_unwritable(run: Run) -> None:
+    check(run)
+    assert run.of("error")[0]["code"] == "workspace-not-writable"
+    assert run.of("error")[0]["retryable"] is False
+    assert run.done["status"] == "failed"
+    assert "cannot be written" in run.done["result"]
+
+
+def test_a_failing_program_is_an_error_with_its_last_words(demo: Demo, workspace: Path) -> None:
+    (workspace / "t.csv").write_text("a,b\n1,2\n2,3\n")
+    (workspace / "analysis.json.part").mkdir()
+    run = demo()
+    check(run)
+    assert run.of("error")[0]["code"] == "program-failed"
+    assert "analysis.json.part" in run.of("error")[0]["message"]
+
+
+def test_every_module_compiles_without_third_party_imports() -> None:
+    folder = Path(__file__).parents[2] / "containers" / "images" / "demo"
+    command = [
+        sys.executable,
+        "-I",
+        "-S",
+        "-c",
+        f"import sys; sys.path[:0] = [{str(folder.parent)!r}]; import demo.session",
+    ]
+    subprocess.run(command, check=True, env={**os.environ, "PYTHONDONTWRITEBYTECODE": "1"})

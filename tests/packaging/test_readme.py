@@ -1,0 +1,28 @@
+"""The README says what is true: its settings are those of the code, its targets and links exist."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from agentsite.cli.settings_table import table
+
+ROOT = Path(__file__).resolve().parents[2]
+README = (ROOT / "README.md").read_text()
+
+
+def test_its_settings_are_those_of_the_code():
+    block = re.search(r"<!-- settings: .* -->\n(.*)<!-- /settings -->", README, re.DOTALL)
+    assert block is not None
+    assert block[1] == table()
+
+
+def test_its_targets_are_in_the_makefile():
+    targets = re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.MULTILINE)
+    assert set(re.findall(r"\bmake ([a-z]+)\b", README)) <= set(targets)
+
+
+def test_its_links_lead_somewhere():
+    for document in (ROOT / "README.md", *(ROOT / "docs").glob("*.md")):
+        for link in re.findall(r"\]\(([^)#]+)", document.read_text()):
+            assert "://" in link or (document.parent / link).exists(), f"{document.name}: {link}"

@@ -1,0 +1,72 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from agents.pages import conversation, measures
+from streaming.events import Event, draft
+from streaming.fold import State, fold
+
+
+def state_of(*steps: tuple[str, str, dict[str, Any]]) -> State:
+    made = [draft(type_, run, **data) for type_, run, data in steps]
+    return fold(
+        Event(one.type, "a", one.run_id, 1, seq, f"2026-11-20T12:00:{seq % 60:02d}.000000Z", one.data)
+        for seq, one in enumerate(made, 1)
+    )
+
+
+def said(run: str, role: str = "user", message_id: str = "u") -> tuple[str, str, dict[str, Any]]:
+    return "message", run, {"message_id": message_id, "role": role, "content": f"{role} of {run}"}
+
+
+def test_queued_prompt_stands_after_the_answer_that_is_being_written() -> None:
+    state = state_of(
+        said("r1"),
+        ("status", "r1", {"status": "running"}),
+        said("r2"),
+        ("status", "r2", {"status": "queued"}),
+        said("r1", "assistant", "m1"),
+    )
+    turns = conversation.of(state, "/files/").turns
+    assert [(turn.run_id, turn.is_queued, len(turn.messages)) for turn in turns] == [("r1", False, 2), ("r2", True, 1)]
+
+
+def test_only_the_last_parts_are_shown_in_steps() -> None:
+    calls = [("tool-call", "r", {"call_id": str(n), "name": "x", "arguments": {}}) for n in range(650)]
+    state = state_of(said("r"), *calls)
+    shown = conversation.of(state, "/files/")
+    assert shown.left_out_parts == 400
+    assert sum(len(message.parts) for turn in shown.turns for message in turn.messages) == 251
+    assert conversation.of(state, "/files/", everything=True).left_out_parts == 0
+
+
+def test_closed_card_tells_the_gist_of_its_call() -> None:
+    call = {"call_id": "c", "name": "shell", "arguments": {"n": 1, "command": "\n ls -l\nrm x"}}
+    state = state_of(said("r"), ("tool-call", "r", call))
+    part = conversation.of(state, "/files/").turns[0].messages[1].parts[0]
+    assert part.summary == "ls -l"
+    assert part.arguments == [("n", "1", False), ("command", "\n ls -l\nrm x", True)]
+
+
+@pytest.mark.parametrize(
+    ("ms", "words"),
+    [
+        (0, "0 ms"),
+        (999, "999 ms"),
+        (1000, "1.0 s"),
+        (59_949, "59.9 s"),
+        (59_950, "1 min 0 s"),
+        (3_725_000, "1 h 2 min"),
+    ],
+)
+def test_durations_in_words(ms: float, words: str) -> None:
+    assert measures.duration(ms) == words
+
+
+@pytest.mark.parametrize(
+    ("count", "words"), [(0, "0 B"), (999, "999 B"), (1500, "1.5 KB"), (999_600, "1.0 MB"), (51_200_000, "51 MB")]
+)
+def test_sizes_in_words(count: int, words: str) -> None:
+    assert measures.size(count) == words

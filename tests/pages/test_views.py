@@ -1,0 +1,252 @@
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.conf import LazySettings
+from django.contrib.auth.models import User
+from django.test import Client
+
+from agents import lifecycle
+from agents.models import Agent, Run
+from streaming import journal
+from streaming.database import close_threads
+
+pytestmark = pytest.mark.django_db(transaction=True)
+DEFINITIONS = """
+[definitions.demo]
+title = "Data analyst (demo)"
+description = "Works without a key."
+image = "demo"
+sample_prompts = ["Analyse <the> data."]
+"""
+
+
+@pytest.fixture(autouse=True)
+def definitions_file(tmp_path: Path, settings: LazySettings) -> Path:
+    path = tmp_path / "agents.toml"
+    path.write_text(DEFINITIONS)
+    settings.DEFINITIONS_FILE = path
+    settings.DATA_DIR = tmp_path
+    settings.STATIC_ROOT = tmp_path  # whitenoise warns of one that is not there, and warnings are errors
+    settings.WORKSPACES_DIR = tmp_path / "workspaces"
+    return path
+
+
+@pytest.fixture(autouse=True)
+def database_threads() -> Iterator[None]:
+    """The log is written by threads of its own, whose connections would keep the test database from being dropped."""
+    yield
+    close_threads()
+
+
+@pytest.fixture(autouse=True)
+def no_workers(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is asked for stays queued."""
+    monkeypatch.setattr(lifecycle, "enqueue", lambda agent_id: None)
+
+
+@pytest.fixture
+def ada() -> User:
+    return User.objects.create_user("ada", password="analytical engine")
+
+
+@pytest.fixture
+def client(ada: User) -> Client:
+    client = Client()
+    client.force_login(ada)
+    return client
+
+
+@pytest.fixture
+def stranger() -> Client:
+    client = Client()
+    client.force_login(User.objects.create_user("eve", is_staff=True))
+    return client
+
+
+def page_of(agent: Agent) -> str:
+    return f"/agents/{agent.pk}/"
+
+
+# Who may see what -----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("path", ["/", "/agents/new/", "/agents/0199a5c3-0000-7000-8000-000000000000/"])
+def test_every_page_asks_for_a_login(path: str) -> None:
+    response = Client().get(path)
+    assert response.status_code == 302
+    assert response["Location"] == f"/login/?next={path}"
+
+
+def test_login_page_logs_in(ada: User) -> None:
+    client = Client()
+    assert "Log in" in client.get("/login/").content.decode()
+    wrong = client.post("/login/", {"username": "ada", "password": "no"})
+    assert "match.</p>" in wrong.content.decode()
+    right = client.post("/login/?next=/agents/new/", {"username": "ada", "password": "analytical engine"})
+    assert right["Location"] in ("/", "/agents/new/")
+
+
+def test_somebody_elses_agent_is_not_there(ada: User, stranger: Client) -> None:
+    agent, run = lifecycle.create_agent(ada, "demo", input="secret words")
+    for response in (
+        stranger.get(page_of(agent)),
+        stranger.post(f"{page_of(agent)}prompt/", {"input": "x"}),
+        stranger.post(f"{page_of(agent)}stop/"),
+    ):
+        assert response.status_code == 404
+        assert "secret" not in response.content.decode()
+    assert "secret" not in stranger.get("/").content.decode()
+    assert run is not None
+    run.refresh_from_db()
+    assert run.cancel_requested_at is None
+
+
+def test_pages_bring_a_policy_that_runs_no_inline_script_and_keep_to_it(ada: User, client: Client) -> None:
+    agent, _ = lifecycle.create_agent(ada, "demo", input="hello")
+    for path in ("/", "/agents/new/", page_of(agent), "/login/", "/nowhere/"):
+        response = client.get(path)
+        assert "script-src 'self';" in response["Content-Security-Policy"]
+        html = response.content.decode()
+        assert not re.search(r"<style|\sstyle=|\son[a-z]+=|javascript:", html)
+        for script in re.findall(r"<script[^>]*>", html):
+            assert "src=" in script or 'type="application/json"' in script
+        assert not re.search(r'(?:src|href|action)="(?:https?:)?//', html)
+
+
+# The list -------------------------------------------------------------------------------------------------------------
+
+
+def test_empty_list_starts_the_demo_with_one_click(client: Client) -> None:
+    html = client.get("/").content.decode()
+    assert "No agents yet" in html
+    fields = dict(re.findall(r'name="(definition|input)" value="([^"]*)"', html))
+    assert fields == {"definition": "demo", "input": "Analyse &lt;the&gt; data."}
+
+
+def test_list_shows_own_agents_the_latest_first(ada: User, client: Client) -> None:
+    lifecycle.create_agent(ada, "demo", title="Older")
+    lifecycle.create_agent(ada, "demo", title="Newer <b>")
+    archived, _ = lifecycle.create_agent(ada, "demo", title="Put away")
+    lifecycle.archive(archived, True)
+    html = client.get("/").content.decode()
+    assert html.index("Newer &lt;b&gt;") < html.index("Older")
+    assert "Put away" not in html
+
+
+def test_list_has_pages(ada: User, client: Client) -> None:
+    Agent.objects.bulk_create(Agent(owner=ada, definition="demo", title=f"number {n}") for n in range(51))
+    assert "Page 1 of 2" in client.get("/").content.decode()
+    assert client.get("/?page=2").content.decode().count("data-key=") == 1
+    assert client.get("/?page=nonsense").status_code == 200
+
+
+def test_mistake_in_the_definitions_is_shown_with_its_line(client: Client, definitions_file: Path) -> None:
+    client.get("/")
+    definitions_file.write_text(DEFINITIONS + "imagee = 'x'\n")
+    for path in ("/", "/agents/new/"):
+        html = client.get(path).content.decode()
+        assert "There is a mistake in the definitions file." in html
+        assert "line 7" in html
+        assert "Data analyst" in html, "the last good version stays in force"
+
+
+# A new agent ----------------------------------------------------------------------------------------------------------
+
+
+def test_new_agent_with_a_prompt_starts_a_run(client: Client, ada: User) -> None:
+    response = client.post("/agents/new/", {"definition": "demo", "input": "one\r\ntwo", "title": "Mine"})
+    agent = Agent.objects.get(owner=ada)
+    assert response["Location"] == page_of(agent)
+    assert (agent.title, Run.objects.get(agent=agent).input) == ("Mine", "one\ntwo")
+
+
+def test_new_agent_without_a_prompt_waits_for_one(client: Client, ada: User) -> None:
+    client.post("/agents/new/", {"definition": "demo", "input": "  "})
+    agent = Agent.objects.get(owner=ada)
+    assert not agent.runs.exists()
+    assert "Nothing asked yet" in client.get(page_of(agent)).content.decode()
+
+
+@pytest.mark.parametrize(
+    ("data", "problem"),
+    [
+        ({"input": "x"}, "This field is required"),
+        ({"definition": "nothing", "input": "x"}, "Select a valid choice"),
+        ({"definition": "demo", "input": "x\0"}, "Null characters are not allowed"),
+        ({"definition": "demo", "input": "x" * 2_000_000}, "A prompt may have"),
+        ({"definition": "demo", "title": "x" * 201}, "at most 200 characters"),
+    ],
+)
+def test_new_agent_says_which_field_is_wrong(client: Client, data: dict[str, str], problem: str, settings: Any) -> None:
+    settings.INPUT_MAX_BYTES = 1_000_000
+    response = client.post("/agents/new/", data)
+    assert response.status_code == 400
+    assert problem in response.content.decode()
+    assert not Agent.objects.exists()
+
+
+def test_forms_need_a_csrf_token(ada: User) -> None:
+    client = Client(enforce_csrf_checks=True)
+    client.force_login(ada)
+    response = client.post("/agents/new/", {"definition": "demo"})
+    assert response.status_code == 403
+    assert "Please send it again" in response.content.decode()
+
+
+# The agent page -------------------------------------------------------------------------------------------------------
+
+
+def test_agent_page_holds_state_and_cursor_of_the_same_moment(ada: User, client: Client) -> None:
+    agent, _ = lifecycle.create_agent(ada, "demo", input="</script><b>hello")
+    html = client.get(page_of(agent)).content.decode()
+    cursor, state = journal.load_state(str(agent.pk))
+    embedded = re.search(r'<script id="state" type="application/json">(.*?)</script>', html, re.DOTALL)
+    assert embedded
+    assert json.loads(embedded[1]) == state
+    assert f'data-cursor="{cursor}"' in html
+    assert "&lt;/script&gt;&lt;b&gt;hello" in html
+
+
+def test_prompt_form_works_without_javascript(ada: User, client: Client) -> None:
+    agent, _ = lifecycle.create_agent(ada, "demo")
+    response = client.post(f"{page_of(agent)}prompt/", {"input": "a question"}, follow=True)
+    assert "a question" in response.content.decode()
+    assert Run.objects.get(agent=agent).input == "a question"
+
+
+def test_empty_prompt_is_refused_with_words(ada: User, client: Client) -> None:
+    agent, _ = lifecycle.create_agent(ada, "demo")
+    response = client.post(f"{page_of(agent)}prompt/", {"input": " \n"}, follow=True)
+    assert "Write something first." in response.content.decode()
+    assert not agent.runs.exists()
+
+
+def test_stop_form_cancels_the_active_run(ada: User, client: Client) -> None:
+    agent, run = lifecycle.create_agent(ada, "demo", input="work")
+    assert run is not None
+    Run.objects.filter(pk=run.pk).update(status="running")
+    assert client.post(f"{page_of(agent)}stop/")["Location"] == page_of(agent)
+    run.refresh_from_db()
+    assert run.cancel_requested_at is not None
+    assert run.cancel_reason == "stopped by ada"
+
+
+def test_isolation_none_is_said(ada: User, client: Client) -> None:
+    agent, run = lifecycle.create_agent(ada, "demo", input="work")
+    assert run is not None
+    hidden = re.compile(r'id="isolation"[^>]*\shidden')
+    assert hidden.search(client.get(page_of(agent)).content.decode())
+    Run.objects.filter(pk=run.pk).update(isolation="none")
+    assert not hidden.search(client.get(page_of(agent)).content.decode())
+
+
+def test_unknown_address_says_so_in_a_page_of_ours(client: Client) -> None:
+    response = client.get("/nowhere/")
+    assert response.status_code == 404
+    assert "There is no such page, or it is not yours." in response.content.decode()

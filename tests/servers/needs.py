@@ -1,0 +1,82 @@
+"""What this machine may lack: a container engine that answers, a Chromium. A problem is one line for the report."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import os
+import shutil
+import socket
+import sys
+from functools import cache
+from pathlib import Path
+
+DEFAULT_ENGINE = "unix:///var/run/docker.sock"
+
+
+class _EngineConnection(http.client.HTTPConnection):
+    def __init__(self, address: str) -> None:
+        super().__init__("localhost", timeout=5)
+        self._address = address
+
+    def connect(self) -> None:
+        scheme, _, rest = self._address.partition("://")
+        if scheme == "unix":
+            self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+            self.sock.settimeout(self.timeout)
+            self.sock.connect(rest)
+        else:
+            host, _, port = rest.rstrip("/").partition(":")
+            self.sock = socket.create_connection((host, int(port or 2375)), timeout=self.timeout)
+
+
+@cache
+def _engine_version() -> tuple[str | None, str | None]:
+    """(version, None) or (None, problem)."""
+    address = os.environ.get("DOCKER_HOST") or DEFAULT_ENGINE
+    connection = _EngineConnection(address)
+    try:
+        connection.request("GET", "/version")
+        version = json.loads(connection.getresponse().read())["Version"]
+    except (OSError, ValueError, KeyError, http.client.HTTPException) as error:
+        reason = getattr(error, "strerror", None) or type(error).__name__
+        return None, f"no container engine at {address} ({reason})"
+    finally:
+        connection.close()
+    return f"{version} at {address}", None
+
+
+def on_sqlite() -> bool:
+    return os.environ.get("AGENTSITE_TEST_DATABASE", "postgres") == "sqlite"
+
+
+def engine_name() -> str | None:
+    return _engine_version()[0]
+
+
+def engine_problem() -> str | None:
+    return _engine_version()[1]
+
+
+def chromium_path() -> str | None:
+    """The system's Chromium. None if there is none; Playwright may then have one of its own."""
+    return next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+
+
+def browser_problem() -> str | None:
+    downloads = Path(os.environ.get("PLAYWRIGHT_BROWSERS_PATH") or Path.home() / ".cache" / "ms-playwright")
+    if chromium_path() or any(downloads.glob("chromium*")):
+        return None
+    return "no Chromium: install the package chromium, or run `playwright install chromium`"
+
+
+def main(what: str) -> int:
+    """`python -m tests.servers.needs engine|browser`: exit code 1 and one line on stdout if it is missing."""
+    problem = {"engine": engine_problem, "browser": browser_problem}[what]()
+    if problem:
+        print(problem)
+    return 1 if problem else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1]))

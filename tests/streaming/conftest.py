@@ -1,0 +1,80 @@
+"""What tests of the log get: a database that threads can use, and a bus, hub and writers that are cleaned up.
+
+Imports are inside: pytest loads this file before Django has its settings.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import random
+from collections.abc import AsyncIterator, Iterator
+from typing import TYPE_CHECKING
+
+import pytest
+import pytest_asyncio
+
+from tests.servers import RedisServer
+
+if TYPE_CHECKING:
+    from streaming.bus import Bus
+    from streaming.hub import Hub
+    from tests.streaming.world import World
+
+
+def pytest_collectstart() -> None:
+    """Test modules import models."""
+    import django
+
+    django.setup()
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """pytest-django makes the test database for those who carry its marker."""
+    for item in items:
+        if "log_database" in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.django_db(transaction=True))
+
+
+@pytest.fixture
+def seed(request: pytest.FixtureRequest) -> int:
+    """Printed with a failing test; AGENTSITE_TEST_SEED repeats it."""
+    given = os.environ.get("AGENTSITE_TEST_SEED")
+    chosen = int(given) if given else random.randrange(2**32)
+    print(f"seed: AGENTSITE_TEST_SEED={chosen}")  # noqa: T201
+    return chosen
+
+
+@pytest.fixture
+def log_database(transactional_db: None) -> Iterator[None]:
+    """Committed for real, since the log is written by threads of its own; emptied afterwards."""
+    from streaming.database import close_threads
+
+    yield
+    close_threads()
+
+
+@pytest_asyncio.fixture
+async def world(log_database: None, healthy_redis: RedisServer) -> AsyncIterator[World]:
+    """A site without processes: a bus, a hub, and writers. A task that is left over fails the test."""
+    from tests.streaming.world import World
+
+    made = World(healthy_redis)
+    yield made
+    await made.close()
+    left = {task.get_name() for task in asyncio.all_tasks() if task is not asyncio.current_task()}
+    assert not left, f"tasks left over: {left}"
+
+
+@pytest_asyncio.fixture
+async def bus(healthy_redis: RedisServer) -> AsyncIterator[Bus]:
+    from streaming.bus import Bus
+
+    made = Bus()
+    yield made
+    await made.close()
+
+
+@pytest_asyncio.fixture
+async def hub(world: World) -> Hub:
+    return world.hub

@@ -1,0 +1,332 @@
+"""One subscription for all who watch: joining, leaving and joining again in any order, and nothing left behind."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import uuid
+from unittest.mock import patch
+
+import pytest
+from django.conf import settings
+
+from streaming import hub as hub_module
+from streaming import journal
+from streaming.bus import Message
+from streaming.channel import Channel
+from streaming.cursor import START, Cursor
+from streaming.database import in_database
+from streaming.errors import JournalUnavailable, LogMissing
+from streaming.frames import Frame
+from tests.streaming.world import HandWriter, World, redis_command, until, until_async
+
+pytestmark = pytest.mark.sqlite
+
+
+async def a_log(world: World, committed: int = 2, more: int = 1) -> HandWriter:
+    writer = HandWriter(world.bus, await world.agent())
+    await writer.take_over()
+    await writer.publish(committed)
+    await writer.commit(snapshot=True)
+    await writer.publish(more)
+    return writer
+
+
+async def subscriptions(world: World) -> int:
+    return int((await redis_command(world.redis, "PUBSUB", "NUMSUB", "agentsite:hub"))[1])
+
+
+async def test_followers_that_leave_at_any_moment_leave_nothing_behind(world: World, seed: int):
+    """A cancellation that got lost on the way would leave a stream that nobody reads, for ever."""
+    rng = random.Random(seed)
+    writer = await a_log(world, more=700)
+    for _ in range(60):
+        followers = [world.follow(writer.agent_id, "0-0") for _ in range(rng.randint(1, 3))]
+        await asyncio.sleep(rng.choice([0, 0.0005, 0.001, 0.002, 0.004, 0.02]))
+        for follower in followers:
+            assert follower.task
+            follower.task.cancel()
+            done, _ = await asyncio.wait([follower.task], timeout=10)
+            assert done, f"seed {seed}: a follower does not end"
+    world.followers.clear()
+    assert world.hub.watched == 0
+    await until(lambda: len(world.hub._tasks) == 3, "listening, subscribing, polling: nothing else goes on")
+    last = world.follow(writer.agent_id, "0-0")
+    await last.reaches(writer.seq)
+
+
+async def test_many_watchers_of_one_agent_share_one_subscription(world: World):
+    writer = await a_log(world)
+    followers = [world.follow(writer.agent_id, "0-0") for _ in range(50)]
+    for follower in followers:
+        await follower.reaches(3)
+    assert world.hub.watched == 1
+    assert (await redis_command(world.redis, "PUBSUB", "NUMSUB", f"agent:{writer.agent_id}"))[1] == 1
+    for follower in followers:
+        await follower.stop()
+    assert world.hub.watched == 0
+    await until_unsubscribed(world, writer.agent_id)
+
+
+async def until_unsubscribed(world: World, agent_id: str) -> None:
+    async def unsubscribed() -> bool:
+        return not (await redis_command(world.redis, "PUBSUB", "NUMSUB", f"agent:{agent_id}"))[1]
+
+    await until_async(unsubscribed)
+
+
+async def test_first_watcher_that_is_cancelled_while_joining_takes_nobody_with_it(world: World):
+    writer = await a_log(world)
+    for delay_s in (0, 0, 0.0001, 0.001, 0.002, 0.005):
+        first, second = world.follow(writer.agent_id, "0-0"), world.follow(writer.agent_id, "0-0")
+        await asyncio.sleep(delay_s)
+        await first.stop()
+        await writer.publish()
+        await second.reaches(writer.seq)
+        await second.stop()
+    assert world.hub.watched == 0
+
+
+async def test_first_watcher_that_finds_no_database_takes_nobody_with_it(world: World):
+    writer = await a_log(world)
+    await writer.commit()
+    failing = True
+
+    async def sometimes(function, *args):
+        if failing:
+            raise JournalUnavailable("away")
+        return await in_database(function, *args)
+
+    with patch.object(hub_module, "in_database", sometimes):
+        with pytest.raises(JournalUnavailable):
+            async with world.hub.watch(writer.agent_id):
+                pass
+        assert world.hub.watched == 0
+        follower = world.follow(writer.agent_id, "0-0")
+        await until(lambda: follower.ended > 3, "it keeps trying")
+        failing = False
+        await follower.reaches(3)
+    await writer.publish()
+    await follower.reaches(4)
+
+
+async def test_leaving_and_joining_in_a_row_loses_no_subscription(world: World, seed: int):
+    """Unsubscribing and subscribing again must reach Redis in that order."""
+    rng = random.Random(seed)
+    writer = await a_log(world)
+    with patch.object(settings, "TIP_POLL_S", 3600):  # nothing but the subscription may help
+        for _ in range(40):
+            follower = world.follow(writer.agent_id, "0-0")
+            await follower.reaches(writer.seq)
+            await asyncio.sleep(rng.choice([0, 0, 0.001]))
+            await follower.stop()
+            again = world.follow(writer.agent_id, follower.last_id)
+            await until(lambda f=again: f.connections, "it is back")  # type: ignore[misc]
+            await asyncio.sleep(rng.choice([0, 0.001, 0.003]))
+            await writer.publish()
+            await again.reaches(writer.seq, patience_s=5)
+            await again.stop()
+
+
+@pytest.mark.parametrize("agent_id", [str(uuid.UUID(int=7)), "nonsense", "", "0" * 500, "agent:*"])
+async def test_nobody_watches_an_agent_that_is_not_there(world: World, agent_id: str):
+    with pytest.raises(LogMissing):
+        async with world.hub.watch(agent_id):
+            pass
+    assert world.hub.watched == 0
+
+
+async def test_agent_is_the_same_however_its_id_is_spelled(world: World):
+    writer = await a_log(world)
+    follower = world.follow(writer.agent_id.upper().replace("-", ""), "0-0")
+    await follower.reaches(3)
+    await writer.publish()
+    await follower.reaches(4, patience_s=2)
+
+
+async def test_joining_does_not_wait_for_a_redis_that_is_away(world: World):
+    writer = await a_log(world, more=1)
+    await writer.commit()
+    await asyncio.to_thread(world.redis.kill)
+    follower = world.follow(writer.agent_id, "0-0")
+    await follower.reaches(3, patience_s=2)
+    with patch.object(settings, "TIP_POLL_S", 0.1):
+        writer.append(2)
+        await writer.commit()
+        await follower.reaches(5, patience_s=5)
+        await asyncio.to_thread(world.redis.start)
+        await writer_is_back(writer)
+        await writer.publish()
+        await follower.reaches(6)
+
+
+async def writer_is_back(writer: HandWriter) -> None:
+    from streaming.errors import BusUnavailable
+
+    async with asyncio.timeout(10):
+        while True:
+            try:
+                await writer.send_again()
+                return
+            except BusUnavailable:
+                await asyncio.sleep(0.02)
+
+
+async def test_subscription_that_hangs_is_replaced(world: World, monkeypatch):
+    """Redis stops (SIGSTOP): the connection stays open and says nothing."""
+    monkeypatch.setattr(hub_module, "SILENCE_S", 0.2)
+    monkeypatch.setattr(hub_module, "CONNECT_S", 0.3)
+    writer = await a_log(world)
+    follower = world.follow(writer.agent_id, "0-0")
+    await follower.reaches(3)
+    subscription = world.hub._subscription
+    world.redis.pause()
+    await until(lambda: world.hub._subscription is not subscription, "the hub notices")
+    world.redis.resume()
+    await until(lambda: world.hub._subscription is not None, "the hub is back")
+    await writer_is_back(writer)
+    await writer.publish()
+    await follower.reaches(writer.seq)
+    assert not follower.resets
+
+
+async def test_silent_subscription_is_kept(world: World, monkeypatch):
+    monkeypatch.setattr(hub_module, "SILENCE_S", 0.3)
+    writer = await a_log(world)
+    follower = world.follow(writer.agent_id, "0-0")
+    await follower.reaches(3)
+    subscription = world.hub._subscription
+    heard_at = world.hub._heard_at
+    await until(lambda: world.hub._heard_at > heard_at + 0.5, "pongs are heard")
+    assert world.hub._subscription is subscription
+
+
+async def test_live_goes_on_without_the_database(world: World, monkeypatch):
+    """Even over a lost message: Redis has the events of this epoch."""
+    monkeypatch.setattr(settings, "TIP_POLL_S", 0.1)
+    writer = await a_log(world)
+    follower = world.follow(writer.agent_id, "0-0")
+    await follower.reaches(3)
+
+    def away(*args: object) -> None:
+        raise JournalUnavailable("away")
+
+    with patch.object(journal, "head", away), patch.object(journal, "page", away), patch.object(journal, "tips", away):
+        await writer.publish()
+        await follower.reaches(4)
+        await writer.publish(silently=True)
+        await writer.publish()
+        await follower.reaches(6)
+    await writer.commit()
+    follower.check(await world.log(writer.agent_id))
+
+
+async def test_everybody_may_go_when_the_hub_closes(world: World):
+    writer = await a_log(world)
+    followers = [world.follow(writer.agent_id, "0-0") for _ in range(5)]
+    for follower in followers:
+        await follower.reaches(3)
+    await world.hub.close()
+    await until(lambda: all(follower.ended for follower in followers), "they end")
+
+
+# The channel alone ----------------------------------------------------------------------------------------------------
+
+
+def message(epoch: int, seq: int, size: int = 10) -> Message:
+    return Message(Cursor(epoch, seq), b"x" * size)
+
+
+def frame(epoch: int, seq: int, size: int = 10) -> Frame:
+    return Frame.event(*message(epoch, seq, size))
+
+
+def cursors(channel: Channel, after: Cursor) -> list[Cursor] | None:
+    frames = channel.after(after, 10**9)
+    return None if frames is None else [one.cursor for one in frames]
+
+
+def placed(at: Cursor) -> Channel:
+    channel = Channel("a")
+    channel.place(at)
+    return channel
+
+
+def test_channel_takes_what_follows_in_its_epoch_and_drops_repeats():
+    channel = placed(Cursor(1, 3))
+    channel.offer([message(1, 2), message(1, 3), message(1, 4), message(1, 4), message(1, 5)])
+    assert cursors(channel, Cursor(1, 3)) == [(1, 4), (1, 5)]
+    assert not channel.wanted.is_set()
+
+
+def test_channel_holds_what_does_not_follow_until_it_is_filled():
+    channel = placed(Cursor(1, 3))
+    channel.offer([message(1, 5), message(1, 6)])
+    assert channel.wanted.is_set()
+    assert channel.last == (1, 3)
+    assert channel.fill(Cursor(1, 3), [frame(1, 4)])
+    assert channel.last == (1, 6)
+    assert not channel.holding
+
+
+def test_first_event_of_an_epoch_is_for_the_log_to_judge():
+    channel = placed(START)
+    channel.offer([message(1, 1)])
+    assert channel.last == START
+    assert channel.wanted.is_set()
+    assert channel.fill(START, [frame(1, 1)])
+    assert cursors(channel, START) == [(1, 1)]
+
+
+def test_frames_that_do_not_fit_what_arrived_meanwhile_are_refused():
+    channel = placed(Cursor(1, 3))
+    channel.offer([message(1, 4), message(1, 5)])
+    assert not channel.fill(Cursor(1, 3), [frame(2, 4), frame(2, 5), frame(2, 6)])
+    assert channel.last == (1, 5)
+    assert channel.fill(Cursor(1, 3), [frame(1, 4), frame(1, 5), frame(2, 6)])
+    assert channel.last == (2, 6)
+
+
+def test_frames_that_live_has_passed_already_change_nothing():
+    channel = placed(Cursor(1, 3))
+    channel.offer([message(1, 4), message(1, 5), message(1, 6)])
+    assert channel.fill(Cursor(1, 3), [frame(1, 4), frame(1, 5)])
+    assert cursors(channel, Cursor(1, 3)) == [(1, 4), (1, 5), (1, 6)]
+
+
+def test_ring_is_bounded_and_says_what_it_no_longer_holds(settings):
+    settings.STREAM_QUEUE_EVENTS, settings.STREAM_QUEUE_BYTES = 10, 2000
+    channel = placed(START)
+    channel.fill(START, [frame(1, 1)])
+    channel.offer([message(1, seq) for seq in range(2, 31)])
+    assert cursors(channel, Cursor(1, 19)) is None
+    assert len(cursors(channel, Cursor(1, 20)) or []) == 10
+    channel.offer([message(1, 31, size=5000)])
+    assert cursors(channel, Cursor(1, 30)) == [(1, 31)], "the newest is kept, however large"
+    assert cursors(channel, Cursor(1, 29)) is None
+
+
+def test_held_messages_are_bounded(settings):
+    settings.STREAM_QUEUE_EVENTS, settings.STREAM_QUEUE_BYTES = 10, 2000
+    channel = placed(Cursor(1, 3))
+    channel.offer([message(1, seq) for seq in range(5, 500)])
+    assert len(channel._held) <= 11
+    channel.offer([message(1, seq, size=900) for seq in range(500, 600)])
+    assert channel._held_bytes <= 3000
+
+
+def test_place_of_another_epoch_is_not_in_the_ring():
+    channel = placed(Cursor(1, 3))
+    channel.fill(Cursor(1, 3), [frame(1, 4), frame(2, 5), frame(2, 6)])
+    assert cursors(channel, Cursor(1, 5)) is None
+    assert cursors(channel, Cursor(1, 4)) == [(2, 5), (2, 6)]
+    assert cursors(channel, Cursor(2, 6)) == []
+    assert cursors(channel, Cursor(2, 7)) is None
+    assert cursors(channel, START) is None
+
+
+def test_one_piece_is_about_as_large_as_wanted_and_never_empty():
+    channel = placed(START)
+    channel.fill(START, [frame(1, seq, size=100) for seq in range(1, 11)])
+    assert len(channel.after(START, 1) or []) == 1
+    assert 3 <= len(channel.after(START, 400) or []) <= 5
