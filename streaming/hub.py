@@ -195,6 +195,13 @@ class Hub:
         await self._place_at_tip(channel)
         return False
 
+    async def recheck(self, channel: Channel, cursor: Cursor) -> None:
+        """A subscriber was told that its `cursor` is not in the log. If our ring has not heard of that yet, it would
+        give out the same events again, and the subscriber be reset once more."""
+        async with channel.filling:
+            if channel.last is not None and channel.last.epoch <= cursor.epoch:
+                await self._fill(channel)
+
     async def _place_at_tip(self, channel: Channel) -> None:
         """Behind the last event that is known to be in the log. The rest is filled in."""
         head = await in_database(journal.head, channel.agent_id)

@@ -122,6 +122,7 @@ class Subscriber:
     async def _replay(self, cursor: Cursor) -> list[Frame]:
         page = await self._hub.reader.after(self._channel.agent_id, cursor)
         if isinstance(page, Reset):
+            await self._hub.recheck(self._channel, cursor)
             return [frames.reset(cursor, page.reason), await self._snapshot()]
         return self._advance(page.frames)
 

@@ -140,6 +140,23 @@ async def test_whatever_happens_at_whatever_point_of_filling_a_gap_comes_exactly
     assert at > 3, "filling has more points than that"
 
 
+@pytest.mark.sqlite
+async def test_who_is_reset_is_not_given_the_lost_events_again(world: World):
+    """The subscriber hears of the takeover before the hub does, whose ring still holds what was lost."""
+    writer = await _written(world)
+    live = world.follow(writer.agent_id, "0-0")
+    await live.reaches(6)
+    await until(lambda: _is_idle(world, writer.agent_id), "the channel is filled")
+    world.hub._fillers[writer.agent_id].cancel()
+    await lose_redis_and_worker(writer)
+    other = world.follow(writer.agent_id, "1-7")
+    await until(lambda: other.resets, "a reset")
+    channel = world.hub._channels[writer.agent_id]
+    world.hub._fillers[writer.agent_id] = world.hub._spawn(world.hub._fill_loop(channel), "fill again")
+    for follower in (live, other):
+        await _finish(writer, follower, lose_redis_and_worker)
+
+
 async def _join_with(world: World, happening: Happening, cursor: str | None, at: int) -> bool:
     """False if joining was over before point `at`."""
     writer = await _written(world)
@@ -167,7 +184,8 @@ async def _fill_with(world: World, happening: Happening, at: int) -> bool:
     await until(lambda: _is_idle(world, writer.agent_id), "the channel is filled")
     points = Points(at, lambda: _happen(world, writer, happening))
     with interleaved(world.hub, points):
-        async with world.hub._channels[writer.agent_id].filling:
+        # The follower may be at a point already: what happens there, and this, take turns.
+        async with world.hub._channels[writer.agent_id].filling, writer.turn:
             await writer.publish(silently=True)
             await writer.publish()
         await until(lambda: follower.seq >= 8 or points.happened, "the gap is filled")
@@ -187,7 +205,8 @@ async def _written(world: World) -> HandWriter:
 
 
 async def _happen(world: World, writer: HandWriter, happening: Happening) -> None:
-    await happening(writer)
+    async with writer.turn:
+        await happening(writer)
     # Let the hub work off what was said on the channel, before the read side takes its next step.
     if writer.agent_id in world.hub._acked:
         delivered = Delivered.of(world.hub)

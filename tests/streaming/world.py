@@ -208,6 +208,8 @@ class HandWriter:
     def __init__(self, bus: Bus, agent_id: str) -> None:
         self.bus = bus
         self.agent_id = agent_id
+        self.turn = asyncio.Lock()
+        """For tests that let two things write at once: a writer takes one step after the other."""
         self.epoch = 0
         self.seq = self.committed = 0
         self.pending: list[Event] = []
