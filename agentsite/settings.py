@@ -78,7 +78,16 @@ if DATABASES["default"]["ENGINE"].endswith("sqlite3"):
         "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL; PRAGMA busy_timeout=20000;",
     }
 else:
-    DATABASES["default"].setdefault("OPTIONS", {}).setdefault("connect_timeout", 5)
+    # Each yields to the same parameter in the URL. A stopped worker may hold a log's row in an open transaction: the
+    # server ends that before the lease has run out, else nobody could take over. A server that has gone without a word
+    # is noticed by TCP.
+    DATABASES["default"]["OPTIONS"] = {
+        "connect_timeout": 5,
+        "tcp_user_timeout": 10_000,
+        "keepalives_idle": 10,
+        "options": f"-c idle_in_transaction_session_timeout={round(ENVIRONMENT.lease_s * 1000 / 2)}",
+        **DATABASES["default"].get("OPTIONS", {}),
+    }
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 AUTH_PASSWORD_VALIDATORS = [

@@ -14,10 +14,11 @@ from threading import Barrier, Lock
 from typing import Any, ParamSpec, TypeVar
 
 from django.conf import settings
-from django.db import InterfaceError, OperationalError, close_old_connections, connections
+from django.db import Error, InterfaceError, OperationalError, close_old_connections, connections
 
 from streaming.errors import JournalUnavailable
 
+IDLE_IN_TRANSACTION = "25P03"
 P = ParamSpec("P")
 R = TypeVar("R")
 _lock = Lock()
@@ -48,9 +49,17 @@ def _guarded(function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
     close_old_connections()
     try:
         return function(*args, **kwargs)
-    except (OperationalError, InterfaceError) as error:
+    except Error as error:
+        if not _is_away(error):
+            raise
         connections.close_all()
         raise JournalUnavailable(str(error).strip()) from error
+
+
+def _is_away(error: Error) -> bool:
+    """psycopg takes a session that the server has ended for idling to be our mistake, not a lost connection."""
+    lost = isinstance(error, OperationalError | InterfaceError)
+    return lost or getattr(error.__cause__, "sqlstate", None) == IDLE_IN_TRANSACTION
 
 
 def _threads() -> ThreadPoolExecutor:
