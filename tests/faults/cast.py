@@ -18,7 +18,7 @@ from tests.faults.stack import Stack
 from tests.faults.subscriber import Habits, Subscriber
 from tests.faults.waiting import until
 
-USUAL = (Habits("0-0"), Habits(None), Habits("0-0", cut_every_s=1.0))
+USUAL = (Habits("0-0"), Habits(None), Habits("0-0", cut_every_s=0.4))
 """From the start and never cut; late, from a snapshot; cut again and again."""
 START_S = 60.0
 END_S = 90.0

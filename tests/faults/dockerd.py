@@ -69,6 +69,8 @@ class DockerDaemon:
             raise ServerNotFound("no dockerd")
         path = self._path
         return [
+            # In a network of its own: a second daemon on the machine's would remove the bridge of the first.
+            *("unshare", "--net", "--"),
             *(daemon, "--data-root", f"{path}/data", "--exec-root", f"{path}/exec", "--pidfile", f"{path}/pid"),
             *("--host", self.url, "--bridge=none", "--iptables=false", "--ip6tables=false", "--live-restore"),
         ]

@@ -16,6 +16,10 @@ from tests.faults.subscriber import Habits
 from tests.faults.waiting import Missed, aside
 
 QUICK_LEASE_S = 4.0
+RECONNECTS = 5
+"""Of subscribers, for each repetition that is asked for."""
+MOST_ROUNDS = 5
+"""Injections for each repetition that is asked for, before a row that shows too little is given up."""
 QUICK = {"AGENTSITE_REAPER_INTERVAL_S": "1"}
 
 
@@ -131,18 +135,22 @@ class Row:
 
 
 async def run_row(row: Row, stack: Stack, repeat: int, seed: int, quick: bool) -> Tally:
-    """Inject until there are enough repetitions, or something is broken for good."""
+    """Inject until there are enough repetitions and reconnects, or something is broken for good."""
     tally, site, began = Tally(), Site(stack), monotonic()
     try:
-        for round_ in range(repeat):
+        for round_ in range(1 if quick and repeat == 1 else MOST_ROUNDS * repeat):
             rng = random.Random(f"{seed} {row.name} {round_}")
             scene = Scene(stack, site, rng, tally, row.quick_agents if quick else row.agents, quick)
-            if not await _survived(row, scene) or tally.repetitions >= repeat or tally.findings.problems:
+            if not await _survived(row, scene) or tally.findings.problems or _is_enough(tally, repeat):
                 break
     finally:
         await site.close()
         tally.took_s = monotonic() - began
     return tally
+
+
+def _is_enough(tally: Tally, repeat: int) -> bool:
+    return tally.repetitions >= repeat and tally.findings.reconnects >= RECONNECTS * repeat
 
 
 async def _survived(row: Row, scene: Scene) -> bool:
