@@ -95,8 +95,9 @@ async def _all_back(scene: Scene, cast: Cast, began: float) -> None:
 
 
 async def stall(scene: Scene, stalled: int) -> None:
-    """Beside `stalled` ones, one per agent goes on reading: it must not be slower. Then all of them resume."""
-    async with scene.cast(FLOOD, (Habits("0-0"),)) as cast:
+    """Beside `stalled` ones, one per agent goes on reading, and must not be slower; another comes and goes. Then all of
+    the stalled ones resume."""
+    async with scene.cast(FLOOD, (Habits("0-0"), Habits("0-0", cut_every_s=0.4))) as cast:
         lazy = [cast.subscribe(agent, Habits(None, buffer_bytes=4096)) for agent in cast.agents for _ in range(stalled)]
         await until(lambda: all(one.events for one in lazy), 60, "everybody hears")
         before, calm_s = _memory(scene), await _slowest_gap(scene, cast)

@@ -190,6 +190,21 @@ async def test_subscription_that_hangs_is_replaced(world: World, monkeypatch):
     assert not follower.resets
 
 
+async def test_what_was_said_while_the_subscription_was_lost_comes_with_the_next_one(world: World):
+    """And nothing more is said, so that nobody could notice a gap."""
+    writer = await a_log(world)
+    with patch.object(settings, "TIP_POLL_S", 3600):
+        follower = world.follow(writer.agent_id, "0-0")
+        for _ in range(3):  # until it is live, and looks for itself no more
+            await follower.reaches(writer.seq)
+            await until(lambda: not world.hub._channels[writer.agent_id].wanted.is_set(), "the channel is filled")
+            await writer.publish()
+        await follower.reaches(writer.seq)
+        await writer.publish(silently=True)
+        await redis_command(world.redis, "CLIENT", "KILL", "TYPE", "pubsub")
+        await follower.reaches(writer.seq)
+
+
 async def test_silent_subscription_is_kept(world: World, monkeypatch):
     monkeypatch.setattr(hub_module, "SILENCE_S", 0.3)
     writer = await a_log(world)
