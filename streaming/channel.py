@@ -14,7 +14,7 @@ from django.conf import settings
 
 from streaming.bus import Message
 from streaming.cursor import Cursor
-from streaming.frames import Frame
+from streaming.frames import Frame, end_of_write
 
 
 class Channel:
@@ -129,11 +129,7 @@ class Channel:
         start = self._index(cursor)
         if start is None:
             return None
-        end, size = start, 0
-        while end < len(self._ring) and size < max_bytes:
-            size += len(self._ring[end].wire)
-            end += 1
-        return self._ring[start:end]
+        return self._ring[start : end_of_write(self._ring, start, max_bytes)]
 
     def _index(self, cursor: Cursor) -> int | None:
         if cursor == self.last:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from streaming.cursor import Cursor, ResetReason
@@ -33,6 +34,26 @@ class Frame(NamedTuple):
     def is_done(self) -> bool:
         """Does this frame end a run? Event JSON always begins with its type."""
         return _DONE in self.wire[:80]
+
+
+def end_of_write(frames: Sequence[Frame], start: int, max_bytes: int) -> int:
+    """Where one write ends that begins at `start`: it holds at least one frame if there is one, then up to
+    `max_bytes`."""
+    end, size = start, 0
+    while end < len(frames) and size < max_bytes:
+        size += len(frames[end].wire)
+        end += 1
+    return end
+
+
+def writes(frames: Sequence[Frame], max_bytes: int) -> Iterator[Sequence[Frame]]:
+    """The same frames, a write at a time; of none, one empty write."""
+    end = 0
+    while True:
+        start, end = end, end_of_write(frames, end, max_bytes)
+        yield frames[start:end]
+        if end == len(frames):
+            return
 
 
 def opening() -> bytes:

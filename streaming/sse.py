@@ -33,7 +33,8 @@ HEADERS = [
     (b"x-accel-buffering", b"no"),
     (b"x-content-type-options", b"nosniff"),
 ]
-DRAIN_S = 3.0
+DRAIN_S = 2.0
+"""Less than the patience of whoever stops us: one that takes nothing is not worth being killed for."""
 UNPARSABLE = Cursor(0, 1)
 """No epoch is 0 except that of the beginning: a cursor that was never given out, so the reader answers with a reset."""
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from time import monotonic
 
 from django.conf import settings
@@ -23,6 +23,7 @@ from streaming.cursor import Cursor
 from streaming.events import decode
 from streaming.frames import Frame
 from streaming.hub import Hub
+from streaming.journal import CHUNK_CHARS
 from streaming.reader import Reset
 
 SLOW_S = 1.0
@@ -70,7 +71,7 @@ class Subscriber:
                 for frame in batch:
                     yield frame.payload
 
-    async def batches(self) -> AsyncGenerator[list[Frame]]:
+    async def batches(self) -> AsyncGenerator[Sequence[Frame]]:
         """What is at hand, at once; an empty batch for STREAM_HEARTBEAT_S of silence."""
         self._channel.subscribers.add(self._woken)
         try:
@@ -82,7 +83,7 @@ class Subscriber:
         finally:
             self._channel.subscribers.discard(self._woken)
 
-    async def _follow(self) -> AsyncGenerator[list[Frame]]:
+    async def _follow(self) -> AsyncGenerator[Sequence[Frame]]:
         spoke_at = monotonic()
         if self.cursor is None:
             yield [await self._snapshot()]
@@ -94,7 +95,8 @@ class Subscriber:
             if not batch and not await self._wait(spoke_at + settings.STREAM_HEARTBEAT_S):
                 continue
             spoke_at = monotonic()
-            yield batch
+            for write in frames.writes(batch, settings.STREAM_WRITE_BYTES):
+                yield write
 
     async def _wait(self, heartbeat_at: float) -> bool:
         """For more. True when it is time to say that we are alive."""
@@ -124,7 +126,9 @@ class Subscriber:
         if isinstance(page, Reset):
             await self._hub.recheck(self._channel, cursor)
             return [frames.reset(cursor, page.reason), await self._snapshot()]
-        return self._advance(page.frames)
+        # A page of chunks, but not all of what only Redis has: it is kept for as long as the client takes nothing.
+        most_bytes = settings.STREAM_WRITE_BYTES + CHUNK_CHARS
+        return self._advance(page.frames[: frames.end_of_write(page.frames, 0, most_bytes)])
 
     async def _snapshot(self) -> Frame:
         row = await self._hub.reader.snapshot(self._channel.agent_id)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket
+import struct
 from collections.abc import Iterator
 from typing import NamedTuple
 
@@ -107,21 +108,23 @@ class Connection:
     def abort(self) -> None:
         self._writer.transport.abort()
 
+    def reset(self) -> None:
+        """As if the client were killed: an RST, whatever is on its way."""
+        break_off(self._writer.transport.get_extra_info("socket"))
+        self.abort()
+
 
 async def connect(
     address: tuple[str, int], path: str, token: str, last_event_id: str | None, buffer_bytes: int = 0
 ) -> Connection:
     """Raises Refused."""
-    headers = f"Host: {address[0]}:{address[1]}\r\nAuthorization: Bearer {token}\r\nAccept: text/event-stream\r\n"
-    if last_event_id is not None:
-        headers += f"Last-Event-ID: {last_event_id}\r\n"
     try:
         async with asyncio.timeout(CONNECT_S):
             reader, writer = await asyncio.open_connection(sock=await _socket(address, buffer_bytes))
     except (OSError, TimeoutError) as error:
         raise Refused(repr(error)) from None
     try:
-        writer.write(f"GET {path} HTTP/1.1\r\n{headers}\r\n".encode())
+        writer.write(request(address, path, token, last_event_id))
         async with asyncio.timeout(6 * CONNECT_S):
             head = await reader.readuntil(b"\r\n\r\n")
         if b" 200 " not in head.split(b"\r\n", 1)[0]:
@@ -133,6 +136,18 @@ async def connect(
         writer.transport.abort()
         raise
     return Connection(reader, writer)
+
+
+def request(address: tuple[str, int], path: str, token: str, last_event_id: str | None) -> bytes:
+    headers = f"Host: {address[0]}:{address[1]}\r\nAuthorization: Bearer {token}\r\nAccept: text/event-stream\r\n"
+    if last_event_id is not None:
+        headers += f"Last-Event-ID: {last_event_id}\r\n"
+    return f"GET {path} HTTP/1.1\r\n{headers}\r\n".encode()
+
+
+def break_off(connection: socket.socket) -> None:
+    """Closing it will send an RST."""
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
 
 
 async def _socket(address: tuple[str, int], buffer_bytes: int) -> socket.socket:

@@ -12,7 +12,7 @@ import os
 import secrets
 import signal
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -28,6 +28,7 @@ from tests.faults.plan import SOURCE
 from tests.faults.waiting import aside, until
 from tests.servers import PostgresServer, RedisServer
 from tests.servers.ports import ReservedPort
+from tests.servers.proc import rss_bytes
 from tests.servers.process import ServerProcess, new_directory
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -98,11 +99,23 @@ class Process:
             self._process.end(signal.SIGKILL)
 
     def rss_mib(self) -> float:
-        pages = int(Path(f"/proc/{self.pid}/statm").read_text().split()[1])
-        return pages * os.sysconf("SC_PAGE_SIZE") / 2**20
+        return rss_bytes(self.pid) / 2**20
+
+    def wait_until(self, ready: Callable[[], object], within_s: float) -> None:
+        """Raises ServerFailed, with what it printed, if that does not come true."""
+        assert self._process is not None
+        self._process.wait_until(ready, within_s)
+
+    def wait(self, within_s: float) -> int:
+        """Its exit code."""
+        assert self._process is not None
+        return self._process.wait(within_s)
+
+    def log(self) -> str:
+        return self._log.read_text(errors="replace") if self._log.exists() else ""
 
     def log_tail(self, lines: int) -> str:
-        text = self._log.read_text(errors="replace") if self._log.exists() else ""
+        text = self.log()
         return "\n".join(line[:240] for line in text.splitlines()[-lines:])
 
 

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import os
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
-from pathlib import Path
 
 import httpx
 import psycopg
@@ -15,6 +13,7 @@ import pytest_asyncio
 
 from tests.faults.stack import Profile, Stack
 from tests.faults.waiting import until
+from tests.servers.proc import cpu_s, threads_of
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 FILLING = 20
@@ -81,10 +80,6 @@ async def subscribe(stack: Stack, agent_id: str, count: int, until_closed: Async
         await asyncio.gather(*(open_one() for _ in range(min(20, count))))
 
 
-def threads_of(pid: int) -> int:
-    return len(list(Path(f"/proc/{pid}/task").iterdir()))
-
-
 async def connections_of(stack: Stack) -> int:
     """Of the whole site; what only a request needed is given some time to go."""
     counts: list[int] = []
@@ -110,8 +105,3 @@ async def settled(pids: list[int]) -> None:
         return sum(map(cpu_s, pids)) - before < 0.1
 
     await until(quiet, 60, "the end of start-up")
-
-
-def cpu_s(pid: int) -> float:
-    fields = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")

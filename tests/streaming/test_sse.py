@@ -14,10 +14,12 @@ from unittest.mock import patch
 import pytest
 
 from streaming import journal
+from streaming.cursor import START
 from streaming.database import in_database
 from streaming.errors import JournalUnavailable
 from streaming.events import draft
 from streaming.sse import Problem, Receive, Scope, SseApplication, Wanted, cursor_of, query_of
+from streaming.subscriber import Subscriber
 from tests.streaming.world import HandWriter, World, redis_command, text, until
 
 pytestmark = pytest.mark.sqlite
@@ -48,6 +50,7 @@ class Response:
     headers: dict[str, str] = field(default_factory=dict)
     body: bytes = b""
     complete: bool = False
+    writes: list[bytes] = field(default_factory=list)
     task: asyncio.Task[None] | None = None
     left: asyncio.Event = field(default_factory=asyncio.Event)
 
@@ -63,6 +66,7 @@ class Response:
         else:
             assert not self.complete, "nothing comes after the end"
             self.body += message.get("body", b"")
+            self.writes.append(message.get("body", b""))
             self.complete = not message.get("more_body", False)
 
     @property
@@ -224,6 +228,39 @@ async def test_text_of_any_kind_stays_in_its_frame(site: Site, world: World):
     await response.shows("1-1")
     assert response.ids == ["1-1"]
     assert response.data[0]["data"]["content"] == odd.replace("\x00", "\ufffd").replace("\ud800", "\ufffd")
+
+
+@pytest.mark.parametrize("committed", [True, False])
+async def test_no_write_is_larger_than_its_limit_and_one_event(site: Site, world: World, settings, committed: bool):
+    """During replay too, whether it comes from the database or is what only Redis has."""
+    settings.STREAM_WRITE_BYTES = 1000
+    settings.STREAM_QUEUE_EVENTS = 10
+    writer = HandWriter(world.bus, await world.agent())
+    await writer.take_over()
+    await writer.publish(200)
+    if committed:
+        await writer.commit()
+    response = site.get(writer.agent_id, "after=0-0")
+    await response.shows("1-200")
+    assert response.ids == [f"1-{seq}" for seq in range(1, 201)]
+    event_bytes = max(len(line) for line in response.body.split(b"\n\n")) + 2
+    assert max(map(len, response.writes)) < 1000 + event_bytes
+
+
+async def test_stalled_replay_holds_a_page_however_much_is_not_committed(world: World, settings):
+    settings.STREAM_WRITE_BYTES = 1000
+    settings.STREAM_QUEUE_EVENTS = 10
+    writer = await world.writer(await world.agent())
+    with patch.object(writer, "_try_to_commit", return_value=False):
+        await writer.append([text("x" * 10_000) for _ in range(200)])
+        await until(lambda: writer.sent == 200, "all of it is in Redis")
+        async with world.hub.watch(writer.agent_id) as channel:
+            subscriber = Subscriber(world.hub, channel, START)
+            async with contextlib.aclosing(subscriber.stream()) as pieces:
+                await anext(pieces)
+                await anext(pieces)
+                assert subscriber.cursor is not None
+                assert subscriber.cursor.seq < 30
 
 
 async def test_silence_is_filled_with_comments(site: Site, writer: HandWriter, settings):

@@ -46,9 +46,12 @@ async def until(condition: Callable[[], Any], what: str = "", patience_s: float 
 
 
 async def until_async(condition: Callable[[], Awaitable[Any]], what: str = "", patience_s: float = PATIENCE_S) -> None:
-    async with asyncio.timeout(patience_s):
-        while not await condition():  # noqa: ASYNC110
-            await asyncio.sleep(0.02)
+    try:
+        async with asyncio.timeout(patience_s):
+            while not await condition():  # noqa: ASYNC110
+                await asyncio.sleep(0.02)
+    except TimeoutError:
+        raise AssertionError(f"waited {patience_s:g} s in vain: {what or condition}") from None
 
 
 class World:
