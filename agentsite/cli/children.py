@@ -11,8 +11,9 @@ import sys
 from dataclasses import dataclass
 from time import monotonic
 
-STOP_PATIENCE_S = 3.0
-"""All have to be gone 5 s after Ctrl-C; what is not by then is killed."""
+STOP_PATIENCE_S = 4.0
+"""All have to be gone 5 s after Ctrl-C; what is not by then is killed. A worker takes up to DETACH_MOST_S (in
+agents.supervisor) to give its leases back, and then a second to end."""
 HEALTHY_S = 10.0
 """One that ran so long is restarted at once; one that keeps dying, ever more slowly."""
 RESTART_MOST_S = 10.0

@@ -79,15 +79,23 @@ class ServerProcess:
     def is_running(self) -> bool:
         return self._process.poll() is None
 
-    def wait_until(self, ready: Callable[[], bool]) -> None:
-        deadline = time.monotonic() + START_TIMEOUT_S
+    def wait_until(self, ready: Callable[[], object], within_s: float = START_TIMEOUT_S) -> None:
+        deadline = time.monotonic() + within_s
         while not ready():
             if not self.is_running:
                 raise ServerFailed(f"exited with {self._process.returncode} while starting:\n{self.log_tail()}")
             if time.monotonic() > deadline:
                 self.end(signal.SIGKILL)
-                raise ServerFailed(f"not ready after {START_TIMEOUT_S:.0f} s:\n{self.log_tail()}")
+                raise ServerFailed(f"not ready after {within_s:.0f} s:\n{self.log_tail()}")
             time.sleep(0.01)
+
+    def wait(self, within_s: float) -> int:
+        """Its exit code. ServerFailed if it does not end in time; it is then killed."""
+        try:
+            return self._process.wait(within_s)
+        except subprocess.TimeoutExpired:
+            self.end(signal.SIGKILL)
+            raise ServerFailed(f"did not end within {within_s:.0f} s:\n{self.log_tail()}") from None
 
     def end(self, how: signal.Signals) -> None:
         """Send the signal and wait until the process is gone."""
