@@ -42,15 +42,21 @@ class Stopped(NamedTuple):
 class UpSite:
     """One data directory, `directory/data`, with which `up` is started, stopped and started again.
 
-    Its definitions are the bundled ones and `load`, the workload of tests/faults.
+    Its definitions are the bundled ones, `load`, the workload of tests/faults, and `definitions`.
     """
 
-    def __init__(self, directory: Path, engine: str | None = None, settings: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        directory: Path,
+        engine: str | None = None,
+        settings: Mapping[str, str] | None = None,
+        definitions: str = "",
+    ) -> None:
         self.data = directory / "data"
         self.engine_name = engine or best_engine()
         self._port = ReservedPort()
         load = definition("load", IMAGE, memory_mib=128, wall_s=600)
-        (directory / "agents.toml").write_text((REPOSITORY / "agents.toml").read_text() + load)
+        (directory / "agents.toml").write_text((REPOSITORY / "agents.toml").read_text() + load + definitions)
         command = [sys.executable, "-m", "agentsite", "up", "--port", str(self._port.number)]
         options = ["--data-dir", str(self.data), "--engine", self.engine_name]
         self._up = Process("up", [*command, *options], environment(**(settings or {})), directory)
