@@ -33,9 +33,9 @@ from streaming.writer import Writer
 log = structlog.get_logger(__name__)
 DETACH_PATIENCE_S = 2.0
 """How long a worker that stops waits for the database. What is only in Redis then is adopted by whoever goes on."""
-DETACH_MOST_S = 2.5
+DETACH_MOST_S = 2.25
 """After that it waits for nothing any more, be it an engine that takes long to start a container: `agentsite up` kills
-a worker 4 s after SIGTERM, and a lease that is not given back by then has to run out."""
+a worker 3 s after SIGTERM, and a lease that is not given back by then has to run out."""
 LOOK_AGAIN_S = 1.0
 
 

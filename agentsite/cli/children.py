@@ -11,9 +11,9 @@ import sys
 from dataclasses import dataclass
 from time import monotonic
 
-STOP_PATIENCE_S = 4.0
-"""All have to be gone 5 s after Ctrl-C; what is not by then is killed. A worker takes up to DETACH_MOST_S (in
-agents.supervisor) to give its leases back, and then a second to end."""
+STOP_PATIENCE_S = 3.0
+"""All have to be gone 5 s after Ctrl-C; what is not by then is killed. More than DETACH_MOST_S (agents.supervisor), in
+which a worker gives its leases back; the rest is for our own end: 1.6 s at a load of nine on two cores."""
 HEALTHY_S = 10.0
 """One that ran so long is restarted at once; one that keeps dying, ever more slowly."""
 RESTART_MOST_S = 10.0

