@@ -33,6 +33,9 @@ from streaming.writer import Writer
 log = structlog.get_logger(__name__)
 DETACH_PATIENCE_S = 2.0
 """How long a worker that stops waits for the database. What is only in Redis then is adopted by whoever goes on."""
+DETACH_MOST_S = 2.25
+"""After that it waits for nothing any more, be it an engine that takes long to start a container: `agentsite up` kills
+a worker 3 s after SIGTERM, and a lease that is not given back by then has to run out."""
 LOOK_AGAIN_S = 1.0
 
 
@@ -46,12 +49,26 @@ class Supervisor:
         self._writer: Writer | None = None
         self._execution: Execution | None = None
         self._detaching = False
+        self._patience: asyncio.Timeout | None = None
         self._asked = asyncio.Event()
         self._looking = asyncio.Lock()
 
     async def supervise(self) -> None:
         """Until no run is left. Raises Fenced or LogMissing when the log is another's or gone, Detached when the worker
         stops."""
+        self._patience = asyncio.timeout(DETACH_MOST_S if self._detaching else None)
+        try:
+            async with self._patience:
+                await self._supervise()
+        except TimeoutError:
+            if not self._patience.expired():
+                raise
+            log.warning("stopped in the middle, the next worker goes on", agent_id=self.agent_id)
+            raise Detached from None
+        finally:
+            self._patience = None
+
+    async def _supervise(self) -> None:
         project = projection(self.agent_id)
         opening = await take_over(self._bus, self.agent_id, self.lease.epoch, project)
         writer = Writer(self.agent_id, self.lease.epoch, opening, self._bus, self.lease.held, project)
@@ -89,7 +106,10 @@ class Supervisor:
                 self._pass_on(writer, self._execution, intents)
 
     def detach(self) -> None:
+        """Before or after `supervise` has begun. Its lease is free at most DETACH_MOST_S later."""
         self._detaching = True
+        if self._patience is not None:
+            self._patience.reschedule(asyncio.get_running_loop().time() + DETACH_MOST_S)
         if self._execution is not None:
             self._execution.detach()
 

@@ -8,12 +8,15 @@ from __future__ import annotations
 
 import secrets
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import AliasChoices, Field, SecretStr
+from pydantic import AliasChoices, BeforeValidator, Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 EngineChoice = Literal["auto", "docker", "process"]
+LogLevel = Annotated[
+    Literal["DEBUG", "INFO", "WARNING", "ERROR"], BeforeValidator(lambda given: str(given).upper(), str)
+]
 
 
 def _key(variable: str, whose: str) -> Any:
@@ -52,7 +55,7 @@ class Environment(BaseSettings):
     )
     redis_url: str = Field("", validation_alias="REDIS_URL", description="Redis; empty: `up` starts an embedded one.")
     broker_url: str = Field("", validation_alias="CELERY_BROKER_URL", description="Celery's broker; empty: REDIS_URL.")
-    log_level: str = Field("INFO", description="DEBUG, INFO, WARNING or ERROR.")
+    log_level: LogLevel = Field("INFO", description="DEBUG, INFO, WARNING or ERROR.")
     log_format: Literal["console", "json"] = Field("console", description="How log lines look.")
 
     worker_concurrency: int = Field(100, ge=1, description="Runs supervised at once by one worker.")
@@ -94,6 +97,14 @@ class Environment(BaseSettings):
         10_000, ge=1, description="Files of a workspace that are looked at for `files` events."
     )
     hash_max_bytes: int = Field(64 * 2**20, ge=0, description="Files larger than this get no sha256, bytes.")
+
+    @classmethod
+    def variable(cls, name: str) -> str:
+        """The variable that a field comes from; the one that is read first."""
+        alias = cls.model_fields[name].validation_alias
+        if isinstance(alias, AliasChoices):
+            return str(alias.choices[0])
+        return str(alias or f"AGENTSITE_{name.upper()}")
 
     def directory(self) -> Path:
         return self.data_dir.expanduser().absolute()

@@ -25,8 +25,9 @@ def environment() -> Environment:
         return Environment()
     except ValidationError as error:
         first = error.errors()[0]
-        name = str(first["loc"][0]) if first["loc"] else "settings"
-        raise CliProblem(f"{name}: {first['msg']} (got {first.get('input')!r})") from None
+        name = str(first["loc"][0])  # of the field, or of its own variable
+        variable = Environment.variable(name) if name in Environment.model_fields else name
+        raise CliProblem(f"{variable}: {first['msg']} (got {first['input']!r})") from None
 
 
 def make_directory(directory: Path) -> None:
@@ -91,6 +92,35 @@ def database() -> None:
 
 def redis_client(url: str) -> Redis:
     return Redis.from_url(url, socket_connect_timeout=3, socket_timeout=3)
+
+
+def broker(url: str) -> None:
+    """Celery itself would try again for ever."""
+    from kombu import Connection
+    from kombu.exceptions import OperationalError
+
+    try:
+        with Connection(url, connect_timeout=3) as connection:
+            connection.ensure_connection(max_retries=1, interval_start=0)
+    except (OperationalError, KeyError, ValueError) as error:
+        reason = " ".join(str(error).split())[:300]
+        raise CliProblem(f"the broker at {_without_password(url)} does not answer: {reason}") from None
+
+
+def definitions(path: Path, say: Callable[[str], None]) -> None:
+    """A site that runs keeps the last good ones; one that starts has none. They may also be written later."""
+    from agents.definitions.catalog import Mistake, read
+
+    try:
+        read(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        say(f"nothing can be run until there are definitions in {path}")
+    except OSError as error:
+        raise CliProblem(f"{path}: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise CliProblem(f"{path}: is not UTF-8") from None
+    except Mistake as mistake:
+        raise CliProblem(f"{path}: {mistake}") from None
 
 
 async def engine(environment: Environment, directory: Path, say: Callable[[str], None]) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import uuid
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Self
 
 import httpx
 
@@ -42,6 +42,12 @@ class Client:
             )
         except httpx.InvalidURL as error:
             raise CliProblem(f"--url: {error}") from None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self._http.close()
 
     def call(self, method: str, path: str, body: Any = None, **headers: str) -> Any:
         """The JSON answer. Raises CliProblem with what the API says."""

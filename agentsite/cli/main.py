@@ -50,7 +50,8 @@ def up(host: Host = None, port: Port = None, data_dir: DataDir = None, engine: E
     _environ(host=host, port=port, data_dir=data_dir, engine=engine)
     from agentsite.cli.up import up as run
 
-    raise SystemExit(run())
+    # All is stopped and printed. Taking the interpreter apart would cost a second of Ctrl-C's five on a busy machine.
+    os._exit(run())
 
 
 @app.command()
@@ -89,7 +90,7 @@ def migrate() -> None:
 
 @app.command()
 def doctor() -> None:
-    """What this machine offers: engines, Redis, database, images; and what is missing."""
+    """What this machine offers: data directory, Redis, database, engines; and what is missing."""
     from agentsite.cli.doctor import doctor as run
 
     raise SystemExit(run())
@@ -108,11 +109,11 @@ def run_agent(
     from agentsite.cli.client import Client
     from agentsite.cli.follow import follow
 
-    client = Client(url, token)
-    agent_id = agent or client.create_agent(definition)
-    after = client.tip(agent_id)
-    run_id = client.start_run(agent_id, prompt)
-    raise SystemExit(follow(client, agent_id, after, run_id, as_json=as_json))
+    with Client(url, token) as client:
+        agent_id = agent or client.create_agent(definition)
+        after = client.tip(agent_id)
+        run_id = client.start_run(agent_id, prompt)
+        raise SystemExit(follow(client, agent_id, after, run_id, as_json=as_json))
 
 
 @app.command()
@@ -121,9 +122,9 @@ def attach(agent: str, as_json: AsJson = False, url: Url = None, token: Token = 
     from agentsite.cli.client import Client
     from agentsite.cli.follow import follow
 
-    client = Client(url, token)
-    client.call("GET", f"/api/agents/{agent}")  # says what is wrong at once; later on a cut stream is taken up again
-    raise SystemExit(follow(client, agent, "0-0", as_json=as_json))
+    with Client(url, token) as client:
+        client.call("GET", f"/api/agents/{agent}")  # says what is wrong at once; later a cut stream is taken up again
+        raise SystemExit(follow(client, agent, "0-0", as_json=as_json))
 
 
 @app.command()
@@ -131,7 +132,8 @@ def cancel(run: str, url: Url = None, token: Token = None) -> None:
     """Cancel a run."""
     from agentsite.cli.client import Client
 
-    answer = Client(url, token).call("POST", f"/api/runs/{run}/cancel")
+    with Client(url, token) as client:
+        answer = client.call("POST", f"/api/runs/{run}/cancel")
     print(f"run {run}: {answer.get('status', 'cancel requested')}")
 
 
@@ -141,7 +143,8 @@ def agents(url: Url = None, token: Token = None) -> None:
     from agentsite.cli.client import Client
     from agentsite.cli.tables import agents as show
 
-    show(Client(url, token).call("GET", "/api/agents"))
+    with Client(url, token) as client:
+        show(client.call("GET", "/api/agents"))
 
 
 @app.command()
@@ -150,7 +153,8 @@ def runs(agent: str, url: Url = None, token: Token = None) -> None:
     from agentsite.cli.client import Client
     from agentsite.cli.tables import runs as show
 
-    show(Client(url, token).call("GET", f"/api/agents/{agent}/runs"))
+    with Client(url, token) as client:
+        show(client.call("GET", f"/api/agents/{agent}/runs"))
 
 
 @app.command()

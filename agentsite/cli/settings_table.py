@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pydantic import AliasChoices, SecretStr
+from pydantic import SecretStr
 from pydantic.fields import FieldInfo
 
 from agentsite.environment import Environment
@@ -11,16 +11,8 @@ from agentsite.environment import Environment
 def table() -> str:
     rows = ["| variable | meaning | default |", "|---|---|---|"]
     for name, field in Environment.model_fields.items():
-        rows.append(f"| `{variable(name, field)}` | {field.description} | {_default(field)} |")
+        rows.append(f"| `{Environment.variable(name)}` | {field.description} | {_default(field)} |")
     return "\n".join(rows) + "\n"
-
-
-def variable(name: str, field: FieldInfo) -> str:
-    """The variable that is read first."""
-    alias = field.validation_alias
-    if isinstance(alias, AliasChoices):
-        return str(alias.choices[0])
-    return str(alias or f"AGENTSITE_{name.upper()}")
 
 
 def _default(field: FieldInfo) -> str:

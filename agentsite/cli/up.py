@@ -1,8 +1,9 @@
 """`agentsite up`: the whole stack on one machine, in the foreground.
 
-    check (port, Redis, engine) ─► migrate ─► admin, token ─► web, worker, beat ─► ready ─► Ctrl-C: all of it stops
+    check ─► migrate ─► admin, token ─► web, worker, beat ─► ready ─► Ctrl-C: all of it stops
 
-Everything that can be wrong is found before the first process starts, and said in one line each (exit code 2).
+Port, definitions, Redis, broker, database and engine are looked at before the first of ours starts; what is wrong is
+said in one line (exit code 2).
 """
 
 from __future__ import annotations
@@ -51,7 +52,10 @@ class _Stack:
         return 0
 
     async def _start(self) -> None:
+        checks.definitions(self._environment.definitions_file.expanduser().absolute(), self._children.say)
         await self._start_redis()
+        if self._environment.broker_url:
+            await asyncio.to_thread(checks.broker, self._environment.broker_url)
         await asyncio.to_thread(checks.database)
         engine = await checks.engine(self._environment, self._directory, self._children.say)
         link = await asyncio.to_thread(_prepare_site)

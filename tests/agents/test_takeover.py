@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from agents import lease as leases
-from agents import lifecycle, reaper, sweep
+from agents import lifecycle, reaper, supervisor, sweep
 from agents.execution import Execution
 from agents.models import Run
 from agents.runner import Runner
@@ -125,6 +125,14 @@ def test_in_every_phase(site: Site, phase: str, how: str, monkeypatch: pytest.Mo
     _in_phase(site, phase, how, monkeypatch)
 
 
+@pytest.mark.parametrize("phase", ["before-attempt", "before-container", "after-container", "before-finish"])
+def test_stuck_in_a_phase_when_the_worker_stops(site: Site, phase: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An engine may take a minute to start a container. The lease is given back all the same, or the run would have to
+    wait until it runs out: `agentsite up` kills a worker that is still there after 3 s."""
+    monkeypatch.setattr(supervisor, "DETACH_MOST_S", 0.5)
+    _in_phase(site, phase, "stuck", monkeypatch)
+
+
 @pytest.mark.docker
 @pytest.mark.parametrize("phase", ["before-container", "after-container", "after-start-line", "before-finish"])
 def test_in_the_phases_of_a_container(docker_site: Site, phase: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -146,6 +154,9 @@ def _in_phase(site: Site, phase: str, how: str, monkeypatch: pytest.MonkeyPatch)
         halt.go_on.set()
         for work in site._work:
             work.result(20)
+    elif how == "stuck":
+        site.detach(first)
+        until(lambda: Log.objects.get(agent_id=agent.pk).owner is None, "the lease is given back", 3)
     else:
         site.kill(first)
         halt.go_on.set()

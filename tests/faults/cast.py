@@ -151,7 +151,7 @@ class Cast:
         problems += await self._state_problems(agent, stored)
         for subscriber in agent.subscribers:
             await subscriber.stop()
-            problems += _subscriber_problems(subscriber, stored, resets_allowed)
+            problems += subscriber_problems(subscriber, stored, resets_allowed)
             findings.events += subscriber.checked
             findings.reconnects += subscriber.reconnects
             findings.lost += subscriber.lost
@@ -211,7 +211,8 @@ def _later(agent: Watched, epochs: dict[str, int]) -> float:
     return next((seen.at for seen in agent.first.events if seen.cursor.epoch > before), monotonic())
 
 
-def _subscriber_problems(subscriber: Subscriber, stored: Stored, resets_allowed: int) -> list[str]:
+def subscriber_problems(subscriber: Subscriber, stored: Stored, resets_allowed: int = 0) -> list[str]:
+    """How what it saw differs from the log, and its snapshot with what followed from the log's state."""
     problems = list(subscriber.problems)
     wanted = stored.payloads[subscriber.base.seq :]
     if [seen.payload for seen in subscriber.events] != wanted:

@@ -89,7 +89,7 @@ class Site:
             "SELECT first_seq, last_seq, epoch, body FROM streaming_eventchunk WHERE agent_id = %s ORDER BY first_seq",
             agent_id,
         )
-        return _stored([Chunk(*row) for row in rows])
+        return stored_log([Chunk(*row) for row in rows])
 
     async def tip(self, agent_id: str) -> int:
         rows = await self.rows("SELECT seq FROM streaming_log WHERE agent_id = %s", agent_id)
@@ -134,7 +134,8 @@ class Site:
         return [row[0] for row in await self.rows("SELECT pid FROM pg_stat_activity WHERE pid <> pg_backend_pid()")]
 
 
-def _stored(chunks: Sequence[Chunk]) -> Stored:
+def stored_log(chunks: Sequence[Chunk]) -> Stored:
+    """Chunks in the order of `first_seq`."""
     events: list[Event] = []
     payloads: list[bytes] = []
     problems: list[str] = []

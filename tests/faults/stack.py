@@ -114,6 +114,19 @@ class Process:
     def log(self) -> str:
         return self._log.read_text(errors="replace") if self._log.exists() else ""
 
+    def wait_until(self, ready: Callable[[], object], within_s: float) -> None:
+        """Raises ServerFailed, with what it printed, if that does not come true."""
+        assert self._process is not None
+        self._process.wait_until(ready, within_s)
+
+    def wait(self, within_s: float) -> int:
+        """Its exit code."""
+        assert self._process is not None
+        return self._process.wait(within_s)
+
+    def log(self) -> str:
+        return self._log.read_text(errors="replace") if self._log.exists() else ""
+
     def log_tail(self, lines: int) -> str:
         text = self.log()
         return "\n".join(line[:240] for line in text.splitlines()[-lines:])
@@ -127,7 +140,7 @@ class Stack:
         self.directory = new_directory("faults", None)
         self.data = self.directory / "data"
         self.secret = secrets.token_urlsafe(40)
-        self.site_id = hashlib.sha256(f"site:{self.secret}".encode()).hexdigest()[:12]
+        self.site_id = site_id_of(self.secret)
         self._ports = [ReservedPort() for _ in range(profile.webs)]
         self.webs: list[Process] = []
         self.workers: list[Process] = []
@@ -192,7 +205,7 @@ class Stack:
         for process in (*self.webs, *self.workers, *([self.beat] if self.workers else [])):
             process.kill()
         with suppress(Exception):
-            await self._remove_containers()
+            await remove_containers(self.engine(), self.site_id)
         if self.dockerd is not None:
             await aside(self.dockerd.close)
         await aside(self.redis.close)
@@ -207,16 +220,7 @@ class Stack:
         if self.dockerd is not None:
             self.dockerd.start().load(IMAGE)
         definitions = self.directory / "agents.toml"
-        definitions.write_text(self._definition("load", self.profile.memory_mib))
-
-    def _definition(self, name: str, memory_mib: int) -> str:
-        program = json.dumps(["python3", "-u", "-c", SOURCE.read_text()])
-        on_host = json.dumps(["{python}", "-u", str(SOURCE)])
-        return (
-            f"[definitions.{name}]\nimage = {json.dumps(IMAGE)}\ncommand = {program}\nprocess_command = {on_host}\n"
-            f"trusted = true\n[definitions.{name}.limits]\ncpus = 0.5\nmemory_mib = {memory_mib}\n"
-            f"wall_s = {self.profile.wall_s}\n"
-        )
+        definitions.write_text(definition("load", IMAGE, self.profile.memory_mib, self.profile.wall_s))
 
     def _process(self, name: str, argv: list[str], own: Mapping[str, str] | None = None) -> Process:
         environment = {
@@ -258,14 +262,30 @@ class Stack:
             return DockerEngine(self.dockerd.url) if self.dockerd else DockerEngine()
         return ProcessEngine(self.data / "process")
 
-    async def _remove_containers(self) -> None:
-        engine = self.engine()
-        try:
-            for container in await engine.list({"agentsite": self.site_id}):
-                await engine.remove(container.ref)
-        finally:
-            await engine.close()
-
     def logs(self, lines: int = 25) -> str:
         processes = (*self.webs, *self.workers)
         return "\n".join(f"--- {process.name}\n{process.log_tail(lines)}" for process in processes)
+
+
+def definition(name: str, image: str, memory_mib: int, wall_s: float) -> str:
+    """Of the workload, for agents.toml. `image`: any with a python3."""
+    program = json.dumps(["python3", "-u", "-c", SOURCE.read_text()])
+    on_host = json.dumps(["{python}", "-u", str(SOURCE)])
+    return (
+        f"[definitions.{name}]\nimage = {json.dumps(image)}\ncommand = {program}\nprocess_command = {on_host}\n"
+        f"trusted = true\n[definitions.{name}.limits]\ncpus = 0.5\nmemory_mib = {memory_mib}\nwall_s = {wall_s}\n"
+    )
+
+
+def site_id_of(secret: str) -> str:
+    """The label of a site's containers, by its secret key."""
+    return hashlib.sha256(f"site:{secret}".encode()).hexdigest()[:12]
+
+
+async def remove_containers(engine: Engine, site_id: str) -> None:
+    """All of a site's; closes the engine."""
+    try:
+        for container in await engine.list({"agentsite": site_id}):
+            await engine.remove(container.ref)
+    finally:
+        await engine.close()

@@ -34,10 +34,12 @@ class Ending:
 
 @dataclass(frozen=True, slots=True)
 class Habits:
-    """`after`: cursor to begin with, None for a snapshot. `cut_every_s`: mean time between cuts; None for none."""
+    """`after`: cursor to begin with, None for a snapshot. `cut_every_s`: mean time between cuts; None for none.
+    `cut_every_frames`: a connection is cut when it has brought so many; what it brought beyond them is thrown away."""
 
     after: str | None = "0-0"
     cut_every_s: float | None = None
+    cut_every_frames: int | None = None
     buffer_bytes: int = 0
 
 
@@ -127,13 +129,16 @@ class Subscriber:
             connection.abort()
 
     async def _read(self, connection: Connection) -> None:
-        retry_ms = None
+        retry_ms, taken = None, 0
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(self._cut_at()):
                 while (frames := await _some(connection)) is not None:
                     for frame in frames:
                         retry_ms = frame.retry_ms or retry_ms
                         self._take(frame)
+                        taken += frame.data is not None
+                        if taken == self.habits.cut_every_frames:
+                            return
                     await self.reading.wait()
                 self.endings.append(Ending(monotonic(), connection.ended_cleanly, retry_ms))
 

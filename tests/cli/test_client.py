@@ -1,0 +1,156 @@
+"""The commands that speak to a site: what they print, and how they end. Against a real site without containers."""
+
+from __future__ import annotations
+
+import json
+import signal
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from tests.cli.terminal import END_S, Terminal
+from tests.journeys.site import UpSite
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(180)]
+SAY = "import json, sys; say = lambda **line: print(json.dumps(line), flush=True); sys.stdin.readline(); "
+PROGRAMS = {
+    "greets": SAY + "say(type='text', content='Hello.'); say(type='done', status='completed')",
+    "fails": SAY + "say(type='text', content='Half of it'); sys.exit('no more paper')",
+    "waits": SAY + "say(type='text', content='Waiting.'); sys.stdin.readline(); sys.stdin.readline()",
+    "paints": SAY + r"say(type='text', content='\x1b[31mred\x1b]0;mine\x07\u202e.')",
+}
+
+
+def definition(name: str, program: str) -> str:
+    command = json.dumps(["{python}", "-u", "-c", program])
+    return f'\n[definitions.{name}]\nimage = "none"\nprocess_command = {command}\ntrusted = true\n'
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[UpSite]:
+    definitions = "".join(definition(name, program) for name, program in PROGRAMS.items())
+    up = UpSite(tmp_path_factory.mktemp("up"), engine="process", definitions=definitions)
+    try:
+        yield up.start()
+    finally:
+        up.close()
+
+
+@pytest.fixture
+def at_site(site: UpSite, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Terminal:
+    return Terminal(capsys, monkeypatch, "--url", site.url, "--token", site.token)
+
+
+def events_of(out: str) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in out.splitlines()]
+
+
+# run ------------------------------------------------------------------------------------------------------------------
+
+
+def test_a_run_that_completes_ends_with_0(at_site: Terminal):
+    shown = at_site("run", "greets", "Good morning")
+    assert (shown.code, shown.err) == (0, "")
+    asked, said, ended = shown.out.splitlines()
+    assert (asked, said) == ("> Good morning", "Hello.")
+    assert ended.startswith("completed in ")
+
+
+def test_a_run_that_fails_ends_with_1_and_says_why(at_site: Terminal):
+    shown = at_site("run", "fails", "Print it")
+    assert shown.code == 1
+    assert "Half of it\n" in shown.out
+    assert "! container-exit: " in shown.out
+    assert "no more paper" in shown.out
+    assert shown.out.splitlines()[-1].startswith("failed in ")
+
+
+def test_a_run_that_is_cancelled_ends_with_3(at_site: Terminal):
+    with at_site.beside("run", "waits", "Wait", "--json") as running:
+        assert running.stdout is not None
+        event = next(event for line in running.stdout if (event := json.loads(line))["type"] == "text")
+        cancelled = at_site("cancel", event["run_id"])
+        assert (cancelled.code, cancelled.err) == (0, "")
+        assert cancelled.out.startswith(f"run {event['run_id']}: ")
+        rest, _ = running.communicate(timeout=END_S)
+    assert running.returncode == 3
+    assert events_of(rest)[-1]["data"]["status"] == "cancelled"
+
+
+def test_as_json_every_line_is_an_event_of_the_run(at_site: Terminal):
+    shown = at_site("run", "greets", "Good morning", "--json")
+    events = events_of(shown.out)
+    assert [event["seq"] for event in events] == list(range(1, len(events) + 1))
+    assert len({event["run_id"] for event in events}) == 1
+    assert (events[0]["type"], events[-1]["type"]) == ("message", "done")
+
+
+def test_a_second_run_of_an_agent_shows_itself_only(at_site: Terminal):
+    first = events_of(at_site("run", "greets", "One", "--json").out)
+    second = events_of(at_site("run", "greets", "Two", "--json", "--agent", first[0]["agent_id"]).out)
+    assert second[0]["seq"] == first[-1]["seq"] + 1
+    assert second[0]["data"]["content"] == "Two"
+    assert {event["agent_id"] for event in second} == {first[0]["agent_id"]}
+
+
+def test_nothing_an_agent_says_drives_the_terminal(at_site: Terminal):
+    assert "red." in at_site("run", "paints", "Paint").out
+    for options in ([], ["--json"]):
+        out = at_site("run", "paints", "Paint", *options).out
+        assert "\x1b" not in out
+        assert "\x07" not in out
+
+
+# attach, agents, runs -------------------------------------------------------------------------------------------------
+
+
+def test_attach_shows_what_was_said_and_goes_on_until_ctrl_c(at_site: Terminal):
+    agent_id = events_of(at_site("run", "greets", "One", "--json").out)[0]["agent_id"]
+    with at_site.beside("attach", agent_id, "--json") as attached:
+        assert attached.stdout is not None
+        said = [json.loads(next(attached.stdout)) for _ in range(3)]
+        at_site("run", "greets", "Two", "--agent", agent_id)
+        later = next(event for line in attached.stdout if (event := json.loads(line))["data"].get("content") == "Two")
+        attached.send_signal(signal.SIGINT)
+        _, err = attached.communicate(timeout=END_S)
+    assert [event["seq"] for event in said] == [1, 2, 3]
+    assert later["type"] == "message"
+    assert (attached.returncode, err) == (130, "")
+
+
+def test_agents_and_runs_are_listed(at_site: Terminal, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("COLUMNS", "200")
+    run = events_of(at_site("run", "fails", "Print\nall of it", "--json").out)[0]
+    agents, runs = at_site("agents"), at_site("runs", run["agent_id"])
+    assert (agents.code, runs.code) == (0, 0)
+    (line,) = [line for line in agents.out.splitlines() if run["agent_id"] in line]
+    assert line.split()[1:] == ["fails", "failed", "Print"]
+    header, line = runs.out.splitlines()
+    assert header.split() == ["id", "#", "status", "time", "input"]
+    assert line.split()[:3] == [run["run_id"], "1", "failed"]
+    assert line.rstrip().endswith("Print all of it")
+
+
+# Problems -------------------------------------------------------------------------------------------------------------
+
+
+def test_what_the_site_refuses_is_one_line(at_site: Terminal):
+    nobody = "01900000-0000-7000-8000-000000000000"
+    assert "no such agent" in at_site("attach", nobody).problem
+    assert "no such agent" in at_site("run", "greets", "Hello", "--agent", nobody).problem
+    assert "no such agent" in at_site("runs", "not-an-id").problem
+    assert "no such run" in at_site("cancel", nobody).problem
+    assert "nothing" in at_site("run", "nothing", "Hello").problem
+    assert "input" in at_site("run", "greets", "").problem
+
+
+def test_a_wrong_token_is_one_line(site: UpSite, terminal: Terminal):
+    assert "token" in terminal("agents", "--url", site.url, "--token", "as_wrong").problem.lower()
+
+
+def test_the_token_is_found_in_the_data_directory(site: UpSite, terminal: Terminal, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("AGENTSITE_DATA_DIR", str(site.data))
+    assert terminal("agents", "--url", site.url).code == 0
+    monkeypatch.setenv("AGENTSITE_TOKEN", "as_wrong")
+    assert terminal("agents", "--url", site.url).code == 2

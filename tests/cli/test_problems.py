@@ -1,0 +1,61 @@
+"""What the client commands say where there is no site, or no token for it: one line each, exit code 2."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.cli.terminal import Terminal
+from tests.servers.ports import ReservedPort
+
+COMMANDS = [["agents"], ["runs", "x"], ["attach", "x"], ["cancel", "x"], ["run", "demo", "Hello"]]
+
+
+@pytest.fixture
+def nowhere() -> Iterator[str]:
+    """An address where nobody listens."""
+    port = ReservedPort()
+    yield f"http://127.0.0.1:{port.number}"
+    port.release()
+
+
+@pytest.mark.parametrize("words", COMMANDS, ids=lambda words: words[0])
+def test_no_site(terminal: Terminal, nowhere: str, words: list[str]):
+    problem = terminal(*words, "--url", nowhere, "--token", "as_x").problem
+    assert f"{nowhere} does not answer" in problem
+    assert "is `agentsite up` running?" in problem
+
+
+@pytest.mark.parametrize("words", COMMANDS, ids=lambda words: words[0])
+def test_no_token(terminal: Terminal, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, words: list[str]):
+    monkeypatch.setenv("AGENTSITE_DATA_DIR", str(tmp_path))
+    assert "no API token: give --token, AGENTSITE_TOKEN" in terminal(*words).problem
+
+
+@pytest.mark.parametrize("token", ["as_\n", "as_ü", "as_\x1b[31m"])
+def test_a_token_that_is_none(terminal: Terminal, nowhere: str, token: str):
+    assert "characters that no token has" in terminal("agents", "--url", nowhere, "--token", token).problem
+
+
+@pytest.mark.parametrize("url", ["nonsense", "http://[", "ftp://127.0.0.1"])
+def test_an_address_that_is_none(terminal: Terminal, url: str):
+    terminal("agents", "--url", url, "--token", "as_x").problem  # noqa: B018 - it is the test
+
+
+def test_an_invalid_setting(terminal: Terminal, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("AGENTSITE_PORT", "http")
+    assert terminal("agents").problem.startswith("agentsite: AGENTSITE_PORT: ")
+
+
+def test_no_such_command_and_no_such_option(terminal: Terminal):
+    assert terminal("nothing").code == 2
+    assert terminal("agents", "--nothing").code == 2
+
+
+def test_help_names_every_command(terminal: Terminal):
+    shown = terminal("--help")
+    assert shown.code == 0
+    for name in ("up", "run", "attach", "cancel", "agents", "runs", "token", "doctor"):
+        assert f" {name} " in shown.out
