@@ -30,9 +30,10 @@ def open_attempt(run_id: str, engine: str, isolation: str, worker: str) -> Attem
     attempt = unfinished_of(run_id)
     if attempt is not None:
         if attempt.worker != worker:
-            attempt.worker = worker
+            # Another engine only if nothing was started: then the setting has changed meanwhile.
+            attempt.worker, attempt.engine = worker, engine
             attempt.takeovers += 1
-            attempt.save(update_fields=["worker", "takeovers"])
+            attempt.save(update_fields=["worker", "engine", "takeovers"])
     else:
         last = Attempt.objects.filter(run_id=run_id).aggregate(last=Max("number"))["last"] or 0
         attempt = Attempt.objects.create(run_id=run_id, number=last + 1, engine=engine, worker=worker)

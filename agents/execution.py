@@ -217,6 +217,8 @@ class Execution:
         await asyncio.to_thread(self._workspace.create)
         spec = self._spec(attempt)
         await self._patiently(lambda: self._engine.check_image(spec))
+        # A log that says "queued" has no container: else one whose starter died would outlive a cancel from the queue.
+        await self._writer.flush()
         self._ref = await self._patiently(lambda: self._engine.start(spec, attempt.key))
         await in_database(attempts.note_container, attempt, self._ref)
 
