@@ -11,7 +11,7 @@ from celery import shared_task
 from django.db import DatabaseError
 from kombu.exceptions import OperationalError
 
-from agents import reaper
+from agents import reaper, retention
 from agents.runner import runner
 from agents.workspace import unowned
 from streaming.errors import JournalUnavailable
@@ -58,6 +58,14 @@ def sweep_workspaces() -> None:
         unowned.sweep()
     except (DatabaseError, OSError) as error:
         log.warning("workspaces not swept", error=str(error))
+
+
+@shared_task(name="agents.trim", ignore_result=True, expires=EXPIRES_S)
+def trim() -> None:
+    try:
+        retention.trim()
+    except DatabaseError as error:
+        log.warning("events not trimmed, the next turn does it", error=str(error))
 
 
 def _ask(agent_id: str) -> None:

@@ -10,7 +10,7 @@ import secrets
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import AliasChoices, Field, SecretStr
+from pydantic import AliasChoices, Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 EngineChoice = Literal["auto", "docker", "process"]
@@ -66,6 +66,9 @@ class Environment(BaseSettings):
     workspace_grace_h: float = Field(
         24, ge=0, description="How long a workspace stays when its agent is not there any more, hours."
     )
+    retention_days: float = Field(
+        0, ge=0, le=36_500, description="Raw events older than this are trimmed, days; 0 or empty keeps them for ever."
+    )
     intent_poll_s: float = Field(
         2, gt=0, description="How often a worker looks for cancels whose poke was lost, seconds."
     )
@@ -100,6 +103,11 @@ class Environment(BaseSettings):
         10_000, ge=1, description="Files of a workspace that are looked at for `files` events."
     )
     hash_max_bytes: int = Field(64 * 2**20, ge=0, description="Files larger than this get no sha256, bytes.")
+
+    @field_validator("retention_days", mode="before")
+    @classmethod
+    def _empty_is_zero(cls, value: Any) -> Any:
+        return value or 0
 
     def directory(self) -> Path:
         return self.data_dir.expanduser().absolute()
