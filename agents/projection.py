@@ -10,7 +10,7 @@ from datetime import datetime
 from typing import Any
 
 from django.db import transaction
-from django.utils import timezone
+from django.db.models.functions import Now
 
 from agents import feed
 from agents.models import Agent, Run
@@ -91,7 +91,7 @@ def _settle(agent_id: str) -> None:
         or runs.exclude(finished_at=None).order_by("-finished_at").values_list("status", flat=True).first()
         or "idle"
     )
-    Agent.objects.filter(pk=agent_id).update(status=status, updated_at=timezone.now())
+    Agent.objects.filter(pk=agent_id).update(status=status, updated_at=Now())
     transaction.on_commit(lambda: _tell(agent_id))
 
 
