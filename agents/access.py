@@ -21,9 +21,9 @@ from django.contrib.auth import get_user
 from django.contrib.auth.models import User
 from django.core.handlers.asgi import ASGIRequest
 from django.db.models import Q
+from django.db.models.functions import Now
 from django.http import HttpRequest, HttpResponse, parse_cookie
 from django.middleware.csrf import CsrfViewMiddleware
-from django.utils import timezone
 
 from agents.errors import NotFound
 from agents.models import Agent, ApiToken, LoginLink, Run
@@ -68,19 +68,17 @@ def user_of_token(token: str) -> User | None:
     """Looked up by its hash, so the time it takes says nothing about how much of a guess was right."""
     if not token.startswith(TOKEN_PREFIX) or len(token) > TOKEN_LENGTH_MOST:
         return None
-    row = ApiToken.objects.select_related("user").filter(sha256=hash_token(token), user__is_active=True).first()
+    known = ApiToken.objects.filter(sha256=hash_token(token), user__is_active=True)
+    row = known.select_related("user").annotate(is_stale=_stale()).first()
     if row is None:
         return None
-    _touch(row)
+    if row.is_stale:
+        ApiToken.objects.filter(_stale(), pk=row.pk).update(last_used_at=Now())
     return row.user
 
 
-def _touch(row: ApiToken) -> None:
-    now = timezone.now()
-    stale = now - timedelta(seconds=TOUCH_S)
-    if row.last_used_at is None or row.last_used_at < stale:
-        unused = Q(last_used_at=None) | Q(last_used_at__lt=stale)
-        ApiToken.objects.filter(unused, pk=row.pk).update(last_used_at=now)
+def _stale() -> Q:
+    return Q(last_used_at=None) | Q(last_used_at__lt=Now() - timedelta(seconds=TOUCH_S))
 
 
 # Sessions ----------------------------------------------------------------------------------------------------------
@@ -137,19 +135,19 @@ def csrf_problem_of(scope: Mapping[str, Any]) -> str | None:
 
 
 def create_login_link(user: User, ttl: timedelta) -> str:
-    """The secret part of a link that logs `user` in once, within `ttl`."""
+    """The secret part of a link that logs `user` in once, within `ttl` by the database's clock: who makes it and who
+    follows it may be on machines whose clocks differ."""
     token = secrets.token_urlsafe(TOKEN_BYTES)
-    LoginLink.objects.create(user=user, sha256=hash_token(token), expires_at=timezone.now() + ttl)
+    LoginLink.objects.create(user=user, sha256=hash_token(token), expires_at=Now() + ttl)
     return token
 
 
 def redeem_login_link(token: str) -> User | None:
     """Whom it logs in; None if it is unknown, used, too old, or its user inactive. Of two at once, one wins."""
-    now = timezone.now()
     mine = LoginLink.objects.filter(sha256=hash_token(token))
     # The link's own columns only: with the user's in the condition the update would select by a subquery, which
     # PostgreSQL does not look at again after it has waited for the row, and two would win.
-    if mine.filter(used_at=None, expires_at__gt=now).update(used_at=now) != 1:
+    if mine.filter(used_at=None, expires_at__gt=Now()).update(used_at=Now()) != 1:
         return None
     user = mine.select_related("user").get().user
     return user if user.is_active else None

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import hashlib
-from datetime import timedelta
 from time import monotonic
 from uuid import UUID
 
 from django.conf import settings
 from django.db import transaction
-from django.db.models import Max
+from django.db.models import Exists, Max, OuterRef
 from django.db.models.functions import Now
 from django.utils import timezone
 
 from agents.models import Attempt, Run
+from containers.registry import ENGINES
+from streaming.models import Log
 
 LABEL = "agentsite"
 
@@ -30,9 +31,10 @@ def open_attempt(run_id: str, engine: str, isolation: str, worker: str) -> Attem
     attempt = unfinished_of(run_id)
     if attempt is not None:
         if attempt.worker != worker:
-            attempt.worker = worker
+            # Another engine only if nothing was started: then the setting has changed meanwhile.
+            attempt.worker, attempt.engine = worker, engine
             attempt.takeovers += 1
-            attempt.save(update_fields=["worker", "takeovers"])
+            attempt.save(update_fields=["worker", "engine", "takeovers"])
     else:
         last = Attempt.objects.filter(run_id=run_id).aggregate(last=Max("number"))["last"] or 0
         attempt = Attempt.objects.create(run_id=run_id, number=last + 1, engine=engine, worker=worker)
@@ -56,6 +58,11 @@ def engines_of(run_id: str) -> list[str]:
     return sorted(set(Attempt.objects.filter(run_id=run_id).values_list("engine", flat=True)))
 
 
+def engines_used() -> list[str]:
+    """Names of the engines that anything was ever tried on."""
+    return [name for name in ENGINES if Attempt.objects.filter(engine=name).exists()]
+
+
 def note_container(attempt: Attempt, ref: str) -> None:
     attempt.container_ref = ref
     attempt.save(update_fields=["container_ref"])
@@ -75,11 +82,13 @@ def close_all(run_id: str, outcome: str) -> None:
     Attempt.objects.filter(run_id=run_id, finished_at=None).update(outcome=outcome, finished_at=timezone.now())
 
 
-def close_stale(grace_s: float) -> None:
-    """Attempts whose worker died between the run's `done` and closing them."""
-    ended = timezone.now() - timedelta(seconds=grace_s)
-    stale = Attempt.objects.filter(finished_at=None, run__finished_at__lt=ended)
-    stale.update(outcome="worker-lost", finished_at=timezone.now())
+def close_stale() -> None:
+    """Attempts whose worker died between the run's `done` and closing them: one that lives holds the lease until it has
+    closed them. So no time is compared with another machine's."""
+    alive = Log.objects.filter(agent_id=OuterRef("run__agent_id"), lease_until__gte=Now()).exclude(owner=None)
+    stale = Attempt.objects.filter(~Exists(alive), finished_at=None).exclude(run__finished_at=None)
+    ids = list(stale.values_list("pk", flat=True))
+    Attempt.objects.filter(pk__in=ids, finished_at=None).update(outcome="worker-lost", finished_at=timezone.now())
 
 
 def labels(agent_id: str, attempt: Attempt, epoch: int) -> dict[str, str]:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Collection
 
 import structlog
 from django.conf import settings
 
 from containers.engine import Engine
+from containers.errors import EngineError
 from containers.registry import Place, choose
 
 log = structlog.get_logger(__name__)
@@ -44,6 +46,17 @@ class Engines:
         """The site's, and what else is in use."""
         await self()
         return list(self._open.values())
+
+    async def reachable(self, names: Collection[str]) -> list[Engine]:
+        """The site's and those of `names` that can be used now: after a change of the setting, containers of before may
+        still be on the other one."""
+        found = []
+        for name in (None, *names):
+            try:
+                found.append(await self(name))
+            except EngineError as error:
+                log.info("engine not there", engine=name or settings.ENGINE, error=str(error))
+        return list(dict.fromkeys(found))
 
     async def close(self) -> None:
         for engine in self._open.values():

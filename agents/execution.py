@@ -217,6 +217,8 @@ class Execution:
         await asyncio.to_thread(self._workspace.create)
         spec = self._spec(attempt)
         await self._patiently(lambda: self._engine.check_image(spec))
+        # A log that says "queued" has no container: else one whose starter died would outlive a cancel from the queue.
+        await self._writer.flush()
         self._ref = await self._patiently(lambda: self._engine.start(spec, attempt.key))
         await in_database(attempts.note_container, attempt, self._ref)
 
@@ -326,6 +328,10 @@ class Execution:
     def _wall_s(self) -> float:
         return min(self._definition.limits.wall_s or settings.RUN_TIME_LIMIT_S, settings.RUN_TIME_LIMIT_S)
 
+    def _duration_ms(self) -> int | None:
+        attempt = self._attempt
+        return None if attempt is None else max(0, round((monotonic() - attempt.monotonic_start) * 1000))
+
     def _deadline(self) -> float:
         """On the monotonic clock; a worker that takes over goes on with what is left."""
         assert self._attempt is not None
@@ -379,7 +385,7 @@ class Execution:
         self._tally.add(drafts)
         self._finished = True
         result = said.data.get("result") if said else None
-        await self._writer.append([*drafts, self._tally.done(verdict.status, result)])
+        await self._writer.append([*drafts, self._tally.done(verdict.status, result, self._duration_ms())])
         await self._writer.flush()
         await self._clear_away(exit_, verdict)
 

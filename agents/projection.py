@@ -10,7 +10,7 @@ from datetime import datetime
 from typing import Any
 
 from django.db import transaction
-from django.utils import timezone
+from django.db.models.functions import Now
 
 from agents import feed
 from agents.models import Agent, Run
@@ -28,11 +28,19 @@ def projection(agent_id: str) -> Callable[[Sequence[Event]], None]:
         shown = [event for event in events if event.type in _SHOWN]
         if not shown:
             return
+        _place(shown)
         for event in shown:
             _STEPS[event.type](agent_id, event)
         _settle(agent_id)
 
     return project
+
+
+def _place(events: Sequence[Event]) -> None:
+    """Where in the log each run begins: so that its events are found, and it is known whether they are still there."""
+    first = {event.run_id: event.seq for event in reversed(events) if event.run_id is not None}
+    for run_id, seq in first.items():
+        Run.objects.filter(pk=run_id, first_seq=None).update(first_seq=seq)
 
 
 def _status(agent_id: str, event: Event) -> None:
@@ -83,7 +91,7 @@ def _settle(agent_id: str) -> None:
         or runs.exclude(finished_at=None).order_by("-finished_at").values_list("status", flat=True).first()
         or "idle"
     )
-    Agent.objects.filter(pk=agent_id).update(status=status, updated_at=timezone.now())
+    Agent.objects.filter(pk=agent_id).update(status=status, updated_at=Now())
     transaction.on_commit(lambda: _tell(agent_id))
 
 

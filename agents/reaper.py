@@ -8,13 +8,15 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from django.db.models import Exists, OuterRef, Q
+from django.db.models import Exists, F, OuterRef, Q
 from django.db.models.functions import Now
 
 from agents.models import Run
 from streaming.models import Log
 
 ASK_AGAIN_S = 15.0
+RUNS_A_TURN = 1000
+"""What one turn looks at, longest not asked for first: so that none waits for ever, however many there are."""
 
 
 def stranded() -> list[str]:
@@ -22,6 +24,7 @@ def stranded() -> list[str]:
     alive = Log.objects.filter(agent_id=OuterRef("agent_id"), lease_until__gte=Now()).exclude(owner=None)
     lately = Q(enqueued_at__gte=Now() - timedelta(seconds=ASK_AGAIN_S))
     runs = Run.objects.filter(finished_at=None).exclude(lately).filter(~Exists(alive))
-    agent_ids = {str(agent_id) for agent_id in runs.values_list("agent_id", flat=True)[:1000]}
+    waiting_longest = runs.order_by(F("enqueued_at").asc(nulls_first=True), "created_at")
+    agent_ids = {str(agent_id) for agent_id in waiting_longest.values_list("agent_id", flat=True)[:RUNS_A_TURN]}
     Run.objects.filter(agent_id__in=agent_ids, finished_at=None).update(enqueued_at=Now())
     return sorted(agent_ids)

@@ -1,4 +1,9 @@
-"""Containers that nobody owns any more: of deleted agents and of runs that have ended. Never those of open runs."""
+"""Containers that nobody owns any more: of deleted agents and of runs that have ended. Never those of open runs.
+
+Containers are listed first, and asked for in the database after: whatever is listed was started for a run that is in
+the database by then. So it is the rows that protect a new container; its age only spares one that its worker is about
+to remove itself, and a clock that is off changes nothing but how long that takes.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +11,7 @@ from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
 import structlog
+from django.conf import settings
 
 from agents import attempts
 from agents.attempts import LABEL
@@ -15,8 +21,8 @@ from containers.errors import EngineError
 from streaming.database import in_database
 
 log = structlog.get_logger(__name__)
-GRACE_S = 60.0
-"""A container younger than this is left alone: its run may just be being written down, or its end being read."""
+TIDY_S = 60.0
+"""Starting and removing take far less: what is half made for so long has lost who made it, whatever the grace is."""
 
 
 async def remove_containers(engine: Engine, agent_id: str) -> None:
@@ -33,12 +39,13 @@ async def remove_leftovers(engines: Engines, run_id: str) -> None:
 async def sweep(engines: Engines) -> int:
     """Remove containers of this site whose run is finished or gone; answers how many. Errors are logged, and left."""
     removed = 0
-    try:
-        for engine in await engines.all_open():
+    for engine in await engines.reachable(await in_database(attempts.engines_used)):
+        try:
             removed += await _sweep(engine)
-    except EngineError as error:
-        log.warning("sweep not finished", error=str(error))
-    await in_database(attempts.close_stale, GRACE_S)
+            removed += await engine.tidy(max(settings.ORPHAN_GRACE_S, TIDY_S))
+        except EngineError as error:
+            log.warning("sweep not finished", engine=engine.name, error=str(error))
+    await in_database(attempts.close_stale)
     return removed
 
 
@@ -46,10 +53,16 @@ async def _sweep(engine: Engine) -> int:
     ours = [container for container in await engine.list({LABEL: attempts.site_id()}) if _is_old(container)]
     runs = {container.ref: _run_id(container) for container in ours}
     still_open = await in_database(attempts.unfinished, [run for run in runs.values() if run is not None])
-    left_over = [container for container in ours if str(runs[container.ref]) not in still_open]
-    for container in left_over:
-        await engine.remove(container.ref)
-    return len(left_over)
+    removed = 0
+    for ref, run_id in runs.items():
+        if str(run_id) in still_open:
+            continue
+        try:
+            await engine.remove(ref)
+            removed += 1
+        except EngineError as error:
+            log.warning("container not removed yet", engine=engine.name, ref=ref, error=str(error))
+    return removed
 
 
 async def _remove(engine: Engine, labels: dict[str, str]) -> None:
@@ -58,8 +71,10 @@ async def _remove(engine: Engine, labels: dict[str, str]) -> None:
 
 
 def _is_old(container: Inspection) -> bool:
-    started = container.started_at
-    return started is None or datetime.now(UTC) - started > timedelta(seconds=GRACE_S)
+    """Since its start, or its end if that was later. One that was made and never started has no time, and is old."""
+    ended_at = container.exit.finished_at if container.exit else None
+    changed_at = ended_at or container.started_at
+    return changed_at is None or datetime.now(UTC) - changed_at >= timedelta(seconds=settings.ORPHAN_GRACE_S)
 
 
 def _run_id(container: Inspection) -> UUID | None:

@@ -32,8 +32,9 @@ class Tally:
             if event.run_id == self.run_id:
                 self._add(event)
 
-    def done(self, status: str, result: Any) -> Draft:
-        """`result`: the program's own, else the text of its last message."""
+    def done(self, status: str, result: Any, duration_ms: int | None = None) -> Draft:
+        """`result`: the program's own, else the text of its last message. `duration_ms`: for who knows better than the
+        timestamps, which may be of two machines whose clocks differ."""
         ended_at = now()
         answer = "".join(self.answer) or None
         return draft(
@@ -41,7 +42,7 @@ class Tally:
             self.run_id,
             status=status,
             result=answer if result is None else result,
-            duration_ms=_milliseconds(self.started_at or ended_at, ended_at),
+            duration_ms=_milliseconds(self.started_at or ended_at, ended_at) if duration_ms is None else duration_ms,
             tool_calls=self.tool_calls,
             files_changed=len(self.files),
             usage=self.usage,

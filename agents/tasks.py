@@ -11,8 +11,9 @@ from celery import shared_task
 from django.db import DatabaseError
 from kombu.exceptions import OperationalError
 
-from agents import reaper
+from agents import reaper, retention
 from agents.runner import runner
+from agents.workspace import unowned
 from streaming.errors import JournalUnavailable
 
 log = structlog.get_logger(__name__)
@@ -49,6 +50,22 @@ def sweep() -> None:
         runner().submit(remove_leftovers(runner().engines)).result()
     except JournalUnavailable as error:
         log.warning("sweep not finished", error=str(error))
+
+
+@shared_task(name="agents.sweep-workspaces", ignore_result=True, expires=EXPIRES_S)
+def sweep_workspaces() -> None:
+    try:
+        unowned.sweep()
+    except (DatabaseError, OSError) as error:
+        log.warning("workspaces not swept", error=str(error))
+
+
+@shared_task(name="agents.trim", ignore_result=True, expires=EXPIRES_S)
+def trim() -> None:
+    try:
+        retention.trim()
+    except DatabaseError as error:
+        log.warning("events not trimmed, the next turn does it", error=str(error))
 
 
 def _ask(agent_id: str) -> None:

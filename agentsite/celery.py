@@ -37,6 +37,8 @@ app.conf.update(
     beat_schedule={
         "reap": {"task": "agents.reap", "schedule": settings.REAPER_INTERVAL_S},
         "sweep": {"task": "agents.sweep", "schedule": 60.0},
+        "sweep-workspaces": {"task": "agents.sweep-workspaces", "schedule": 600.0},
+        "trim": {"task": "agents.trim", "schedule": 60.0},
     },
 )
 app.autodiscover_tasks(["agents"])

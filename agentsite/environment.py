@@ -10,7 +10,7 @@ import secrets
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import AliasChoices, BeforeValidator, Field, SecretStr
+from pydantic import AliasChoices, BeforeValidator, Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 EngineChoice = Literal["auto", "docker", "process"]
@@ -63,6 +63,15 @@ class Environment(BaseSettings):
     lease_s: float = Field(30, gt=0, description="How long a worker that went silent keeps its agents, seconds.")
     lease_heartbeat_s: float = Field(10, gt=0, description="How often a worker renews its leases, seconds.")
     reaper_interval_s: float = Field(5, gt=0, description="How often stranded runs are looked for, seconds.")
+    orphan_grace_s: float = Field(
+        60, ge=0, description="How long a container that no open run needs is left alone, seconds."
+    )
+    workspace_grace_h: float = Field(
+        24, ge=0, description="How long a workspace stays when its agent is not there any more, hours."
+    )
+    retention_days: float = Field(
+        0, ge=0, le=36_500, description="Raw events older than this are trimmed, days; 0 or empty keeps them for ever."
+    )
     intent_poll_s: float = Field(
         2, gt=0, description="How often a worker looks for cancels whose poke was lost, seconds."
     )
@@ -105,6 +114,11 @@ class Environment(BaseSettings):
         if isinstance(alias, AliasChoices):
             return str(alias.choices[0])
         return str(alias or f"AGENTSITE_{name.upper()}")
+
+    @field_validator("retention_days", mode="before")
+    @classmethod
+    def _empty_is_zero(cls, value: Any) -> Any:
+        return value or 0
 
     def directory(self) -> Path:
         return self.data_dir.expanduser().absolute()

@@ -120,4 +120,8 @@ class Engine(Protocol):
     async def list(self, labels: Mapping[str, str]) -> list[Inspection]:
         """All containers, running or not, that carry every given label; "" as a value matches any value."""
 
+    async def tidy(self, older_than_s: float) -> int:
+        """Remove what starts and removals that died half way have left, and `list` does not show, once it has been left
+        alone for so long. Answers how many."""
+
     async def close(self) -> None: ...

@@ -5,6 +5,7 @@ StreamingError          the root; `retryable` says whether the same call may suc
 ├── Fenced              somebody else became the writer of this log: nothing more of ours gets in
 │   └── WriterClosed    this writer was closed or abandoned: it takes nothing more
 ├── LogMissing          no log for that agent (deleted, or never there)
+├── LogBroken           events are missing that no snapshot holds: somebody has changed the database by hand
 ├── BusUnavailable      Redis does not answer                                                    retryable
 ├── Unbarred            Redis was emptied, and with it went the barrier of this epoch            retryable
 └── JournalUnavailable  the database does not answer                                             retryable
@@ -39,6 +40,14 @@ class LogMissing(StreamingError):
     def __init__(self, agent_id: str) -> None:
         self.agent_id = agent_id
         super().__init__(f"agent {agent_id} has no log")
+
+
+class LogBroken(StreamingError):
+    def __init__(self, agent_id: str, snapshot_seq: int, first_seq: int) -> None:
+        self.agent_id = agent_id
+        self.snapshot_seq = snapshot_seq
+        self.first_seq = first_seq
+        super().__init__(f"agent {agent_id}: the snapshot ends at {snapshot_seq}, the log begins at {first_seq}")
 
 
 class BusUnavailable(StreamingError):

@@ -10,12 +10,16 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
+from itertools import takewhile
 from typing import NamedTuple
 
 from django.db import transaction
+from django.db.models import Exists, OuterRef, Q, QuerySet
+from django.db.models.functions import Now
 
 from streaming.cursor import Cursor, EpochStart
-from streaming.errors import Fenced, LogMissing
+from streaming.errors import Fenced, LogBroken, LogMissing
 from streaming.events import Event, decode, encode
 from streaming.fold import State, apply, initial
 from streaming.models import EpochStart as EpochStartRow
@@ -126,7 +130,7 @@ def page(agent_id: str, after: Cursor, max_bytes: int = PAGE_BYTES) -> Page:
         size += len(chunk.body)
         if size >= max_bytes:
             break
-    if events and events[0].cursor.seq > after.seq + 1:  # trimmed between the two reads: say so
+    if (events[0].cursor.seq if events else at.tip.seq + 1) > after.seq + 1:  # trimmed between the two reads: say so
         at = head(agent_id)
     last = events[-1].cursor.seq if events else after.seq
     return Page(at, starts, events, complete=last >= at.tip.seq)
@@ -148,11 +152,23 @@ def snapshot_of_living(agent_id: str) -> SnapshotRow:
 
 
 def load_state(agent_id: str) -> tuple[Cursor, State]:
-    """The folded state at the last committed event: the snapshot, and the events after it."""
+    """The folded state at the last committed event: the snapshot, and the events after it.
+
+    A trim between two reads may take events that this snapshot lacks: then there is a newer one, which has them.
+    """
     at, state = load_snapshot(agent_id)
-    for event in events(agent_id, at):
-        at, state = Cursor(event.epoch, event.seq), apply(state, event)
-    return at, state
+    while True:
+        found = page(agent_id, at)
+        if found.head.first_seq > at.seq + 1:
+            newer, state = load_snapshot(agent_id)
+            if newer.seq + 1 < found.head.first_seq:
+                raise LogBroken(agent_id, newer.seq, found.head.first_seq)
+            at = newer
+            continue
+        for stored in found.events:
+            at, state = stored.cursor, apply(state, decode(stored.payload))
+        if found.complete or not found.events:
+            return at, state
 
 
 def load_snapshot(agent_id: str) -> tuple[Cursor, State]:
@@ -161,7 +177,8 @@ def load_snapshot(agent_id: str) -> tuple[Cursor, State]:
 
 
 def events(agent_id: str, after: Cursor = Cursor(0, 0)) -> Iterable[Event]:
-    """Every stored event behind `after`, oldest first, read page by page."""
+    """Every stored event behind `after`, oldest first, read page by page. What was trimmed is left out in silence:
+    whoever needs all of them compares the first seq."""
     while True:
         found = page(agent_id, after)
         for stored in found.events:
@@ -216,15 +233,32 @@ def begin(
 
 
 @transaction.atomic
-def trim(agent_id: str, keep_from_seq: int) -> int:
-    """Drop chunks that lie wholly before `keep_from_seq` and before the snapshot; answers the new first seq."""
-    at = snapshot(agent_id).cursor.seq
-    doomed = EventChunk.objects.filter(agent_id=agent_id, last_seq__lt=min(keep_from_seq, at + 1))
-    last = doomed.order_by("-last_seq").values_list("last_seq", flat=True).first()
-    if last is not None:
-        doomed.delete()
-        Log.objects.filter(agent_id=agent_id, first_seq__lte=last).update(first_seq=last + 1)
-    return head(agent_id).first_seq
+def trim(agent_id: str, keep_from_seq: int, *, min_age: timedelta = timedelta(0), max_chunks: int | None = None) -> int:
+    """Drop chunks that lie wholly before `keep_from_seq` and before the snapshot; answers the new first seq. From the
+    beginning of the log on, as far as they were stored at least `min_age` ago by the database's clock, and at most
+    `max_chunks`: the log's writer has to wait meanwhile. Raises LogMissing.
+    """
+    # The log's row first, as whoever deletes a log does: the other way round the two could wait for each other.
+    log = Log.objects.select_for_update().filter(agent_id=agent_id).first()
+    if log is None:
+        raise LogMissing(agent_id)
+    chunks = EventChunk.objects.filter(agent_id=agent_id)
+    below = chunks.filter(last_seq__lt=min(keep_from_seq, snapshot(agent_id).cursor.seq + 1)).order_by("last_seq")
+    aged = below.annotate(is_old=Q(created_at__lte=Now() - min_age)).values_list("last_seq", "is_old")[:max_chunks]
+    doomed = [last_seq for last_seq, _ in takewhile(lambda row: row[1] or not min_age, aged)]
+    if not doomed:
+        return log.first_seq
+    chunks.filter(last_seq__lte=doomed[-1]).delete()
+    first_seq = max(log.first_seq, doomed[-1] + 1)
+    Log.objects.filter(agent_id=agent_id).update(first_seq=first_seq)
+    return first_seq
+
+
+def trimmable(min_age: timedelta) -> QuerySet[EventChunk]:
+    """Chunks that are old enough, and in the snapshot of their log; oldest first."""
+    in_snapshot = Snapshot.objects.filter(agent_id=OuterRef("agent_id"), seq__gte=OuterRef("last_seq"))
+    old = EventChunk.objects.filter(created_at__lte=Now() - min_age)
+    return old.filter(Exists(in_snapshot)).order_by("created_at")
 
 
 def _already_there(write: Commit) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from django.db import models
+from django.db.models.functions import Now
 
 
 class Log(models.Model):
@@ -53,11 +54,14 @@ class EventChunk(models.Model):
     last_seq = models.BigIntegerField()
     epoch = models.BigIntegerField()
     body = models.TextField()
-    created_at = models.DateTimeField(auto_now_add=True)
+    created_at = models.DateTimeField(db_default=Now(), editable=False, help_text="By the database's clock.")
 
     class Meta:
         constraints = (models.UniqueConstraint(fields=["agent_id", "first_seq"], name="chunk_once"),)
-        indexes = (models.Index(fields=["agent_id", "last_seq"], name="chunk_by_last_seq"),)
+        indexes = (
+            models.Index(fields=["agent_id", "last_seq"], name="chunk_by_last_seq"),
+            models.Index(fields=["created_at"], name="chunk_by_age"),
+        )
 
     def __str__(self) -> str:
         return f"{self.agent_id}: {self.epoch}-{self.first_seq}..{self.last_seq}"

@@ -7,19 +7,17 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 
+from agents import retention
 from agents.models import Run
 from streaming import journal
 from streaming.cursor import START, Cursor
 from streaming.events import Event, decode
-from streaming.models import EventChunk
 
 LINES_MOST = 500
 PAGES_MOST = 8
 BODY_MOST = 4000
-EARLY = timedelta(minutes=1)
-"""A run's first events are stored just after its row, on another machine's clock."""
 _DELTAS = {"text": "message_id", "thinking": "message_id", "tool-output": "call_id", "log": "stream"}
 
 
@@ -43,10 +41,11 @@ class Line:
 @dataclass(frozen=True, slots=True)
 class Page:
     """`next`: cursor to go on from; None when the run's end, or the log's, is here. `missing`: it has no events (any
-    more)."""
+    more). `trimmed`: its oldest events are not stored any more."""
 
     lines: list[Line]
     next: str | None
+    trimmed: bool = False
 
     @property
     def missing(self) -> bool:
@@ -57,6 +56,7 @@ def of(run: Run, after: Cursor | None = None) -> Page:
     agent_id, run_id = str(run.agent_id), str(run.pk)
     at = after or _beginning(run)
     lines: list[Line] = []
+    trimmed = after is None and retention.is_trimmed(run)
     for _ in range(PAGES_MOST):
         page = journal.page(agent_id, at)
         for stored in page.events:
@@ -66,20 +66,17 @@ def of(run: Run, after: Cursor | None = None) -> Page:
                 continue
             _add(lines, event)
             if event.type == "done":
-                return Page(lines, None)
+                return Page(lines, None, trimmed)
             if len(lines) >= LINES_MOST:
-                return Page(lines, str(at))
+                return Page(lines, str(at), trimmed)
         if page.complete or not page.events:
-            return Page(lines, None)
-    return Page(lines, str(at))
+            return Page(lines, None, trimmed)
+    return Page(lines, str(at), trimmed)
 
 
 def _beginning(run: Run) -> Cursor:
-    """Behind the last event that was stored well before the run was made, so that an old agent's log is not read from
-    its start."""
-    chunks = EventChunk.objects.filter(agent_id=run.agent_id, created_at__lt=run.created_at - EARLY)
-    last = chunks.order_by("-last_seq").values_list("epoch", "last_seq").first()
-    return Cursor(*last) if last else START
+    """Before the run's first event, so that an old agent's log is not read from its start."""
+    return Cursor(0, run.first_seq - 1) if run.first_seq else START
 
 
 def _add(lines: list[Line], event: Event) -> None:

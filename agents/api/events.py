@@ -117,10 +117,9 @@ class _Scan:
 
     def run(self) -> Iterator[Stored]:
         left = self._query.limit
-        for number in range(SCANNED_PAGES):
+        for _ in range(SCANNED_PAGES):
             page = journal.page(self._agent_id, self.next, self._page_bytes())
-            if number == 0:
-                _honour(self.next, page)
+            _honour(self.next, page)  # each page: a trim may come between two
             for stored in page.events:
                 self.next = stored.cursor
                 if self._wanted(stored):

@@ -8,6 +8,7 @@ from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from agents import retention
 from agents.api.text import Input, Metadata, Name, Reason, Title
 from agents.models import Agent, Attempt, Run
 
@@ -141,12 +142,15 @@ class AttemptAnswer(Answer):
 
 
 class RunDetail(RunAnswer):
+    """`events_trimmed`: not all of its events are stored any more; the agent's state has what came of them."""
+
     attempts: list[AttemptAnswer]
+    events_trimmed: bool
 
     @classmethod
     def of(cls, run: Run) -> RunDetail:
         attempts = [AttemptAnswer.of(attempt) for attempt in run.attempts.order_by("number")]
-        return cls(**_run_fields(run), attempts=attempts)
+        return cls(**_run_fields(run), attempts=attempts, events_trimmed=retention.is_trimmed(run))
 
 
 class RunPage(Answer):

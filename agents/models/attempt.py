@@ -27,6 +27,7 @@ class Attempt(models.Model):
 
     class Meta:
         ordering = ("run", "number")
+        indexes = (models.Index(fields=["engine"], name="attempt_by_engine"),)
         constraints = (models.UniqueConstraint(fields=["run", "number"], name="attempt_number_once"),)
 
     @property

@@ -11,6 +11,7 @@ never opened.
     changes     what is different from what the log knows, for `files` events
     digests     SHA-256, once per content
     removal     taking a tree down, however deep
+    unowned     those of agents that are not there any more
 """
 
 from agents.workspace.changes import Change

@@ -38,6 +38,8 @@ READ_BYTES = 256 * 1024
 START_TIMEOUT_S = 20.0
 KILLED_WITHIN_S = 30.0
 SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+NEW, GONE = ".new-", ".gone-"
+"""How a program's directory is named before it is whole, and once it is on its way out. Never listed."""
 _POLL_S = 0.01
 
 
@@ -127,9 +129,7 @@ class ProcessEngine:
         self._sender.forget(ref)
         await self.stop(ref, 0)
         with suppress(ContainerGone, FileNotFoundError):
-            gone = self._state_dir / f".gone-{uuid.uuid4().hex}"
-            self._state(ref).path.rename(gone)
-            await asyncio.to_thread(shutil.rmtree, gone, ignore_errors=True)
+            await asyncio.to_thread(_discard, self._state(ref))
 
     async def list(self, labels: Mapping[str, str]) -> list[Inspection]:
         found = []
@@ -139,6 +139,9 @@ class ProcessEngine:
                 if _carries(inspection.labels, labels):
                     found.append(inspection)
         return found
+
+    async def tidy(self, older_than_s: float) -> int:
+        return await asyncio.to_thread(_tidy, self._state_dir, older_than_s)
 
     async def close(self) -> None:
         await self._sender.close()
@@ -152,7 +155,7 @@ class ProcessEngine:
 
     def _prepare(self, state: State, spec: Spec, key: str) -> None:
         """The directory, at once or not at all. Of two that prepare the same, the first one's stays."""
-        new = self._state_dir / f".new-{uuid.uuid4().hex}"
+        new = self._state_dir / f"{NEW}{uuid.uuid4().hex}"
         try:
             new.mkdir(mode=0o700, parents=True)
             (new / "spec.json").write_text(json.dumps(_recorded(spec, key)), encoding="utf-8")
@@ -170,7 +173,7 @@ class ProcessEngine:
         deadline = time.monotonic() + START_TIMEOUT_S
         while not state.was_started():
             if state.recorder_pid() is None and not state.was_started():
-                shutil.rmtree(state.path, ignore_errors=True)
+                _discard(state)
                 raise StartFailed(f"the recorder failed: {said or 'no reason given'}")
             if time.monotonic() > deadline:
                 raise StartFailed(f"not started within {START_TIMEOUT_S:.0f} s")
@@ -196,6 +199,30 @@ class ProcessEngine:
                 raise EngineError(f"process {ref} has ended: nobody reads its stdin") from None
             finally:
                 os.close(fd)
+
+
+def _discard(state: State) -> None:
+    """At once or not at all, for everybody else: half a directory would keep its key for ever."""
+    gone = state.path.with_name(f"{GONE}{uuid.uuid4().hex}")
+    with suppress(FileNotFoundError):
+        state.path.rename(gone)
+        shutil.rmtree(gone, ignore_errors=True)
+
+
+def _tidy(state_dir: Path, older_than_s: float) -> int:
+    """Directories that are no program's: half made, half removed."""
+    left = [path for path in state_dir.glob("*") if path.name.startswith((NEW, GONE)) or not State(path).exists()]
+    old = [path for path in left if _age_s(path) >= older_than_s]
+    for path in old:
+        shutil.rmtree(path, ignore_errors=True)
+    return sum(not path.exists() for path in old)
+
+
+def _age_s(path: Path) -> float:
+    """Since anything was made, renamed or removed there; nothing is as young as what has just gone."""
+    with suppress(FileNotFoundError):
+        return max(0.0, time.time() - path.stat().st_ctime)
+    return -1.0
 
 
 @contextmanager

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import html
 import re
-from datetime import timedelta
 
 import pytest
 from django.contrib.auth.models import Permission, User
 from django.test import Client
-from django.utils import timezone
 
 from agents import access
 from agents.admin import timeline
 from agents.models import ApiToken, Attempt, Run
+from streaming import journal
 from streaming.events import draft
 from tests.api.conftest import write
 
@@ -189,12 +188,33 @@ def test_a_long_timeline_comes_in_pages(admin, run, monkeypatch):
     assert "reason 0" not in second
 
 
-def test_a_timeline_of_an_old_agent_begins_near_its_run(run, monkeypatch):
-    from streaming.models import EventChunk
+def test_a_timeline_of_an_old_agent_begins_with_its_run(api, run, monkeypatch):
+    second = Run.objects.get(pk=api.call("POST", f"/api/agents/{run.agent_id}/runs", {"input": "again"})[1]["id"])
+    asked, real = [], journal.page
 
-    EventChunk.objects.update(created_at=timezone.now() - timedelta(hours=1))
-    write(str(run.agent_id), [draft("status", str(run.pk), status="running")])
-    assert [line.type for line in timeline.of(run).lines] == ["status"]
+    def page(agent_id, at):
+        asked.append(at)
+        return real(agent_id, at)
+
+    monkeypatch.setattr(journal, "page", page)
+    assert [line.type for line in timeline.of(second).lines] == ["message", "status"]
+    assert [at.seq for at in asked] == [2]
+
+
+def test_a_timeline_says_that_its_events_were_trimmed(admin, api, run):
+    assert "were trimmed" not in get(admin, f"agents/run/{run.pk}/timeline/")
+    assert api.get(f"/api/runs/{run.pk}")["events_trimmed"] is False
+    run_id = str(run.pk)
+    write(str(run.agent_id), [draft("status", run_id, status="running"), draft("error", run_id, code="x", message="y")])
+    write(str(run.agent_id), [draft("done", run_id, status="failed")])
+    for keep_from in (3, 100):  # its first events, all of them
+        journal.trim(str(run.agent_id), keep_from)
+        assert "were trimmed" in get(admin, f"agents/run/{run.pk}/timeline/")
+        told = api.get(f"/api/runs/{run.pk}")
+        assert (told["events_trimmed"], told["status"], told["error"]["code"]) == (True, "failed", "x")
+    assert "Hello" in get(admin, f"agents/run/{run.pk}/change/")
+    assert [one["id"] for one in api.get(f"/api/agents/{run.agent_id}/runs")["runs"]] == [run_id]
+    assert api.get(f"/api/agents/{run.agent_id}/snapshot")["state"]["runs"][0]["status"] == "failed"
 
 
 def test_a_long_text_is_clipped(admin, run):

@@ -230,12 +230,16 @@ class Site:
 
     def containers(self, run: Run) -> list[Inspection]:
         """Of a run, as the engine has them."""
+        return self.containers_by(self.workers[0], run)
+
+    def containers_by(self, worker: Runner, run: Run) -> list[Inspection]:
+        """The same as that worker's engine has them."""
 
         async def look() -> list[Inspection]:
-            engine = await self.workers[0].engines()
+            engine = await worker.engines()
             return await engine.list({LABEL: site_id(), f"{LABEL}.run": str(run.pk)})
 
-        found: list[Inspection] = self.workers[0].submit(look()).result(30)
+        found: list[Inspection] = worker.submit(look()).result(30)
         return found
 
     # Laws ---------------------------------------------------------------------------------------------------------

@@ -165,7 +165,7 @@ def _in_phase(site: Site, phase: str, how: str, monkeypatch: pytest.MonkeyPatch)
     site.ask_worker(second, str(agent.pk))
     if how == "kill" and phase in ENDED:
         until(lambda: Run.objects.get(pk=run.pk).is_finished, "the run ends")
-        monkeypatch.setattr(sweep, "GRACE_S", 0.0)
+        site.settings.ORPHAN_GRACE_S = 0
         second.submit(sweep.sweep(second.engines)).result(20)
     is_whole(site, run)
     assert site.containers(run) == []

@@ -121,6 +121,20 @@ def test_a_cursor_before_the_oldest_stored_event_is_gone(api, agent_id, run_id):
     assert gone(api.call("GET", f"/api/agents/{agent_id}/events")) == "trimmed"
 
 
+def test_a_trim_between_two_pages_of_one_answer_is_no_gap_in_it(api, agent_id, run_id, monkeypatch):
+    write(agent_id, texts(run_id, 3))
+    write(agent_id, texts(run_id, 3))
+    real = journal.page
+
+    def page(agent_id, after, max_bytes):
+        found = real(agent_id, after, 1)  # a chunk a page
+        journal.trim(agent_id, found.events[-1].cursor.seq + 4)
+        return found
+
+    monkeypatch.setattr(journal, "page", page)
+    assert gone(api.call("GET", f"/api/agents/{agent_id}/events?limit=1000")) == "trimmed"
+
+
 def test_a_cursor_just_ahead_of_the_database_waits_for_it(api, agent_id, run_id):
     """A live subscriber sees events half a second before they are stored."""
     tip = journal.head(agent_id).tip

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import shutil
 import signal
 import sys
 import time
@@ -244,3 +245,27 @@ def _lives(pid: int) -> bool:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
     except OSError:
         return False
+
+
+async def test_what_is_half_made_or_half_removed_is_tidied_up_and_nothing_else(bench: Bench) -> None:
+    ref = await bench.start("import time; time.sleep(60)")
+    place = bench.directory / "state"
+    for name in (".new-half", ".gone-half", "agentsite-torn"):
+        (place / name).mkdir()
+        (place / name / "journal").write_text("x")
+    assert await bench.engine.tidy(3600) == 0
+    assert await bench.engine.tidy(0) == 3
+    assert [path.name for path in place.iterdir()] == [ref]
+    assert (await bench.engine.inspect(ref)).running
+
+
+async def test_a_start_that_failed_keeps_no_key(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever becomes of the worker while it clears away: half a directory would keep the key for ever."""
+    spec, key = bench.spec("print('up')"), bench.key()
+    with monkeypatch.context() as patch:
+        patch.setattr(sys, "executable", "/nowhere/python")
+        patch.setattr(shutil, "rmtree", lambda *_, **__: None)
+        with pytest.raises(StartFailed):
+            await bench.engine.start(spec, key)
+    assert (await bench.read(await bench.engine.start(spec, key)))[0] == b"up\n"
+    assert await bench.engine.tidy(0) == 1

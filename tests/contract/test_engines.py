@@ -475,6 +475,15 @@ async def test_output_comes_as_it_is_printed(bench: Bench) -> None:
         await follower.until(b"got %d\n" % number)
 
 
+async def test_tidying_up_touches_no_container(bench: Bench) -> None:
+    running = await bench.start("import time; time.sleep(60)")
+    ended = await bench.start("print('up')")
+    await bench.engine.wait(ended)
+    assert await bench.engine.tidy(0) == 0
+    assert (await bench.engine.inspect(running)).running
+    assert (await bench.read(ended))[0] == b"up\n"
+
+
 async def test_check_says_why_it_can_be_used(bench: Bench) -> None:
     availability = await bench.engine.check()
     assert availability.usable

@@ -1,0 +1,70 @@
+"""Retention: raw events older than RETENTION_DAYS are trimmed; what they came to stays, in the snapshot and in the rows
+of runs. Synchronous.
+
+Never of a run that has not ended, however old it is: whoever takes it over counts its events again. Older cursors get
+`reset` with reason `trimmed`, and a snapshot (streaming.cursor). By the database's clock only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from datetime import timedelta
+from uuid import UUID
+
+import structlog
+from django.conf import settings
+from django.db.models import Exists, OuterRef, Q
+
+from agents.models import Run
+from streaming import journal
+from streaming.errors import LogMissing
+from streaming.models import EventChunk, Log
+
+log = structlog.get_logger(__name__)
+END = 2**62
+"""Behind every event."""
+CHUNKS_AT_ONCE = 500
+"""Rows deleted in one transaction, for which the log's writer has to wait: about 10 ms."""
+TRIMS_A_TURN = 20
+"""Such transactions in one turn at most, and a turn is every minute: more than twice what a hundred agents write."""
+
+
+def trim() -> int:
+    """One turn, the oldest first; answers how many transactions it took. Raises DatabaseError."""
+    if not settings.RETENTION_DAYS:
+        return 0
+    min_age = timedelta(days=settings.RETENTION_DAYS)
+    stuck: set[UUID] = set()
+    trims = 0
+    while trims < TRIMS_A_TURN and (chunk := _next(min_age, stuck)) is not None:
+        trims += 1
+        agent_id = str(chunk.agent_id)
+        try:
+            first_seq = journal.trim(agent_id, _keep_from(agent_id), min_age=min_age, max_chunks=CHUNKS_AT_ONCE)
+        except LogMissing:  # deleted meanwhile
+            first_seq = 0
+        if first_seq <= chunk.first_seq:  # nor is it the next one's turn to wait for ever
+            stuck.add(chunk.agent_id)
+    if trims:
+        log.info("events trimmed", transactions=trims, older_than_days=settings.RETENTION_DAYS)
+    return trims
+
+
+def is_trimmed(run: Run) -> bool:
+    """Are any of this run's events not stored any more?"""
+    if run.first_seq is None:
+        return False
+    return Log.objects.filter(agent_id=run.agent_id, first_seq__gt=run.first_seq).exists()
+
+
+def _next(min_age: timedelta, stuck: Collection[UUID]) -> EventChunk | None:
+    """The oldest chunk that may go."""
+    open_runs = Run.objects.filter(agent_id=OuterRef("agent_id"), finished_at=None)
+    needing = open_runs.filter(Q(first_seq=None) | Q(first_seq__lte=OuterRef("last_seq")))
+    return journal.trimmable(min_age).filter(~Exists(needing)).exclude(agent_id__in=stuck).defer("body").first()
+
+
+def _keep_from(agent_id: str) -> int:
+    """The first event of those runs that have not ended. All are kept while one of them has no place yet."""
+    firsts = list(Run.objects.filter(agent_id=agent_id, finished_at=None).values_list("first_seq", flat=True))
+    return min((first or 0 for first in firsts), default=END)
