@@ -114,19 +114,6 @@ class Process:
     def log(self) -> str:
         return self._log.read_text(errors="replace") if self._log.exists() else ""
 
-    def wait_until(self, ready: Callable[[], object], within_s: float) -> None:
-        """Raises ServerFailed, with what it printed, if that does not come true."""
-        assert self._process is not None
-        self._process.wait_until(ready, within_s)
-
-    def wait(self, within_s: float) -> int:
-        """Its exit code."""
-        assert self._process is not None
-        return self._process.wait(within_s)
-
-    def log(self) -> str:
-        return self._log.read_text(errors="replace") if self._log.exists() else ""
-
     def log_tail(self, lines: int) -> str:
         text = self.log()
         return "\n".join(line[:240] for line in text.splitlines()[-lines:])
