@@ -34,7 +34,7 @@ from agents.errors import (
     UnknownDefinition,
 )
 from agents.models import Agent, ApprovalAnswer, Run
-from agents.models.run import OPEN
+from agents.models.run import OPEN, update_together
 from agents.settle import end_streams, settle_now
 from agents.workspace import Workspace
 from streaming import journal
@@ -178,7 +178,7 @@ def enqueue(agent_id: str) -> None:
     from agents.tasks import supervise
 
     open_runs = Run.objects.filter(agent_id=agent_id, finished_at=None)
-    if open_runs.update(enqueued_at=Now()):
+    if update_together(open_runs, enqueued_at=Now()):
         try:
             supervise.apply_async((agent_id,), retry=False)
         except OperationalError as error:
@@ -238,7 +238,7 @@ def _insert(
 
 def _interrupt(agent: Agent, run: Run) -> None:
     older = Run.objects.filter(agent=agent, number__lt=run.number, finished_at=None, cancel_requested_at=None)
-    older.update(cancel_requested_at=timezone.now(), cancel_reason="interrupted by a new run")
+    update_together(older, cancel_requested_at=timezone.now(), cancel_reason="interrupted by a new run")
 
 
 # Input -------------------------------------------------------------------------------------------------------------

@@ -14,7 +14,7 @@ from django.db.models.functions import Now
 
 from agents import feed
 from agents.models import Agent, Run
-from agents.models.run import ACTIVE, RunStatus
+from agents.models.run import ACTIVE, RunStatus, lock
 from streaming.events import FINAL, Event
 from streaming.fold import TITLE_LENGTH
 
@@ -28,6 +28,7 @@ def projection(agent_id: str) -> Callable[[Sequence[Event]], None]:
         shown = [event for event in events if event.type in _SHOWN]
         if not shown:
             return
+        lock(Run.objects.filter(pk__in={event.run_id for event in shown if event.run_id is not None}))
         _place(shown)
         for event in shown:
             _STEPS[event.type](agent_id, event)

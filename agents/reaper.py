@@ -12,6 +12,7 @@ from django.db.models import Exists, F, OuterRef, Q
 from django.db.models.functions import Now
 
 from agents.models import Run
+from agents.models.run import update_together
 from streaming.models import Log
 
 ASK_AGAIN_S = 15.0
@@ -26,5 +27,5 @@ def stranded() -> list[str]:
     runs = Run.objects.filter(finished_at=None).exclude(lately).filter(~Exists(alive))
     waiting_longest = runs.order_by(F("enqueued_at").asc(nulls_first=True), "created_at")
     agent_ids = {str(agent_id) for agent_id in waiting_longest.values_list("agent_id", flat=True)[:RUNS_A_TURN]}
-    Run.objects.filter(agent_id__in=agent_ids, finished_at=None).update(enqueued_at=Now())
+    update_together(Run.objects.filter(agent_id__in=agent_ids, finished_at=None), enqueued_at=Now())
     return sorted(agent_ids)

@@ -1,9 +1,9 @@
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
-from django.db import models
-from django.db.models import Q
+from django.db import models, transaction
+from django.db.models import Q, QuerySet
 
 from agents.models.agent import Agent
 from agents.models.ids import new_id
@@ -78,3 +78,16 @@ class Run(models.Model):
     @property
     def is_finished(self) -> bool:
         return self.finished_at is not None
+
+
+def lock(runs: QuerySet[Run]) -> None:
+    """Until the transaction ends. Whoever changes several runs in one takes all of them first, and in this order: else
+    two of them could wait for each other."""
+    list(runs.select_for_update(no_key=True).order_by("pk").values_list("pk", flat=True))
+
+
+@transaction.atomic
+def update_together(runs: QuerySet[Run], **changes: Any) -> int:
+    """Update any number of runs, in a transaction with nothing else; answers how many."""
+    lock(runs)
+    return runs.update(**changes)

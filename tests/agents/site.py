@@ -16,6 +16,7 @@ from typing import Any
 
 import pytest
 from django.contrib.auth.models import User
+from django.db import connection, transaction
 from django.db.models.functions import Now
 
 from agents import lease as leases
@@ -244,8 +245,12 @@ class Site:
 
     # Laws ---------------------------------------------------------------------------------------------------------
 
+    @transaction.atomic
     def check(self, agent: Agent | Run) -> None:
-        """What is true of every log, at any moment; and of rows, once their events are committed."""
+        """What is true of every log, at any moment, and of its rows: all read as of the same moment."""
+        if connection.vendor == "postgresql":
+            with connection.cursor() as cursor:
+                cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
         agent_id = str(_agent_id(agent))
         log = self.log(agent)
         assert [event.seq for event in log] == list(range(1, len(log) + 1))

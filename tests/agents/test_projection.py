@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import itertools
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
+from django.db import connections, transaction
+from django.db.models import QuerySet
+from django.db.models.functions import Now
 from django.forms.models import model_to_dict
 
 from agents import lifecycle
 from agents.models import Agent, Run
+from agents.models.run import update_together
 from agents.projection import projection
 from tests.agents.site import Site
 
@@ -26,7 +32,7 @@ def test_repeating_any_part_of_the_log_changes_no_row(site: Site) -> None:
         site.end(lifecycle.submit_run(agent, prompt))
     lifecycle.rename(agent, "A name")
     log, before = site.log(agent), rows(agent)
-    project = projection(str(agent.pk))
+    project = transaction.atomic(projection(str(agent.pk)))
     for start in range(len(log)):
         project(log[start:])
         assert rows(agent) == before
@@ -41,7 +47,35 @@ def test_a_run_is_not_over_before_its_done(site: Site) -> None:
     run = site.start(site.define("fine", ""))
     events = site.end(run)
     Run.objects.filter(pk=run.pk).update(status="running", finished_at=None)
-    projection(str(run.agent_id))([event for event in events if event.type == "status"][-1:])
+    project = transaction.atomic(projection(str(run.agent_id)))
+    project([event for event in events if event.type == "status"][-1:])
     assert Run.objects.get(pk=run.pk).status == "running"
-    projection(str(run.agent_id))(events[-1:])
+    project(events[-1:])
     assert Run.objects.get(pk=run.pk).status == "completed"
+
+
+def test_a_commit_and_who_asks_for_all_runs_never_wait_for_each_other(site: Site) -> None:
+    """A commit may hold events of several runs, in the order of the log; asking touches all runs of an agent."""
+    agent = site.agent(site.define("fine", ""))
+    first, second = (lifecycle.submit_run(agent, prompt) for prompt in ("one", "two"))
+    queued = {event.run_id: event for event in site.log(agent) if event.type == "status"}
+    project = projection(str(agent.pk))
+
+    @transaction.atomic
+    def commit() -> None:
+        project([queued[str(second.pk)], queued[str(first.pk)]])
+
+    def ask() -> None:
+        open_runs: QuerySet[Run] = Run.objects.filter(agent=agent, finished_at=None)
+        update_together(open_runs, enqueued_at=Now())
+
+    def again_and_again(deed: Any) -> None:
+        try:
+            for _ in itertools.repeat(None, 200):
+                deed()
+        finally:
+            connections.close_all()
+
+    with ThreadPoolExecutor(2) as threads:
+        for done in [threads.submit(again_and_again, deed) for deed in (commit, ask)]:
+            done.result()

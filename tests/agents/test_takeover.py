@@ -14,6 +14,7 @@ import pytest
 
 from agents import lease as leases
 from agents import lifecycle, reaper, supervisor, sweep
+from agents.attempts import close_stale
 from agents.execution import Execution
 from agents.models import Run
 from agents.runner import Runner
@@ -381,6 +382,12 @@ def test_the_time_limit_counts_from_the_first_worker(site: Site) -> None:
     assert time.monotonic() - started_at < 5
 
 
+def _is_swept(run: Run) -> bool:
+    """A worker that was killed between `done` and closing its attempt leaves that to the sweep."""
+    close_stale()
+    return not run.attempts.filter(finished_at=None).exists()
+
+
 @pytest.mark.parametrize("seed", range(3))
 def test_by_chance_again_and_again(site: Site, seed: int) -> None:
     """A program that prints all the time, and workers that are stopped, killed and fenced at random moments."""
@@ -410,6 +417,7 @@ for number in range({lines}):
             site.workers.remove(old)
             site.left.append(old)
         taken_over += 1
+    until(lambda: _is_swept(run), "its attempts are closed")
     events = site.end(run)
     assert taken_over > 3
     assert events[-1].data["status"] == "completed"
