@@ -3,7 +3,7 @@
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help run test faults check images lock clean
+.PHONY: help run test quick faults check images lock clean
 
 VENV := .venv
 SOURCE := pyproject.toml scripts/venv
@@ -19,6 +19,9 @@ run: $(RUNTIME) ## Run the whole site here: web, worker, beat, and a Redis if RE
 
 test: $(DEV) ## Run the tests, on their own Redis and PostgreSQL (AGENTSITE_TEST_ARGS="-k cursor" goes to pytest)
 	@scripts/test
+
+quick: $(DEV) ## The tests without those that take more than ten seconds each
+	@AGENTSITE_TEST_QUICK=1 scripts/test
 
 faults: $(DEV) ## Break real servers and processes under load, and print what was lost (ARGS="--row redis-kill --repeat 5")
 	@scripts/faults $(ARGS)

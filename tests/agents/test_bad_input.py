@@ -158,6 +158,7 @@ def test_output_without_end_ends_at_the_limit(any_site: Site) -> None:
     assert abs(len(logged(events)) - MIB) < 200_000
 
 
+@pytest.mark.slow
 def test_a_million_tiny_lines_become_few_events(site: Site) -> None:
     events = run_bad(site, "sys.stdout.write('a\\n' * 1_000_000)", patience_s=60)
     assert logged(events) == "a\n" * 1_000_000
@@ -165,6 +166,7 @@ def test_a_million_tiny_lines_become_few_events(site: Site) -> None:
     assert len(events) < 20 + batches_a_second * events[-1].data["duration_ms"] / 1000
 
 
+@pytest.mark.slow
 def test_a_hundred_thousand_tiny_deltas_become_few_events_in_order(site: Site) -> None:
     code = """
 for number in range(100_000):

@@ -389,6 +389,7 @@ def _is_swept(run: Run) -> bool:
 
 
 @pytest.mark.parametrize("seed", range(3))
+@pytest.mark.slow
 def test_by_chance_again_and_again(site: Site, seed: int) -> None:
     """A program that prints all the time, and workers that are stopped, killed and fenced at random moments."""
     rng = random.Random(seed)

@@ -416,6 +416,7 @@ async def test_a_line_of_megabytes_passes(bench: Bench) -> None:
     assert stdout == b"ab" * 2 * MIB + b"\n"
 
 
+@pytest.mark.slow
 async def test_much_output_passes_exactly(bench: Bench) -> None:
     code = """
 import hashlib, sys

@@ -63,6 +63,7 @@ FIELDS = sorted({name for model in SCHEMA.values() for name in model.model_field
 
 @given(st.sampled_from([*SCHEMA, "nonsense"]), st.dictionaries(st.sampled_from(FIELDS), anything, max_size=8))
 @settings(max_examples=1000, deadline=None)
+@pytest.mark.slow
 def test_gate_lets_an_event_through_that_can_be_stored_and_folded_or_says_why_not(type_: str, data: dict[str, Any]):
     try:
         let_through = draft(type_, "r1", **data)

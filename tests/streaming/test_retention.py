@@ -184,6 +184,7 @@ async def test_chunks_are_dated_by_the_database(history: History, skew_s: float)
 
 
 @pytest.mark.faults
+@pytest.mark.slow
 async def test_followers_of_a_log_that_is_trimmed_again_and_again(world: World, settings: Any, seed: int):
     """Never a gap (a follower fails on one at once), at worst a reset that says why; states are right all the while."""
     settings.TIP_POLL_S = 0.1

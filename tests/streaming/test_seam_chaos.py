@@ -41,6 +41,7 @@ FAULTS: list[Fault] = [nothing, flush_redis, kill_subscriptions, kill_all_connec
 
 
 @pytest.mark.parametrize("fault", FAULTS, ids=lambda one: one.__name__)
+@pytest.mark.slow
 async def test_every_subscriber_gets_the_whole_log_through(world: World, settings, seed: int, fault: Fault):
     settings.TIP_POLL_S = 0.2
     rng = random.Random(seed)

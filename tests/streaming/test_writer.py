@@ -193,6 +193,7 @@ async def test_who_waits_for_room_learns_that_the_log_was_lost(world: World, com
 
 @pytest.mark.faults
 @pytest.mark.skipif(connection.vendor == "sqlite", reason="stops PostgreSQL")
+@pytest.mark.slow
 async def test_everything_is_committed_once_after_postgres_crashed(
     world: World, postgres_server: PostgresServer, seed: int
 ):
