@@ -185,7 +185,8 @@ class Hub:
                 page = await self.reader.after(channel.agent_id, at, own=True)
             except JournalUnavailable:
                 # Live goes on without the database, as long as Redis has the next event of the same epoch.
-                channel.fill(at, await self.reader.tail(channel.agent_id, at))
+                with contextlib.suppress(BusUnavailable):
+                    channel.fill(at, await self.reader.tail(channel.agent_id, at))
                 raise
             if isinstance(page, Reset):
                 log.info("live end is not in the log", agent_id=channel.agent_id, cursor=str(at), reason=page.reason)

@@ -13,6 +13,11 @@ OWNER: ContextVar[str] = ContextVar("OWNER")
 """The process whose code is running: tasks inherit it from whoever starts them."""
 
 
+ROUNDING_S = 1e-12
+TICK_S = 1e-6
+"""What any timer costs: or who asks the clock when it has run out may be told that it is not time yet."""
+
+
 class _NoSockets:
     """In the place of the selector: the loop asks it to wait when nothing can run, so that is where it stops."""
 
@@ -20,7 +25,7 @@ class _NoSockets:
         self._stop = stop
 
     def select(self, timeout: float | None) -> list[Any]:
-        if timeout != 0:
+        if timeout is None or timeout >= ROUNDING_S:
             self._stop()
         return []
 
@@ -29,6 +34,7 @@ class VirtualLoop(asyncio.BaseEventLoop):
     def __init__(self) -> None:
         super().__init__()
         self._selector = _NoSockets(self.stop)
+        self._clock_resolution = ROUNDING_S  # asyncio's: what is due sooner is due now
         self._now = 0.0
         self._order = count()
         self._timers: list[tuple[float, int, asyncio.TimerHandle]] = []
@@ -72,7 +78,7 @@ class VirtualLoop(asyncio.BaseEventLoop):
     def pass_to(self, at: float) -> None:
         """Let the clock run to `at`, timer after timer."""
         while (due := self.next_at()) is not None and due <= at:
-            self._now = max(self._now, due)
+            self._now = max(self._now, due) + TICK_S
             self._timers = [timer for timer in self._timers if timer[0] > due]
             heapq.heapify(self._timers)
             self.settle()

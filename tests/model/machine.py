@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from hypothesis import event, note
+from hypothesis import currently_in_test_context, event, note
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from streaming.cursor import START, Cursor
 from tests.model.checks import Checks
@@ -42,7 +42,7 @@ class LogMachine(RuleBasedStateMachine):
         for number in picks:
             if movable := self.site.movable():
                 step = movable[number % len(movable)]
-                note(f"{self.site.loop.time():g} s: {step.key}")
+                self._note(step.key)
                 self.site.take(step)
 
     @rule(seconds=st.sampled_from([0.1, 0.6, 3.1]))
@@ -66,37 +66,37 @@ class LogMachine(RuleBasedStateMachine):
 
     # Workers ---------------------------------------------------------------------------------------------------------
 
-    @precondition(lambda self: len(self.site.workers) < MOST_WORKERS)
     @rule()
     def start_worker(self) -> None:
-        self.site.start_worker()
+        if len(self.site.workers) < MOST_WORKERS:
+            self.site.start_worker()
 
-    @precondition(lambda self: self.site.workers)
     @rule(number=pick, replaced=st.booleans())
     def kill_worker(self, number: int, replaced: bool) -> None:
-        self._worker(number).kill()
+        if worker := self._worker(number):
+            worker.kill()
         if replaced:
             self.site.database.end_lease(AGENT)
             self.site.start_worker()
 
-    @precondition(lambda self: self.site.workers)
     @rule(number=pick)
     def stop_worker(self, number: int) -> None:
-        self._worker(number).leave()
+        if worker := self._worker(number):
+            worker.leave()
 
-    @precondition(lambda self: any(not worker.is_stalled for worker in self.site.workers))
     @rule(number=pick, overdue=st.booleans())
     def stall_worker(self, number: int, overdue: bool) -> None:
         """SIGSTOP, for as long as its lease lasts if `overdue`."""
-        worker = self._worker(number)
-        worker.stall()
+        if worker := self._worker(number):
+            worker.stall()
         if overdue:
             self.site.database.end_lease(AGENT)
 
-    @precondition(lambda self: any(worker.is_stalled for worker in self.site.workers))
     @rule(number=pick)
     def let_worker_go_on(self, number: int) -> None:
-        self._worker(number).go_on()
+        stalled = [worker for worker in self.site.workers if worker.is_stalled]
+        if stalled:
+            stalled[number % len(stalled)].go_on()
 
     @rule()
     def end_lease(self) -> None:
@@ -111,8 +111,7 @@ class LogMachine(RuleBasedStateMachine):
 
     @rule(number=pick, emptied=st.booleans())
     def lose_redis_and_worker(self, number: int, emptied: bool) -> None:
-        if self.site.workers:
-            self.kill_worker(number, True)
+        self.kill_worker(number, True)
         self.site.redis.flush()
         if emptied:
             self.site.redis.break_connections()
@@ -136,10 +135,9 @@ class LogMachine(RuleBasedStateMachine):
         calls = [step for step in self.site.movable() if isinstance(step, Call) and step.store != "client"]
         if calls:
             call = calls[number % len(calls)]
-            note(f"{self.site.loop.time():g} s: {call.key} fails, {'after' if call.is_over else 'before'} its effect")
+            self._note(f"{call.key} fails, {'after' if call.is_over else 'before'} its effect")
             self.site.fail(call)
 
-    @precondition(lambda self: self.site.redis.connections)
     @rule(silently=st.booleans())
     def break_subscriptions(self, silently: bool) -> None:
         if silently:
@@ -150,26 +148,24 @@ class LogMachine(RuleBasedStateMachine):
 
     # Browsers --------------------------------------------------------------------------------------------------------
 
-    @precondition(lambda self: len(self.site.browsers) < MOST_BROWSERS)
     @rule(cursor=st.sampled_from([None, START]))
     def join(self, cursor: Cursor | None) -> None:
-        self.site.start_browser(cursor)
+        self._join(cursor)
 
-    @precondition(lambda self: len(self.site.browsers) < MOST_BROWSERS)
     @rule(cursor=st.sampled_from(GARBAGE))
     def join_with_garbage(self, cursor: Cursor) -> None:
-        self.site.start_browser(cursor)
+        self._join(cursor)
 
-    @precondition(lambda self: 0 < len(self.site.browsers) < MOST_BROWSERS)
-    @rule(number=pick, at=pick)
-    def join_with_a_cursor_seen_earlier(self, number: int, at: int) -> None:
-        seen = self.site.browsers[number % len(self.site.browsers)].events
+    @rule(at=pick)
+    def join_with_a_cursor_seen_earlier(self, at: int) -> None:
+        seen = [cursor for browser in self.site.browsers for cursor, _ in browser.events]
         if seen:
-            self.site.start_browser(seen[at % len(seen)][0])
+            self._join(seen[at % len(seen)])
 
-    @precondition(lambda self: self.site.browsers)
     @rule(number=pick, at_once=st.booleans())
     def reconnect(self, number: int, at_once: bool) -> None:
+        if not self.site.browsers:
+            return
         browser = self.site.browsers[number % len(self.site.browsers)]
         browser.disconnect()
         if not at_once:
@@ -198,7 +194,7 @@ class LogMachine(RuleBasedStateMachine):
         for call in [call for call in site.gate.calls if call.abandoned]:
             while call in site.gate.calls:
                 site.take(call)
-        if not site.workers:
+        if all(worker.is_leaving for worker in site.workers):
             site.start_worker()
         site.run(self.checks.is_at_rest, SETTLED_S)
         self.checks.now()
@@ -209,11 +205,21 @@ class LogMachine(RuleBasedStateMachine):
 
     def _tell(self) -> None:
         """For --hypothesis-show-statistics."""
+        if not currently_in_test_context():
+            return
         resets = {reset.reason for browser in self.site.browsers for reset in browser.resets}
         event(f"steps: {self.site.steps // 200 * 200} and more")
         event(f"takeovers: {min(self.site.takeovers, 5)}")
         for reason in sorted(resets):
             event(f"reset: {reason}")
 
-    def _worker(self, number: int) -> Worker:
-        return self.site.workers[number % len(self.site.workers)]
+    def _note(self, what: str) -> None:
+        if currently_in_test_context():
+            note(f"{self.site.loop.time():.1f} s: {what}")
+
+    def _worker(self, number: int) -> Worker | None:
+        return self.site.workers[number % len(self.site.workers)] if self.site.workers else None
+
+    def _join(self, cursor: Cursor | None) -> None:
+        if len(self.site.browsers) < MOST_BROWSERS:
+            self.site.start_browser(cursor)

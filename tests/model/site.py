@@ -40,6 +40,8 @@ from tests.model.redis import AWAY, Client, Server
 AGENT = "00000000-0000-7000-8000-000000000001"
 DATABASE_AWAY = JournalUnavailable("the database is away")
 HEARTBEAT_S = 10.0
+MOST_STEPS = 5000
+"""More than anything takes that ends."""
 BATCH_LINES = 3
 REDIS_PAGE = 3
 SMALL: dict[str, Any] = {
@@ -155,8 +157,9 @@ class Site:
 
     def run(self, until: Callable[[], bool], most_s: float) -> bool:
         """First come, first served; time passes when nothing else can happen."""
-        end_at = self.loop.time() + most_s
+        end_at, most_steps = self.loop.time() + most_s, self.steps + MOST_STEPS
         while not until():
+            assert self.steps < most_steps, "steps without end"
             movable = self.movable()
             if movable:
                 self.take(movable[0])
@@ -194,6 +197,10 @@ class Worker:
     @property
     def is_stalled(self) -> bool:
         return not self._going.is_set()
+
+    @property
+    def is_leaving(self) -> bool:
+        return self._leaving.is_set()
 
     def stall(self) -> None:
         self._going.clear()
