@@ -32,6 +32,7 @@ from streaming.channel import Channel
 from streaming.cursor import Cursor
 from streaming.database import in_database
 from streaming.errors import BusUnavailable, JournalUnavailable, LogMissing
+from streaming.journal import Tip
 from streaming.reader import Reader, Reset
 
 log = structlog.get_logger(__name__)
@@ -333,8 +334,13 @@ class Hub:
             tip = stored.get(channel.agent_id)
             if tip is None:
                 channel.delete()
-            elif channel.last is None or _is_behind(channel.last, tip) or (tail and _is_behind(channel.last, tail)):
+            elif channel.last is None or _is_stale(channel.last, tip) or (tail and _is_behind(channel.last, tail)):
                 channel.wanted.set()
+
+
+def _is_stale(last: Cursor, tip: Tip) -> bool:
+    """Or beyond what is committed while a later epoch has come: it may have begun before `last`, and written nothing."""
+    return _is_behind(last, tip.cursor) or (tip.epoch > last.epoch and tip.cursor.seq < last.seq)
 
 
 def _is_behind(last: Cursor, tip: Cursor) -> bool:

@@ -20,7 +20,7 @@ from streaming.cursor import START, Cursor, EpochStart
 from streaming.errors import Fenced, LogMissing
 from streaming.events import decode, encode
 from streaming.fold import apply, initial
-from streaming.journal import PAGE_BYTES, Commit, Head, Page, SnapshotRow, Stored
+from streaming.journal import PAGE_BYTES, Commit, Head, Page, SnapshotRow, Stored, Tip
 from tests.model.gate import Work
 
 
@@ -87,7 +87,8 @@ class Database:
         yield
 
     def tips(self, agent_ids: Sequence[str]) -> Work:
-        return {agent_id: self.rows[agent_id].tip for agent_id in agent_ids if agent_id in self.rows}
+        found = {agent_id: self.rows[agent_id] for agent_id in agent_ids if agent_id in self.rows}
+        return {agent_id: Tip(row.tip, row.epoch) for agent_id, row in found.items()}
         yield
 
     def starts_from(self, agent_id: str, epoch: int) -> Work:

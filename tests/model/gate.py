@@ -51,7 +51,7 @@ class Call:
         if self.is_over:
             self._answer()
             return
-        unavailable = self.gate.unavailable.get(self.store)
+        unavailable = self.gate.unavailable.get(self.store) or self.gate.refused.pop(self.name, None)
         if unavailable is not None:
             self.fail(unavailable)
             return
@@ -91,6 +91,8 @@ class Gate:
         self.calls: list[Call] = []
         """In the order in which they were made."""
         self.unavailable: dict[Store, Exception] = {}
+        self.refused: dict[str, Exception] = {}
+        """The next call of that name fails."""
         self.stopped: set[str] = set()
         """Processes that don't run: they send nothing and take no answer; what they have sent may take effect."""
         self.dead: set[str] = set()

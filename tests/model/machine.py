@@ -9,6 +9,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 from streaming.cursor import START, Cursor
 from tests.model.checks import Checks
 from tests.model.gate import Call
+from tests.model.redis import AWAY
 from tests.model.site import AGENT, Site, Worker
 
 MOST_WORKERS = 2
@@ -58,6 +59,11 @@ class LogMachine(RuleBasedStateMachine):
     @rule(count=st.integers(1, 4))
     def print_lines(self, count: int) -> None:
         self.site.print_lines(count)
+
+    @rule(number=pick)
+    def remark(self, number: int) -> None:
+        if worker := self._worker(number):
+            self.site.remark(worker)
 
     @rule(keep_from=st.integers(1, 12))
     def trim(self, keep_from: int) -> None:
@@ -109,12 +115,12 @@ class LogMachine(RuleBasedStateMachine):
     def flush_redis(self) -> None:
         self.site.redis.flush()
 
-    @rule(number=pick, emptied=st.booleans())
-    def lose_redis_and_worker(self, number: int, emptied: bool) -> None:
+    @rule(number=pick, announced=st.booleans())
+    def lose_redis_and_worker(self, number: int, announced: bool) -> None:
         self.kill_worker(number, True)
         self.site.redis.flush()
-        if emptied:
-            self.site.redis.break_connections()
+        if not announced:
+            self.site.gate.refused["say !begun"] = AWAY
 
     @rule()
     def toggle_redis(self) -> None:

@@ -186,7 +186,7 @@ class Client:
         return await self._ask(f"xrange {min}", lambda: self._server.xrange(key, min, count))
 
     async def publish(self, channel: str, data: bytes) -> Any:
-        return await self._ask(f"say {data!r}", lambda: self._server.publish(channel, data), writes=True)
+        return await self._ask(f"say {data.decode()}", lambda: self._server.publish(channel, data), writes=True)
 
     def pipeline(self, transaction: bool = True) -> Pipeline:
         return Pipeline(self)

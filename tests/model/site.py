@@ -10,7 +10,7 @@ import contextlib
 import json
 import sys
 from collections.abc import Callable, Coroutine, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import SimpleNamespace
 from typing import Any, NamedTuple
 from unittest.mock import patch
@@ -24,7 +24,7 @@ from streaming import journal, reader, subscriber, takeover, writer
 from streaming.bus import Bus, Tail, name
 from streaming.channel import Channel
 from streaming.cursor import START, Cursor, superseded
-from streaming.errors import Fenced, JournalUnavailable
+from streaming.errors import BusUnavailable, Fenced, JournalUnavailable
 from streaming.events import Draft
 from streaming.frames import Frame
 from streaming.hub import Hub
@@ -63,7 +63,13 @@ class SmallBus(Bus):
     """Reads in small pages."""
 
     async def after(self, agent_id: str, cursor: Cursor, count: int = REDIS_PAGE) -> Tail:
-        return await super().after(agent_id, cursor, count)
+        try:
+            return await super().after(agent_id, cursor, count)
+        except BusUnavailable:
+            site, owner = _site(), OWNER.get()
+            if owner in site.looks:
+                site.looks[owner] = replace(site.looks[owner], in_redis=False)
+            raise
 
 
 class Log:
@@ -87,6 +93,8 @@ class Site:
         self.database.rows[AGENT] = Row()
         self.lines = 0
         """What the container has printed: line 1, line 2 …"""
+        self.remarks: list[str] = []
+        """What workers wrote beside that."""
         self.printed = asyncio.Event()
         self.workers: list[Worker] = []
         self.browsers: list[Browser] = []
@@ -125,6 +133,13 @@ class Site:
 
     def print_lines(self, count: int) -> None:
         self.lines += count
+        self.wake_pumps()
+
+    def remark(self, worker: Worker) -> None:
+        self.remarks.append(f"remark {len(self.remarks) + 1} ")
+        worker.remark(self.remarks[-1])
+
+    def wake_pumps(self) -> None:
         self.printed.set()
         self.printed = asyncio.Event()
         self.loop.settle()
@@ -191,6 +206,7 @@ class Worker:
         self._going = asyncio.Event()
         self._going.set()
         self._leaving = asyncio.Event()
+        self._remarks: list[str] = []
         self._bus = site.bus()
         self.task = site.loop.start(self._work(), name)
 
@@ -218,6 +234,11 @@ class Worker:
         self._site.workers.remove(self)
         self.task.cancel()
         self._site.loop.settle()
+
+    def remark(self, text: str) -> None:
+        """An event of its own: no line of the container's, so nobody writes it again when it is lost."""
+        self._remarks.append(text)
+        self._site.wake_pumps()
 
     def leave(self) -> None:
         """SIGTERM."""
@@ -272,12 +293,13 @@ class Worker:
         at = int(writer.position or 0)
         while True:
             await self._going.wait()
+            if self._remarks:
+                await writer.append([_text(self._remarks.pop(0))])
             end = min(at + BATCH_LINES, self._site.lines)
             if end == at:
                 await self._site.printed.wait()
                 continue
-            drafts = [Draft("text", "r1", {"message_id": "m", "content": f"{n} "}) for n in range(at + 1, end + 1)]
-            await writer.append(drafts, str(end))
+            await writer.append([_text(f"{number} ") for number in range(at + 1, end + 1)], str(end))
             at = end
 
     async def _renew(self, lease: Lease) -> None:
@@ -289,6 +311,10 @@ class Worker:
                     lease.deadline = 0.0
                     if self.writer is not None:
                         self.writer.lose()
+
+
+def _text(content: str) -> Draft:
+    return Draft("text", "r1", {"message_id": "m", "content": content})
 
 
 @dataclass(frozen=True, slots=True)
