@@ -348,7 +348,7 @@ class Browser:
         """That of the snapshot at `base`, if there was one."""
         self.resets: list[Reset] = []
         self.known_epoch = 0
-        """Of the newest epoch known when we were last reset: it must not reset us again."""
+        """The newest that had begun when we were last told that our cursor is superseded: it must not do so again."""
         self.task: asyncio.Task[None] | None = None
         self._site = site
 
@@ -402,7 +402,7 @@ class Browser:
             assert not look.in_redis, f"{self.name}: {cursor} is in Redis, and said to be unknown"
 
     def _start_at(self, cursor: Cursor, state: Any) -> None:
-        if self.resets:
+        if self.resets and self.resets[-1].reason == "superseded":
             self.known_epoch = max(self.known_epoch, self.resets[-1].look.epoch)
         self.cursor = self.base = cursor
         self.state = state
