@@ -7,15 +7,16 @@ import heapq
 from collections.abc import Callable, Coroutine
 from contextvars import Context, ContextVar, copy_context
 from itertools import count
+from math import ceil
 from typing import Any
 
 OWNER: ContextVar[str] = ContextVar("OWNER")
 """The process whose code is running: tasks inherit it from whoever starts them."""
 
 
-ROUNDING_S = 1e-12
-TICK_S = 1e-6
-"""What any timer costs: or who asks the clock when it has run out may be told that it is not time yet."""
+GRAIN_S = 2**-20
+"""The clock goes in such steps, and timers are late rather than early: else whoever asks the clock when one has run out
+may be told that it is not time yet, by a rounding error, for ever."""
 
 
 class _NoSockets:
@@ -25,7 +26,7 @@ class _NoSockets:
         self._stop = stop
 
     def select(self, timeout: float | None) -> list[Any]:
-        if timeout is None or timeout >= ROUNDING_S:
+        if timeout != 0:
             self._stop()
         return []
 
@@ -34,7 +35,7 @@ class VirtualLoop(asyncio.BaseEventLoop):
     def __init__(self) -> None:
         super().__init__()
         self._selector = _NoSockets(self.stop)
-        self._clock_resolution = ROUNDING_S  # asyncio's: what is due sooner is due now
+        self._clock_resolution = GRAIN_S / 2  # asyncio's: what is due sooner is due now
         self._now = 0.0
         self._order = count()
         self._timers: list[tuple[float, int, asyncio.TimerHandle]] = []
@@ -78,11 +79,11 @@ class VirtualLoop(asyncio.BaseEventLoop):
     def pass_to(self, at: float) -> None:
         """Let the clock run to `at`, timer after timer."""
         while (due := self.next_at()) is not None and due <= at:
-            self._now = max(self._now, due) + TICK_S
+            self._now = max(self._now, due)
             self._timers = [timer for timer in self._timers if timer[0] > due]
             heapq.heapify(self._timers)
             self.settle()
-        self._now = max(self._now, at)
+        self._now = max(self._now, _late(at))
 
     def end(self) -> None:
         for task in asyncio.all_tasks(self):
@@ -96,6 +97,7 @@ class VirtualLoop(asyncio.BaseEventLoop):
     def call_at(  # type: ignore[override]
         self, when: float, callback: Callable[..., object], *args: Any, context: Context | None = None
     ) -> asyncio.TimerHandle:
+        when = _late(when)
         handle = super().call_at(when, callback, *args, context=context)
         heapq.heappush(self._timers, (when, next(self._order), handle))
         return handle
@@ -105,6 +107,10 @@ class VirtualLoop(asyncio.BaseEventLoop):
 
     def _write_to_self(self) -> None:
         pass
+
+
+def _late(when: float) -> float:
+    return ceil(when / GRAIN_S) * GRAIN_S
 
 
 def running() -> VirtualLoop:
