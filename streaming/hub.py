@@ -32,6 +32,7 @@ from streaming.channel import Channel
 from streaming.cursor import Cursor
 from streaming.database import in_database
 from streaming.errors import BusUnavailable, JournalUnavailable, LogMissing
+from streaming.journal import Tip
 from streaming.reader import Reader, Reset
 
 log = structlog.get_logger(__name__)
@@ -185,7 +186,8 @@ class Hub:
                 page = await self.reader.after(channel.agent_id, at, own=True)
             except JournalUnavailable:
                 # Live goes on without the database, as long as Redis has the next event of the same epoch.
-                channel.fill(at, await self.reader.tail(channel.agent_id, at))
+                with contextlib.suppress(BusUnavailable):
+                    channel.fill(at, await self.reader.tail(channel.agent_id, at))
                 raise
             if isinstance(page, Reset):
                 log.info("live end is not in the log", agent_id=channel.agent_id, cursor=str(at), reason=page.reason)
@@ -332,8 +334,13 @@ class Hub:
             tip = stored.get(channel.agent_id)
             if tip is None:
                 channel.delete()
-            elif channel.last is None or _is_behind(channel.last, tip) or (tail and _is_behind(channel.last, tail)):
+            elif channel.last is None or _is_stale(channel.last, tip) or (tail and _is_behind(channel.last, tail)):
                 channel.wanted.set()
+
+
+def _is_stale(last: Cursor, tip: Tip) -> bool:
+    """Or beyond what is committed while a later epoch has come: that may have begun before `last`, and be silent."""
+    return _is_behind(last, tip.cursor) or (tip.epoch > last.epoch and tip.cursor.seq < last.seq)
 
 
 def _is_behind(last: Cursor, tip: Cursor) -> bool:

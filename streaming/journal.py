@@ -64,6 +64,13 @@ class Page(NamedTuple):
         return self.head.tip
 
 
+class Tip(NamedTuple):
+    """Where a log ends, and the newest epoch that somebody has taken the lease for."""
+
+    cursor: Cursor
+    epoch: int
+
+
 class SnapshotRow(NamedTuple):
     cursor: Cursor
     state: str
@@ -103,10 +110,10 @@ def head(agent_id: str) -> Head:
     return Head(row.epoch, Cursor(row.tip_epoch, row.seq), row.first_seq, row.position)
 
 
-def tips(agent_ids: Sequence[str]) -> dict[str, Cursor]:
+def tips(agent_ids: Sequence[str]) -> dict[str, Tip]:
     """The last committed event of each log that is still there."""
-    rows = Log.objects.filter(agent_id__in=agent_ids).values_list("agent_id", "tip_epoch", "seq")
-    return {str(agent_id): Cursor(epoch, seq) for agent_id, epoch, seq in rows}
+    rows = Log.objects.filter(agent_id__in=agent_ids).values_list("agent_id", "tip_epoch", "seq", "epoch")
+    return {str(agent_id): Tip(Cursor(tip_epoch, seq), epoch) for agent_id, tip_epoch, seq, epoch in rows}
 
 
 def starts_from(agent_id: str, epoch: int) -> list[EpochStart]:

@@ -155,6 +155,23 @@ async def test_subscribers_that_saw_more_are_told_although_the_new_epoch_has_wri
     assert follower.resets == ["superseded"]
 
 
+async def test_live_end_that_was_not_told_of_a_takeover_finds_out_in_the_silence_after_it(world: World, settings):
+    """The announcement is lost, too, and the new epoch writes nothing."""
+    settings.TIP_POLL_S = 0.1
+    old = await written(world, committed=4, more=3)
+    live = world.follow(old.agent_id, "1-4")
+    await live.reaches(7)
+    await redis_command(world.redis, "FLUSHALL")
+    with patch.object(Bus, "begun", _unheard):
+        await HandWriter(world.bus, old.agent_id).take_over()
+    await live.arrives_at("1-4", patience_s=10)
+    assert live.resets == ["superseded"]
+
+
+async def _unheard(self: Bus, agent_id: str) -> None:
+    pass
+
+
 async def test_redis_that_comes_back_with_what_it_had_is_not_mixed_in(world: World, settings):
     """A network partition: the log was taken over without Redis, which then is there again with the old tail."""
     settings.TIP_POLL_S = 0.1

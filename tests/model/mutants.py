@@ -1,0 +1,117 @@
+"""One-line mistakes that the model must find: `.venv/bin/python -m tests.model.mutants [NAME …]` says after how many
+scripts it did. Each is put into a copy of the tree, never into the tree itself."""
+
+from __future__ import annotations
+
+import os
+import random
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import NamedTuple
+
+ROOT = Path(__file__).resolve().parents[2]
+PACKAGES = ("agentsite", "agents", "containers", "streaming", "tests")
+MOST_SCRIPTS = 4000
+
+
+class Change(NamedTuple):
+    path: str
+    old: str
+    new: str
+
+
+CHANNEL, HUB, TAKEOVER = "streaming/channel.py", "streaming/hub.py", "streaming/takeover.py"
+MUTANTS: dict[str, list[Change]] = {
+    "gap taken": [Change(CHANNEL, "if message.cursor.seq != self.last.seq + 1:", "if False:")],
+    "later epoch taken": [Change(CHANNEL, "if message.cursor.epoch > self.last.epoch:", "if False:")],
+    "earlier epoch taken": [Change(CHANNEL, "if message.cursor.epoch < self.last.epoch:", "if False:")],
+    "live without its place": [
+        Change(CHANNEL, "return at if at and self._ring[at - 1].cursor == cursor else None", "return at")
+    ],
+    "fill without a joint": [Change(CHANNEL, "return len(frames) if beyond else None", "return 0")],
+    "commit of any epoch": [
+        Change("tests/model/database.py", "row is None or row.epoch != write.epoch", "row is None")
+    ],
+    "publish without a barrier": [Change("tests/model/redis.py", "return [-2, 0]", "pass")],
+    "barrier without asking": [
+        Change(
+            "streaming/writer.py",
+            "if (await in_database(journal.head, self.agent_id)).epoch != self.epoch:",
+            "if False:",
+        )
+    ],
+    "fence that lets pass": [Change("streaming/takeover.py", "await bus.fence(agent_id, epoch)", "pass")],
+    "nothing adopted": [Change(TAKEOVER, "return await _whole(bus, agent_id, tip, starts)", "return []")],
+    "position not adopted": [
+        Change(TAKEOVER, 'head.position if not entries else entries[-1].position or ""', "head.position")
+    ],
+    "half a batch adopted": [Change(TAKEOVER, "while taken and taken[-1].position is None:", "while False:")],
+    "no fill after an ack, no poll": [
+        Change(HUB, "if channel.last is not None:  # else whoever waits for this places it", "if False:"),
+        Change(HUB, "                if self._channels:\n", "                if False:\n"),
+    ],
+    "no poll": [Change(HUB, "                if self._channels:\n", "                if False:\n")],
+    "no recheck": [
+        Change("streaming/subscriber.py", "await self._hub.recheck(self._channel, cursor)", "pass"),
+    ],
+    "unannounced, poll blind to what went back": [
+        Change(TAKEOVER, "await bus.begun(agent_id)", "pass"),
+        Change(HUB, "or (tip.epoch > last.epoch and tip.cursor.seq < last.seq)", ""),
+    ],
+    "poll blind to what went back": [Change(HUB, "or (tip.epoch > last.epoch and tip.cursor.seq < last.seq)", "")],
+    "recheck that fails with Redis": [Change(HUB, "with contextlib.suppress(BusUnavailable):\n", "if True:\n")],
+    "pending let go before Redis has it": [
+        Change("streaming/writer.py", "<= min(self.committed, self.sent)", "<= self.committed")
+    ],
+    "cursors never superseded": [
+        Change("streaming/cursor.py", "if superseded(cursor, starts):", "if False:"),
+    ],
+    "pending without bound": [Change("streaming/writer.py", "len(self._pending) < most_events", "True")],
+    "ring without bound": [Change(CHANNEL, "if drop:", "if False:")],
+}
+
+
+def main() -> None:
+    for name in sys.argv[1:] or MUTANTS:
+        print(f"{name}: {_try(MUTANTS[name])}", flush=True)  # noqa: T201
+
+
+def _try(changes: list[Change]) -> str:
+    with tempfile.TemporaryDirectory() as directory:
+        copy = Path(directory)
+        for package in PACKAGES:
+            shutil.copytree(ROOT / package, copy / package, ignore=shutil.ignore_patterns("__pycache__", "images"))
+        for change in changes:
+            path = copy / change.path
+            text = path.read_text()
+            assert text.count(change.old) == 1, f"{change.path} has not exactly one: {change.old}"
+            path.write_text(text.replace(change.old, change.new))
+        command = [sys.executable, "-m", "tests.model.mutants", "--hunt"]
+        environment = {**os.environ, "AGENTSITE_DATA_DIR": directory, "DJANGO_SETTINGS_MODULE": "agentsite.settings"}
+        done = subprocess.run(command, cwd=copy, env=environment, capture_output=True, text=True, check=False)
+        return done.stdout.strip() or done.stderr[-2000:]
+
+
+def hunt() -> None:
+    import django
+
+    django.setup()
+    from tests.model.script import play
+    from tests.model.site import in_memory
+
+    rng = random.Random(0)
+    with in_memory():
+        for number in range(1, MOST_SCRIPTS + 1):
+            try:
+                play(rng.randbytes(2 * rng.randint(20, 80)))
+            except Exception as error:  # noqa: BLE001
+                print(f"found by script {number}: {str(error).splitlines()[0][:120]}")  # noqa: T201
+                return
+    print(f"NOT FOUND in {MOST_SCRIPTS}")  # noqa: T201
+
+
+if __name__ == "__main__":
+    hunt() if "--hunt" in sys.argv else main()
