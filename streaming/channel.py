@@ -26,6 +26,8 @@ class Channel:
         self.last: Cursor | None = None
         self.base = Cursor(0, 0)
         """The place before the first frame of the ring."""
+        self._doubted: int | None = None
+        """What was given out behind this seq is in neither store, and its writer has not said any more yet."""
         self.deleted = False
         self.generation = 0
         """Grows when events that were given out turn out not to be in the log."""
@@ -75,14 +77,26 @@ class Channel:
         if self.last is not None:
             self.generation += 1
         self.last = self.base = at
+        self._doubted = None
         self._ring.clear()
         self._ring_bytes = 0
         self.wake()
+
+    def doubt(self, known_seq: int | None) -> None:
+        """The log ends there by what the stores say, if it ends before `last`. What is behind may be lost: nobody gets
+        it who has not got it already, and so nobody who was reset is given it again."""
+        if known_seq != self._doubted:
+            self._doubted = known_seq
+            self.wake()
 
     def delete(self) -> None:
         self.deleted = True
         self.ready.set()
         self.wake()
+
+    @property
+    def is_doubtful(self) -> bool:
+        return self._doubted is not None
 
     @property
     def holding(self) -> bool:
@@ -98,6 +112,8 @@ class Channel:
         if message.cursor.epoch > self.last.epoch:
             return False  # whether it follows is for the log to say: its epoch may begin before `last`
         if message.cursor.seq <= self.last.seq:
+            if self._doubted is not None and message.cursor.seq > self._doubted:
+                self.wanted.set()  # its writer lives, and says it again
             return True
         if message.cursor.seq != self.last.seq + 1:
             return False
@@ -129,7 +145,8 @@ class Channel:
         start = self._index(cursor)
         if start is None:
             return None
-        return self._ring[start : end_of_write(self._ring, start, max_bytes)]
+        frames = self._ring[start : end_of_write(self._ring, start, max_bytes)]
+        return frames if self._doubted is None else [frame for frame in frames if frame.cursor.seq <= self._doubted]
 
     def _index(self, cursor: Cursor) -> int | None:
         if cursor == self.last:
@@ -146,6 +163,7 @@ class Channel:
     def _add(self, frame: Frame) -> None:
         self._ring.append(frame)
         self._ring_bytes += len(frame.wire)
+        self._doubted = None
         self.last = frame.cursor
 
     def _settle(self, before: Cursor | None) -> None:

@@ -192,6 +192,7 @@ class Hub:
             if isinstance(page, Reset):
                 log.info("live end is not in the log", agent_id=channel.agent_id, cursor=str(at), reason=page.reason)
                 break
+            channel.doubt(page.known_seq)
             if channel.fill(at, page.frames) and page.at_tip:
                 return True
         await self._place_at_tip(channel)
@@ -334,7 +335,12 @@ class Hub:
             tip = stored.get(channel.agent_id)
             if tip is None:
                 channel.delete()
-            elif channel.last is None or _is_stale(channel.last, tip) or (tail and _is_behind(channel.last, tail)):
+            elif (
+                channel.last is None
+                or channel.is_doubtful
+                or _is_stale(channel.last, tip)
+                or (tail and _is_behind(channel.last, tail))
+            ):
                 channel.wanted.set()
 
 

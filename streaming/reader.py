@@ -37,10 +37,12 @@ class Reset:
 
 
 class Page(NamedTuple):
-    """Frames behind a cursor, contiguous. `at_tip`: when this was read, there was nothing more."""
+    """Frames behind a cursor, contiguous. `at_tip`: when this was read, there was nothing more. `known_seq`: where the
+    log ends for both stores, if that is before the cursor."""
 
     frames: list[Frame]
     at_tip: bool
+    known_seq: int | None = None
 
 
 class SnapshotRow(NamedTuple):
@@ -85,7 +87,7 @@ class Reader:
             if not _may_still_come(cursor, look):
                 return Reset(reason)
             if own:
-                return Page([], True)
+                return Page([], True, look.tip_seq)
             if monotonic() > deadline:
                 return Reset(reason)
             await asyncio.sleep(LOOK_AGAIN_S)

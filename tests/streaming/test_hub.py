@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 import uuid
+from typing import Any
 from unittest.mock import patch
 
 import pytest
@@ -18,7 +19,7 @@ from streaming.cursor import START, Cursor
 from streaming.database import in_database
 from streaming.errors import JournalUnavailable, LogMissing
 from streaming.frames import Frame
-from tests.streaming.world import HandWriter, World, redis_command, until, until_async
+from tests.streaming.world import Follower, HandWriter, World, redis_command, until, until_async
 
 pytestmark = pytest.mark.sqlite
 
@@ -30,6 +31,25 @@ async def a_log(world: World, committed: int = 2, more: int = 1) -> HandWriter:
     await writer.commit(snapshot=True)
     await writer.publish(more)
     return writer
+
+
+async def goes_live(world: World, writer: HandWriter, follower: Follower) -> None:
+    """Until an event reaches it without anybody having looked into the log."""
+    looks: list[str] = []
+    after = world.hub.reader.after
+
+    async def noted(agent_id: str, *args: Any, **options: Any) -> Any:
+        looks.append(agent_id)
+        return await after(agent_id, *args, **options)
+
+    with patch.object(world.hub.reader, "after", noted):
+        while True:
+            await follower.reaches(writer.seq)
+            looks.clear()
+            await writer.publish()
+            await follower.reaches(writer.seq)
+            if not looks:
+                return
 
 
 async def subscriptions(world: World) -> int:
@@ -195,14 +215,49 @@ async def test_what_was_said_while_the_subscription_was_lost_comes_with_the_next
     writer = await a_log(world)
     with patch.object(settings, "TIP_POLL_S", 3600):
         follower = world.follow(writer.agent_id, "0-0")
-        for _ in range(3):  # until it is live, and looks for itself no more
-            await follower.reaches(writer.seq)
-            await until(lambda: not world.hub._channels[writer.agent_id].wanted.is_set(), "the channel is filled")
-            await writer.publish()
-        await follower.reaches(writer.seq)
+        await goes_live(world, writer, follower)
         await writer.publish(silently=True)
         await redis_command(world.redis, "CLIENT", "KILL", "TYPE", "pubsub")
         await follower.reaches(writer.seq)
+
+
+async def test_who_comes_anew_is_not_given_what_neither_store_has(world: World):
+    """Redis is lost, and the writer silent. Whoever was reset elsewhere would get the lost events again, and be reset
+    again; those who have them keep them until a later writer has come."""
+    writer = await a_log(world, committed=4, more=2)
+    with patch.object(settings, "TIP_POLL_S", 0.1):
+        live = world.follow(writer.agent_id, "0-0")
+        await goes_live(world, writer, live)
+        await redis_command(world.redis, "FLUSHALL")
+        await redis_command(world.redis, "CLIENT", "KILL", "TYPE", "pubsub")
+        channel = world.hub._channels[writer.agent_id]
+        await until(lambda: channel.is_doubtful, "the stores have been asked")
+        reset = world.follow(writer.agent_id, "1-4")
+        assert channel.after(Cursor(1, 4), 1000) == []
+        assert channel.after(Cursor(1, 5), 1000) == []
+        await writer.take_over()
+        await writer.publish(2)
+        for follower in (live, reset):
+            await follower.arrives_at(f"{writer.epoch}-{writer.seq}")
+            follower.check(writer.history)
+        assert (len(live.resets), len(reset.resets)) == (1, 0)
+
+
+async def test_what_the_writer_says_again_is_given_to_everybody(world: World):
+    """Redis was lost, but its writer lives."""
+    writer = await a_log(world, committed=4, more=2)
+    with patch.object(settings, "TIP_POLL_S", 3600):
+        live = world.follow(writer.agent_id, "0-0")
+        await goes_live(world, writer, live)
+        await redis_command(world.redis, "FLUSHALL")
+        await redis_command(world.redis, "CLIENT", "KILL", "TYPE", "pubsub")
+        channel = world.hub._channels[writer.agent_id]
+        await until(lambda: channel.is_doubtful, "the stores have been asked")
+        other = world.follow(writer.agent_id, "1-4")
+        await writer.send_again()
+        await other.arrives_at(f"1-{writer.seq}")
+        assert not other.resets
+        assert not live.resets
 
 
 async def test_silent_subscription_is_kept(world: World, monkeypatch):
@@ -221,17 +276,17 @@ async def test_live_goes_on_without_the_database(world: World, monkeypatch):
     monkeypatch.setattr(settings, "TIP_POLL_S", 0.1)
     writer = await a_log(world)
     follower = world.follow(writer.agent_id, "0-0")
-    await follower.reaches(3)
+    await goes_live(world, writer, follower)
 
     def away(*args: object) -> None:
         raise JournalUnavailable("away")
 
     with patch.object(journal, "head", away), patch.object(journal, "page", away), patch.object(journal, "tips", away):
         await writer.publish()
-        await follower.reaches(4)
+        await follower.reaches(writer.seq)
         await writer.publish(silently=True)
         await writer.publish()
-        await follower.reaches(6)
+        await follower.reaches(writer.seq)
     await writer.commit()
     follower.check(await world.log(writer.agent_id))
 
