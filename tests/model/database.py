@@ -21,7 +21,7 @@ from streaming.errors import Fenced, LogMissing
 from streaming.events import decode, encode
 from streaming.fold import apply, initial
 from streaming.journal import PAGE_BYTES, Commit, Head, Page, SnapshotRow, Stored, Tip
-from tests.model.gate import Work
+from tests.model.gate import Work, at_once
 
 
 @dataclass
@@ -82,18 +82,18 @@ class Database:
 
     # Reading ---------------------------------------------------------------------------------------------------------
 
-    def head(self, agent_id: str) -> Work:
+    @at_once
+    def head(self, agent_id: str) -> Any:
         return self._head(agent_id)
-        yield
 
-    def tips(self, agent_ids: Sequence[str]) -> Work:
+    @at_once
+    def tips(self, agent_ids: Sequence[str]) -> Any:
         found = {agent_id: self.rows[agent_id] for agent_id in agent_ids if agent_id in self.rows}
         return {agent_id: Tip(row.tip, row.epoch) for agent_id, row in found.items()}
-        yield
 
-    def starts_from(self, agent_id: str, epoch: int) -> Work:
+    @at_once
+    def starts_from(self, agent_id: str, epoch: int) -> Any:
         return self._starts(agent_id, epoch)
-        yield
 
     def page(self, agent_id: str, after: Cursor, max_bytes: int = PAGE_BYTES) -> Work:
         at = self._head(agent_id)
@@ -114,9 +114,9 @@ class Database:
         last = events[-1].cursor.seq if events else after.seq
         return Page(at, starts, events, last >= at.tip.seq)
 
-    def snapshot(self, agent_id: str) -> Work:
+    @at_once
+    def snapshot(self, agent_id: str) -> Any:
         return self._row_or_empty(agent_id).snapshot or SnapshotRow(START, encode(initial()))
-        yield
 
     def snapshot_of_living(self, agent_id: str) -> Work:
         row = yield from self.snapshot(agent_id)
@@ -137,12 +137,13 @@ class Database:
 
     # Writing ---------------------------------------------------------------------------------------------------------
 
-    def create(self, agent_id: str) -> Work:
+    @at_once
+    def create(self, agent_id: str) -> Any:
         self.rows[agent_id] = Row()
         return None
-        yield
 
-    def commit(self, write: Commit) -> Work:
+    @at_once
+    def commit(self, write: Commit) -> Any:
         row = self.rows.get(write.agent_id)
         first, last = write.events[0].cursor.seq, write.events[-1].cursor
         if row is None or row.epoch != write.epoch:
@@ -157,8 +158,8 @@ class Database:
         if write.project is not None:
             write.project()
         return None
-        yield
 
+    @at_once
     def begin(
         self,
         agent_id: str,
@@ -166,7 +167,7 @@ class Database:
         adopted: Sequence[Stored],
         position: str,
         project: Callable[[], None] | None = None,
-    ) -> Work:
+    ) -> Any:
         row = self.rows.get(agent_id)
         if row is None or row.epoch != epoch or (adopted and adopted[0].cursor.seq != row.tip.seq + 1):
             raise Fenced(agent_id, epoch)
@@ -177,9 +178,9 @@ class Database:
         if not any(start.epoch == epoch for start in row.starts):
             row.starts.append(EpochStart(epoch, row.tip.seq + 1))
         return row.tip
-        yield
 
-    def trim(self, agent_id: str, keep_from_seq: int) -> Work:
+    @at_once
+    def trim(self, agent_id: str, keep_from_seq: int) -> Any:
         row = self._row_or_empty(agent_id)
         at = row.snapshot.cursor.seq if row.snapshot else 0
         doomed = [chunk for chunk in row.chunks if chunk.last_seq < min(keep_from_seq, at + 1)]
@@ -187,7 +188,6 @@ class Database:
             row.chunks = [chunk for chunk in row.chunks if chunk not in doomed]
             row.first_seq = max(row.first_seq, doomed[-1].last_seq + 1)
         return self._head(agent_id).first_seq
-        yield
 
     # The lease -------------------------------------------------------------------------------------------------------
 
@@ -215,13 +215,13 @@ class Database:
                 lost.append(lease)
         return lost
 
-    def release(self, lease: Lease) -> Work:
+    @at_once
+    def release(self, lease: Lease) -> Any:
         row = self.rows.get(lease.agent_id)
         if row is None or row.owner != lease.owner or row.epoch != lease.epoch:
             return False
         row.owner = row.lease_until = None
         return True
-        yield
 
     def end_lease(self, agent_id: str) -> None:
         self.rows[agent_id].owner = self.rows[agent_id].lease_until = None

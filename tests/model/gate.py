@@ -6,18 +6,31 @@ Nothing moves by itself. Whoever holds the gate chooses which waiting step is ne
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from dataclasses import dataclass
-from typing import Any, Literal, Protocol
+from functools import wraps
+from typing import Any, Literal, ParamSpec, Protocol
 
 from redis.exceptions import RedisError
 
 from streaming.errors import StreamingError
 from tests.model.loop import OWNER
 
+P = ParamSpec("P")
 Store = Literal["redis", "database", "client"]
 Work = Generator[None, None, Any]
 """A call's statements; it yields between two of them. Each runs as one."""
+
+
+def at_once(function: Callable[P, Any]) -> Callable[P, Work]:
+    """A call that is one statement, or one transaction."""
+
+    @wraps(function)
+    def work(*args: P.args, **kwargs: P.kwargs) -> Work:
+        yield from ()
+        return function(*args, **kwargs)
+
+    return work
 
 
 class Step(Protocol):

@@ -16,7 +16,7 @@ from typing import Any
 from redis.exceptions import ConnectionError as Broken
 
 from streaming import bus
-from tests.model.gate import Gate, Work
+from tests.model.gate import Gate, at_once
 
 Id = tuple[int, int]
 Fields = dict[bytes, bytes]
@@ -198,11 +198,7 @@ class Client:
         pass
 
     async def _ask(self, name: str, command: Callable[[], Any], *, writes: bool = False) -> Any:
-        def work() -> Work:
-            return command()
-            yield
-
-        return await self._gate.call("redis", name, work(), writes=writes)
+        return await self._gate.call("redis", name, at_once(command)(), writes=writes)
 
 
 class Pipeline:
@@ -269,9 +265,9 @@ class PubSub:
         if not self._connection.is_cut_off:
             self._connection.sent.extend((command, channel) for channel in channels)
 
-    def _connect(self) -> Work:
+    @at_once
+    def _connect(self) -> Connection:
         self._server.connected += 1
         connection = Connection(self._server.connected)
         self._server.connections.append(connection)
         return connection
-        yield

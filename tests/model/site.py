@@ -33,7 +33,7 @@ from streaming.subscriber import Subscriber
 from streaming.takeover import take_over
 from streaming.writer import Writer
 from tests.model.database import Database, Row
-from tests.model.gate import Call, Gate, Step, Work
+from tests.model.gate import Call, Gate, Step, Work, at_once
 from tests.model.loop import OWNER, VirtualLoop, running
 from tests.model.redis import AWAY, Client, Server
 
@@ -113,7 +113,8 @@ class Site:
 
         made = self.loop.start(make(), "web")
         self.loop.settle()
-        return made.result()
+        hub: Hub = made.result()
+        return hub
 
     @property
     def row(self) -> Row:
@@ -374,7 +375,8 @@ class Browser:
             async for batch in batches:
                 await self._site.gate.call("client", "take", self._take(batch), writes=False)
 
-    def _take(self, batch: list[Frame]) -> Work:
+    @at_once
+    def _take(self, batch: list[Frame]) -> None:
         for frame in batch:
             data = json.loads(frame.payload)
             if data["type"] == "reset":
@@ -383,8 +385,6 @@ class Browser:
                 self._start_at(frame.cursor, data["state"])
             else:
                 self._add(frame)
-        return None
-        yield
 
     def _reset(self, reason: str, cursor: Cursor) -> None:
         assert cursor == self.cursor, f"{self.name}: reset at {cursor}, not at {self.cursor}"

@@ -150,7 +150,7 @@ async def compare_buses(commands: list[tuple[str, int, int, int]]) -> None:
     client = connect()
     real, ours = Bus(client), Bus(Client(server, gate))  # type: ignore[arg-type]
     heard_by_us: list[bytes] = []
-    with patch.object(server, "publish", lambda _, data: heard_by_us.append(data) or 1):
+    with patch.object(server, "publish", lambda _, data: heard_by_us.append(data)):
         async with client.pubsub() as subscription:
             await subscription.subscribe(f"agent:{agent_id}")
             await subscription.get_message(timeout=5)

@@ -42,7 +42,7 @@ def test_log_keeps_its_promises_in_any_order(script: bytes):
 
 
 @pytest.mark.timeout(0)
-class TestTheLogStepByStep(LogMachine.TestCase):  # type: ignore[misc, name-defined]
+class TestTheLogStepByStep(LogMachine.TestCase):  # type: ignore[misc, valid-type]
     """The same with rules that hypothesis chooses one by one: slower, and finds other orders."""
 
     settings = hypothesis_settings(COMMON, max_examples=max(1, EXAMPLES // STATEFUL_SHARE), stateful_step_count=30)
