@@ -339,7 +339,7 @@ class Hub:
 
 
 def _is_stale(last: Cursor, tip: Tip) -> bool:
-    """Or beyond what is committed when a later epoch has come, which may have begun before `last` and written nothing."""
+    """Or beyond what is committed when a later epoch has come: it may have begun before `last`, and written nothing."""
     return _is_behind(last, tip.cursor) or (tip.epoch > last.epoch and tip.cursor.seq < last.seq)
 
 
