@@ -66,7 +66,7 @@ class Call:
             return
         unavailable = self.gate.unavailable.get(self.store) or self.gate.refused.pop(self.name, None)
         if unavailable is not None:
-            self.fail(unavailable)
+            self.fail(unavailable())
             return
         try:
             next(self.work)
@@ -103,8 +103,8 @@ class Gate:
     def __init__(self) -> None:
         self.calls: list[Call] = []
         """In the order in which they were made."""
-        self.unavailable: dict[Store, Exception] = {}
-        self.refused: dict[str, Exception] = {}
+        self.unavailable: dict[Store, Callable[[], Exception]] = {}
+        self.refused: dict[str, Callable[[], Exception]] = {}
         """The next call of that name fails."""
         self.stopped: set[str] = set()
         """Processes that don't run: they send nothing and take no answer; what they have sent may take effect."""
@@ -141,11 +141,11 @@ class Gate:
     def movable(self) -> list[Call]:
         return [call for call in self.calls if self._can_move(call)]
 
-    def go_down(self, store: Store, why: Exception) -> None:
+    def go_down(self, store: Store, why: Callable[[], Exception]) -> None:
         """Who waits for an answer does not get it; whether it took effect nobody says."""
         self.unavailable[store] = why
         for call in [call for call in self.calls if call.store == store and call.is_over]:
-            call.fail(why)
+            call.fail(why())
 
     def come_back(self, store: Store) -> None:
         self.unavailable.pop(store, None)

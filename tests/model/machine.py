@@ -9,7 +9,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 from streaming.cursor import START, Cursor
 from tests.model.checks import Checks
 from tests.model.gate import Call
-from tests.model.redis import AWAY
+from tests.model.redis import away
 from tests.model.site import AGENT, Site, Worker
 
 MOST_WORKERS = 2
@@ -120,7 +120,7 @@ class LogMachine(RuleBasedStateMachine):
         self.kill_worker(number, True)
         self.site.redis.flush()
         if not announced:
-            self.site.gate.refused["say !begun"] = AWAY
+            self.site.gate.refused["say !begun"] = away
 
     @rule()
     def toggle_redis(self) -> None:

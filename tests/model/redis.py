@@ -20,7 +20,11 @@ from tests.model.gate import Gate, at_once
 
 Id = tuple[int, int]
 Fields = dict[bytes, bytes]
-AWAY = Broken("Redis is away")
+
+
+def away() -> Broken:
+    """A new one each time: an exception keeps the traceback of everybody who ever raised it."""
+    return Broken("Redis is away")
 
 
 @dataclass(eq=False)
@@ -251,7 +255,7 @@ class PubSub:
             async with asyncio.timeout(timeout):
                 while not connection.arrived:
                     if connection.is_broken:
-                        raise AWAY
+                        raise away()
                     connection.changed.clear()
                     await connection.changed.wait()
                 return connection.arrived.popleft()
@@ -261,7 +265,7 @@ class PubSub:
         if self._connection is None:
             self._connection = await self._gate.call("redis", "connect", self._connect(), writes=False)
         if self._connection.is_broken:
-            raise AWAY
+            raise away()
         if not self._connection.is_cut_off:
             self._connection.sent.extend((command, channel) for channel in channels)
 
