@@ -98,8 +98,6 @@ class Database:
     def page(self, agent_id: str, after: Cursor, max_bytes: int = PAGE_BYTES) -> Work:
         at = self._head(agent_id)
         yield
-        starts = self._starts(agent_id, after.epoch)
-        yield
         events: list[Stored] = []
         size = 0
         for chunk in self._row_or_empty(agent_id).chunks:
@@ -108,6 +106,8 @@ class Database:
                 size += chunk.size
                 if size >= max_bytes:
                     break
+        yield
+        starts = self._starts(agent_id, after.epoch)
         if events and events[0].cursor.seq > after.seq + 1:
             yield
             at = self._head(agent_id)

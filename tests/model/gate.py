@@ -106,6 +106,8 @@ class Gate:
         self.unavailable: dict[Store, Callable[[], Exception]] = {}
         self.refused: dict[str, Callable[[], Exception]] = {}
         """The next call of that name fails."""
+        self.held: Call | None = None
+        """One that is slow: everything else overtakes it."""
         self.stopped: set[str] = set()
         """Processes that don't run: they send nothing and take no answer; what they have sent may take effect."""
         self.dead: set[str] = set()
@@ -160,6 +162,8 @@ class Gate:
                 call.unsent = False
 
     def _can_move(self, call: Call) -> bool:
+        if call is self.held:
+            return False
         if call.owner not in self.stopped:
             return True
         return not call.unsent and not call.is_over

@@ -56,6 +56,15 @@ class LogMachine(RuleBasedStateMachine):
         """Time passes, and nobody answers."""
         self.site.loop.pass_to(self.site.loop.time() + seconds)
 
+    @rule(number=pick)
+    def hold_a_call(self, number: int) -> None:
+        """Or let go of the one that is held: what runs until then overtakes it."""
+        calls = self.site.gate.movable()
+        was_held, self.site.gate.held = self.site.gate.held, None
+        if was_held not in self.site.gate.calls and calls:
+            self.site.gate.held = calls[number % len(calls)]
+            self._note(f"{self.site.gate.held.key} is slow")
+
     @rule(count=st.integers(1, 4))
     def print_lines(self, count: int) -> None:
         self.site.print_lines(count)
@@ -195,6 +204,7 @@ class LogMachine(RuleBasedStateMachine):
         site = self.site
         site.gate.come_back("redis")
         site.gate.come_back("database")
+        site.gate.held = None
         for worker in site.workers:
             worker.go_on()
         for call in [call for call in site.gate.calls if call.abandoned]:
