@@ -125,10 +125,10 @@ def starts_from(agent_id: str, epoch: int) -> list[EpochStart]:
 def page(agent_id: str, after: Cursor, max_bytes: int = PAGE_BYTES) -> Page:
     """Events behind `after` by seq, whether or not that cursor can be honoured: judging it is the caller's.
 
-    The head is read first: what is committed between the two reads belongs to the next page.
+    The head is read first: what is committed between the reads belongs to the next page. Where epochs begin is read
+    last: an event of an epoch whose beginning is not known would be taken to follow a cursor that it supersedes.
     """
     at = head(agent_id)
-    starts = starts_from(agent_id, after.epoch)
     events: list[Stored] = []
     size = 0
     chunks = EventChunk.objects.filter(agent_id=agent_id, last_seq__gt=after.seq).order_by("last_seq")
@@ -137,6 +137,7 @@ def page(agent_id: str, after: Cursor, max_bytes: int = PAGE_BYTES) -> Page:
         size += len(chunk.body)
         if size >= max_bytes:
             break
+    starts = starts_from(agent_id, after.epoch)
     if (events[0].cursor.seq if events else at.tip.seq + 1) > after.seq + 1:  # trimmed between the two reads: say so
         at = head(agent_id)
     last = events[-1].cursor.seq if events else after.seq

@@ -21,7 +21,7 @@ from streaming.errors import Fenced, LogMissing
 from streaming.events import decode, encode
 from streaming.fold import apply, initial
 from streaming.journal import PAGE_BYTES, Commit, Head, Page, SnapshotRow, Stored, Tip
-from tests.model.gate import Work
+from tests.model.gate import Work, at_once
 
 
 @dataclass
@@ -82,23 +82,21 @@ class Database:
 
     # Reading ---------------------------------------------------------------------------------------------------------
 
-    def head(self, agent_id: str) -> Work:
-        yield from ()  # one step, with none in between
+    @at_once
+    def head(self, agent_id: str) -> Any:
         return self._head(agent_id)
 
-    def tips(self, agent_ids: Sequence[str]) -> Work:
-        yield from ()  # one step, with none in between
+    @at_once
+    def tips(self, agent_ids: Sequence[str]) -> Any:
         found = {agent_id: self.rows[agent_id] for agent_id in agent_ids if agent_id in self.rows}
         return {agent_id: Tip(row.tip, row.epoch) for agent_id, row in found.items()}
 
-    def starts_from(self, agent_id: str, epoch: int) -> Work:
-        yield from ()  # one step, with none in between
+    @at_once
+    def starts_from(self, agent_id: str, epoch: int) -> Any:
         return self._starts(agent_id, epoch)
 
     def page(self, agent_id: str, after: Cursor, max_bytes: int = PAGE_BYTES) -> Work:
         at = self._head(agent_id)
-        yield
-        starts = self._starts(agent_id, after.epoch)
         yield
         events: list[Stored] = []
         size = 0
@@ -108,14 +106,16 @@ class Database:
                 size += chunk.size
                 if size >= max_bytes:
                     break
+        yield
+        starts = self._starts(agent_id, after.epoch)
         if events and events[0].cursor.seq > after.seq + 1:
             yield
             at = self._head(agent_id)
         last = events[-1].cursor.seq if events else after.seq
         return Page(at, starts, events, last >= at.tip.seq)
 
-    def snapshot(self, agent_id: str) -> Work:
-        yield from ()  # one step, with none in between
+    @at_once
+    def snapshot(self, agent_id: str) -> Any:
         return self._row_or_empty(agent_id).snapshot or SnapshotRow(START, encode(initial()))
 
     def snapshot_of_living(self, agent_id: str) -> Work:
@@ -137,13 +137,13 @@ class Database:
 
     # Writing ---------------------------------------------------------------------------------------------------------
 
-    def create(self, agent_id: str) -> Work:
-        yield from ()  # one step, with none in between
+    @at_once
+    def create(self, agent_id: str) -> Any:
         self.rows[agent_id] = Row()
         return None
 
-    def commit(self, write: Commit) -> Work:
-        yield from ()  # one step, with none in between
+    @at_once
+    def commit(self, write: Commit) -> Any:
         row = self.rows.get(write.agent_id)
         first, last = write.events[0].cursor.seq, write.events[-1].cursor
         if row is None or row.epoch != write.epoch:
@@ -159,6 +159,7 @@ class Database:
             write.project()
         return None
 
+    @at_once
     def begin(
         self,
         agent_id: str,
@@ -166,8 +167,7 @@ class Database:
         adopted: Sequence[Stored],
         position: str,
         project: Callable[[], None] | None = None,
-    ) -> Work:
-        yield from ()  # one step, with none in between
+    ) -> Any:
         row = self.rows.get(agent_id)
         if row is None or row.epoch != epoch or (adopted and adopted[0].cursor.seq != row.tip.seq + 1):
             raise Fenced(agent_id, epoch)
@@ -179,8 +179,8 @@ class Database:
             row.starts.append(EpochStart(epoch, row.tip.seq + 1))
         return row.tip
 
-    def trim(self, agent_id: str, keep_from_seq: int) -> Work:
-        yield from ()  # one step, with none in between
+    @at_once
+    def trim(self, agent_id: str, keep_from_seq: int) -> Any:
         row = self._row_or_empty(agent_id)
         at = row.snapshot.cursor.seq if row.snapshot else 0
         doomed = [chunk for chunk in row.chunks if chunk.last_seq < min(keep_from_seq, at + 1)]
@@ -215,8 +215,8 @@ class Database:
                 lost.append(lease)
         return lost
 
-    def release(self, lease: Lease) -> Work:
-        yield from ()  # one step, with none in between
+    @at_once
+    def release(self, lease: Lease) -> Any:
         row = self.rows.get(lease.agent_id)
         if row is None or row.owner != lease.owner or row.epoch != lease.epoch:
             return False

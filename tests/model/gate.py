@@ -6,18 +6,31 @@ Nothing moves by itself. Whoever holds the gate chooses which waiting step is ne
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from dataclasses import dataclass
-from typing import Any, Literal, Protocol
+from functools import wraps
+from typing import Any, Literal, ParamSpec, Protocol
 
 from redis.exceptions import RedisError
 
 from streaming.errors import StreamingError
 from tests.model.loop import OWNER
 
+P = ParamSpec("P")
 Store = Literal["redis", "database", "client"]
 Work = Generator[None, None, Any]
 """A call's statements; it yields between two of them. Each runs as one."""
+
+
+def at_once(function: Callable[P, Any]) -> Callable[P, Work]:
+    """A call that is one statement, or one transaction."""
+
+    @wraps(function)
+    def work(*args: P.args, **kwargs: P.kwargs) -> Work:
+        yield from ()
+        return function(*args, **kwargs)
+
+    return work
 
 
 class Step(Protocol):
@@ -53,7 +66,7 @@ class Call:
             return
         unavailable = self.gate.unavailable.get(self.store) or self.gate.refused.pop(self.name, None)
         if unavailable is not None:
-            self.fail(unavailable)
+            self.fail(unavailable())
             return
         try:
             next(self.work)
@@ -90,9 +103,11 @@ class Gate:
     def __init__(self) -> None:
         self.calls: list[Call] = []
         """In the order in which they were made."""
-        self.unavailable: dict[Store, Exception] = {}
-        self.refused: dict[str, Exception] = {}
+        self.unavailable: dict[Store, Callable[[], Exception]] = {}
+        self.refused: dict[str, Callable[[], Exception]] = {}
         """The next call of that name fails."""
+        self.held: Call | None = None
+        """One that is slow: everything else overtakes it."""
         self.stopped: set[str] = set()
         """Processes that don't run: they send nothing and take no answer; what they have sent may take effect."""
         self.dead: set[str] = set()
@@ -128,11 +143,11 @@ class Gate:
     def movable(self) -> list[Call]:
         return [call for call in self.calls if self._can_move(call)]
 
-    def go_down(self, store: Store, why: Exception) -> None:
+    def go_down(self, store: Store, why: Callable[[], Exception]) -> None:
         """Who waits for an answer does not get it; whether it took effect nobody says."""
         self.unavailable[store] = why
         for call in [call for call in self.calls if call.store == store and call.is_over]:
-            call.fail(why)
+            call.fail(why())
 
     def come_back(self, store: Store) -> None:
         self.unavailable.pop(store, None)
@@ -147,6 +162,8 @@ class Gate:
                 call.unsent = False
 
     def _can_move(self, call: Call) -> bool:
+        if call is self.held:
+            return False
         if call.owner not in self.stopped:
             return True
         return not call.unsent and not call.is_over

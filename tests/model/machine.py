@@ -9,7 +9,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 from streaming.cursor import START, Cursor
 from tests.model.checks import Checks
 from tests.model.gate import Call
-from tests.model.redis import AWAY
+from tests.model.redis import away
 from tests.model.site import AGENT, Site, Worker
 
 MOST_WORKERS = 2
@@ -55,6 +55,15 @@ class LogMachine(RuleBasedStateMachine):
     def wait(self, seconds: float) -> None:
         """Time passes, and nobody answers."""
         self.site.loop.pass_to(self.site.loop.time() + seconds)
+
+    @rule(number=pick)
+    def hold_a_call(self, number: int) -> None:
+        """Or let go of the one that is held: what runs until then overtakes it."""
+        calls = self.site.gate.movable()
+        was_held, self.site.gate.held = self.site.gate.held, None
+        if was_held not in self.site.gate.calls and calls:
+            self.site.gate.held = calls[number % len(calls)]
+            self._note(f"{self.site.gate.held.key} is slow")
 
     @rule(count=st.integers(1, 4))
     def print_lines(self, count: int) -> None:
@@ -120,7 +129,7 @@ class LogMachine(RuleBasedStateMachine):
         self.kill_worker(number, True)
         self.site.redis.flush()
         if not announced:
-            self.site.gate.refused["say !begun"] = AWAY
+            self.site.gate.refused["say !begun"] = away
 
     @rule()
     def toggle_redis(self) -> None:
@@ -195,6 +204,7 @@ class LogMachine(RuleBasedStateMachine):
         site = self.site
         site.gate.come_back("redis")
         site.gate.come_back("database")
+        site.gate.held = None
         for worker in site.workers:
             worker.go_on()
         for call in [call for call in site.gate.calls if call.abandoned]:

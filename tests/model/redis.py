@@ -16,11 +16,15 @@ from typing import Any
 from redis.exceptions import ConnectionError as Broken
 
 from streaming import bus
-from tests.model.gate import Gate, Work
+from tests.model.gate import Gate, at_once
 
 Id = tuple[int, int]
 Fields = dict[bytes, bytes]
-AWAY = Broken("Redis is away")
+
+
+def away() -> Broken:
+    """A new one each time: an exception keeps the traceback of everybody who ever raised it."""
+    return Broken("Redis is away")
 
 
 @dataclass(eq=False)
@@ -198,11 +202,7 @@ class Client:
         pass
 
     async def _ask(self, name: str, command: Callable[[], Any], *, writes: bool = False) -> Any:
-        def work() -> Work:
-            yield from ()  # one step, with none in between
-            return command()
-
-        return await self._gate.call("redis", name, work(), writes=writes)
+        return await self._gate.call("redis", name, at_once(command)(), writes=writes)
 
 
 class Pipeline:
@@ -255,7 +255,7 @@ class PubSub:
             async with asyncio.timeout(timeout):
                 while not connection.arrived:
                     if connection.is_broken:
-                        raise AWAY
+                        raise away()
                     connection.changed.clear()
                     await connection.changed.wait()
                 return connection.arrived.popleft()
@@ -265,12 +265,12 @@ class PubSub:
         if self._connection is None:
             self._connection = await self._gate.call("redis", "connect", self._connect(), writes=False)
         if self._connection.is_broken:
-            raise AWAY
+            raise away()
         if not self._connection.is_cut_off:
             self._connection.sent.extend((command, channel) for channel in channels)
 
-    def _connect(self) -> Work:
-        yield from ()  # one step, with none in between
+    @at_once
+    def _connect(self) -> Connection:
         self._server.connected += 1
         connection = Connection(self._server.connected)
         self._server.connections.append(connection)

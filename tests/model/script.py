@@ -11,7 +11,8 @@ from tests.model.machine import GARBAGE, LogMachine
 Action = Callable[[LogMachine, int], object]
 ACTIONS: list[tuple[int, str, Action]] = [
     (10, "remark", lambda machine, n: machine.remark(n)),
-    (86, "go on", lambda machine, n: machine.go_on([n % 12, n // 12 % 12, n // 16])),
+    (16, "hold a call", lambda machine, n: machine.hold_a_call(n)),
+    (70, "go on", lambda machine, n: machine.go_on([n % 12, n // 12 % 12, n // 16])),
     (24, "run on", lambda machine, n: machine.run_on([0.1, 0.6, 3.1][n % 3])),
     (12, "wait", lambda machine, n: machine.wait([0.1, 0.6, 3.1, 5.1, 31.0][n % 5])),
     (20, "print lines", lambda machine, n: machine.print_lines(n % 4 + 1)),

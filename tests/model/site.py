@@ -33,12 +33,11 @@ from streaming.subscriber import Subscriber
 from streaming.takeover import take_over
 from streaming.writer import Writer
 from tests.model.database import Database, Row
-from tests.model.gate import Call, Gate, Step, Work
+from tests.model.gate import Call, Gate, Step, Work, at_once
 from tests.model.loop import OWNER, VirtualLoop, running
-from tests.model.redis import AWAY, Client, Server
+from tests.model.redis import Client, Server, away
 
 AGENT = "00000000-0000-7000-8000-000000000001"
-DATABASE_AWAY = JournalUnavailable("the database is away")
 HEARTBEAT_S = 10.0
 MOST_STEPS = 5000
 """More than anything takes that ends."""
@@ -57,6 +56,10 @@ SMALL: dict[str, Any] = {
     "LEASE_S": 30.0,
 }
 """Bounds that are reached with a few events, so that what happens at them happens here."""
+
+
+def database_away() -> JournalUnavailable:
+    return JournalUnavailable("the database is away")
 
 
 class SmallBus(Bus):
@@ -160,16 +163,16 @@ class Site:
         return browser
 
     def redis_down(self) -> None:
-        self.gate.go_down("redis", AWAY)
+        self.gate.go_down("redis", away)
         self.redis.break_connections()
         self.loop.settle()
 
     def database_down(self) -> None:
-        self.gate.go_down("database", DATABASE_AWAY)
+        self.gate.go_down("database", database_away)
 
     def fail(self, call: Call) -> None:
         """No answer, though the store is there: its connection broke, before or after it did what it was asked."""
-        call.fail(AWAY if call.store == "redis" else DATABASE_AWAY)
+        call.fail(away() if call.store == "redis" else database_away())
 
     def run(self, until: Callable[[], bool], most_s: float) -> bool:
         """First come, first served; time passes when nothing else can happen."""
@@ -375,8 +378,8 @@ class Browser:
             async for batch in batches:
                 await self._site.gate.call("client", "take", self._take(batch), writes=False)
 
-    def _take(self, batch: Sequence[Frame]) -> Work:
-        yield from ()  # one step, with none in between
+    @at_once
+    def _take(self, batch: Sequence[Frame]) -> None:
         for frame in batch:
             data = json.loads(frame.payload)
             if data["type"] == "reset":
@@ -385,7 +388,6 @@ class Browser:
                 self._start_at(frame.cursor, data["state"])
             else:
                 self._add(frame)
-        return None
 
     def _reset(self, reason: str, cursor: Cursor) -> None:
         assert cursor == self.cursor, f"{self.name}: reset at {cursor}, not at {self.cursor}"

@@ -150,12 +150,7 @@ async def compare_buses(commands: list[tuple[str, int, int, int]]) -> None:
     client = connect()
     real, ours = Bus(client), Bus(Client(server, gate))  # type: ignore[arg-type]
     heard_by_us: list[bytes] = []
-
-    def hear(_: str, data: bytes) -> int:
-        heard_by_us.append(data)
-        return 1
-
-    with patch.object(server, "publish", hear):
+    with patch.object(server, "publish", lambda _, data: heard_by_us.append(data)):
         async with client.pubsub() as subscription:
             await subscription.subscribe(f"agent:{agent_id}")
             await subscription.get_message(timeout=5)

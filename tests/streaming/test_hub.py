@@ -13,11 +13,11 @@ from django.conf import settings
 
 from streaming import hub as hub_module
 from streaming import journal
-from streaming.bus import Message
+from streaming.bus import Bus, Message
 from streaming.channel import Channel
 from streaming.cursor import START, Cursor
 from streaming.database import in_database
-from streaming.errors import JournalUnavailable, LogMissing
+from streaming.errors import BusUnavailable, JournalUnavailable, LogMissing
 from streaming.frames import Frame
 from tests.streaming.world import Follower, HandWriter, World, redis_command, until, until_async
 
@@ -289,6 +289,22 @@ async def test_live_goes_on_without_the_database(world: World, monkeypatch):
         await follower.reaches(writer.seq)
     await writer.commit()
     follower.check(await world.log(writer.agent_id))
+
+
+async def test_recheck_with_both_stores_away_says_that_the_database_is_away(world: World):
+    """A stream ends with what its caller knows how to handle: it reconnects and resumes."""
+    writer = await a_log(world)
+
+    async def no_redis(*args: object) -> None:
+        raise BusUnavailable("away")
+
+    def no_database(*args: object) -> None:
+        raise JournalUnavailable("away")
+
+    async with world.hub.watch(writer.agent_id) as channel:
+        away = patch.object(Bus, "after", no_redis), patch.object(journal, "page", no_database)
+        with away[0], away[1], pytest.raises(JournalUnavailable):
+            await world.hub.recheck(channel, Cursor(9, 9))
 
 
 async def test_everybody_may_go_when_the_hub_closes(world: World):

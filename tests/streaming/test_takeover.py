@@ -8,12 +8,16 @@ from unittest.mock import patch
 
 import pytest
 
+from agents import lease as leases
 from streaming import journal, takeover
 from streaming.bus import PAGE, Bus, connect, name
+from streaming.cursor import Cursor, EpochStart
 from streaming.database import in_database
 from streaming.errors import BusUnavailable
 from streaming.events import decode
 from streaming.fold import fold
+from streaming.journal import Commit, Stored
+from streaming.models import Log
 from streaming.takeover import take_over
 from tests.streaming.world import HandWriter, World, redis_command, text, until
 
@@ -170,6 +174,30 @@ async def test_live_end_that_was_not_told_of_a_takeover_finds_out_in_the_silence
 
 async def _unheard(self: Bus, agent_id: str) -> None:
     pass
+
+
+async def test_page_knows_the_beginning_of_every_epoch_that_it_has_events_of(world: World):
+    """A takeover and its first commit come between two of the page's reads. Else a cursor that was superseded there
+    would be honoured, and its subscriber's log be wrong for good."""
+    old = await written(world, committed=4, more=0)
+    agent_id, starts_from = old.agent_id, journal.starts_from
+
+    def taken_over_meanwhile(*args: Any) -> list[EpochStart]:
+        starts = starts_from(*args)
+        Log.objects.filter(agent_id=agent_id).update(owner=None, lease_until=None)
+        lease = leases.acquire(agent_id, "thief")
+        assert lease is not None
+        journal.begin(agent_id, lease.epoch, [], "")
+        events = [Stored(Cursor(lease.epoch, seq), f'{{"n":{seq}}}') for seq in (5, 6)]
+        journal.commit(Commit(agent_id, lease.epoch, events, ""))
+        return starts
+
+    with patch.object(journal, "starts_from", taken_over_meanwhile):
+        page = await in_database(journal.page, agent_id, Cursor(1, 5))
+    assert {stored.cursor.epoch for stored in page.events} <= {start.epoch for start in page.starts}
+    late = await in_database(journal.page, agent_id, Cursor(1, 5))
+    assert [stored.cursor for stored in late.events] == [(2, 6)]
+    assert late.starts == [(1, 1), (2, 5)]
 
 
 async def test_redis_that_comes_back_with_what_it_had_is_not_mixed_in(world: World, settings):
