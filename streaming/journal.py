@@ -8,7 +8,7 @@ That is the fence (an old writer's epoch is not there any more) and contiguity (
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from itertools import takewhile
@@ -27,6 +27,8 @@ from streaming.models import EventChunk, Log, Snapshot
 
 PAGE_BYTES = 1024 * 1024
 """About how much text one page of a log holds; always at least one chunk."""
+PAGE_CHUNKS = 16
+"""How many of its rows are read at a time."""
 CHUNK_CHARS = 256 * 1024
 """A flush with more text becomes several rows, so that a reader never has to take more at once than it can pass on."""
 
@@ -131,8 +133,7 @@ def page(agent_id: str, after: Cursor, max_bytes: int = PAGE_BYTES) -> Page:
     at = head(agent_id)
     events: list[Stored] = []
     size = 0
-    chunks = EventChunk.objects.filter(agent_id=agent_id, last_seq__gt=after.seq).order_by("last_seq")
-    for chunk in chunks.iterator(chunk_size=1):
+    for chunk in _chunks(agent_id, after.seq):
         events.extend(stored for stored in _unpack(chunk) if stored.cursor.seq > after.seq)
         size += len(chunk.body)
         if size >= max_bytes:
@@ -142,6 +143,21 @@ def page(agent_id: str, after: Cursor, max_bytes: int = PAGE_BYTES) -> Page:
         at = head(agent_id)
     last = events[-1].cursor.seq if events else after.seq
     return Page(at, starts, events, complete=last >= at.tip.seq)
+
+
+def _chunks(agent_id: str, seq: int) -> Iterator[EventChunk]:
+    """The rows with what is behind `seq`, up to the first gap: a trim between two queries leaves one.
+
+    Not one query with .iterator(): for such a cursor PostgreSQL first copies all that is left of the log.
+    """
+    behind = EventChunk.objects.filter(agent_id=agent_id).order_by("last_seq")
+    rows = list(behind.filter(last_seq__gt=seq)[:PAGE_CHUNKS])
+    while rows:
+        yield from rows
+        seq = rows[-1].last_seq
+        rows = list(behind.filter(last_seq__gt=seq)[:PAGE_CHUNKS])
+        if rows and rows[0].first_seq != seq + 1:
+            return
 
 
 def snapshot(agent_id: str) -> SnapshotRow:

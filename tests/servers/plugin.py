@@ -136,3 +136,15 @@ def healthy_redis(redis_server: RedisServer) -> Iterator[RedisServer]:
 def postgres_server(pytestconfig: pytest.Config) -> PostgresServer:
     """The PostgreSQL that settings.DATABASES names (unless AGENTSITE_TEST_DATABASE=sqlite), running."""
     return pytestconfig.stash[POSTGRES].start()
+
+
+@pytest.fixture
+def healthy_postgres(postgres_server: PostgresServer) -> Iterator[PostgresServer]:
+    """The same, for a test that breaks it: running again when the test is over, however it ended."""
+    from django.db import connections
+
+    postgres_server.checkpoint()
+    yield postgres_server
+    postgres_server.resume()
+    postgres_server.start()
+    connections.close_all()  # this thread's may be one to the server that was killed

@@ -142,6 +142,30 @@ async def test_a_page_that_is_trimmed_while_it_is_read_says_so(history: History)
     assert judge(Cursor(history.epoch, 1), page.starts, page.tip.seq, page.head.first_seq) == "trimmed"
 
 
+@pytest.mark.parametrize("keep_from", [7, 2**40])
+async def test_a_page_ends_where_a_trim_took_the_rows_it_was_about_to_read(history: History, keep_from: int):
+    """The next page then says that it is trimmed: never is there a gap between two events of a page."""
+    unpack = journal._unpack
+
+    def read() -> list[journal.Page]:
+        history.commit(8)
+
+        def unpack_and_trim(chunk: EventChunk) -> Any:
+            if chunk.last_seq == 4:
+                journal.trim(history.agent_id, keep_from)
+            return unpack(chunk)
+
+        with patch.object(journal, "PAGE_CHUNKS", 2), patch.object(journal, "_unpack", unpack_and_trim):
+            first = journal.page(history.agent_id, Cursor(history.epoch, 1))
+            return [first, journal.page(history.agent_id, first.events[-1].cursor)]
+
+    first, second = await in_database(read)
+    # Rows are read by twos, 2 and 3, then 4 and 5: that one was there before the trim.
+    assert [stored.cursor.seq for stored in first.events] == [2, 3, 4, 5]
+    assert first.complete is False
+    assert judge(Cursor(history.epoch, 5), second.starts, second.tip.seq, second.head.first_seq) == "trimmed"
+
+
 async def test_a_log_that_no_snapshot_explains_is_an_error_and_no_wrong_state(history: History):
     await in_database(history.commit, 4)
     await in_database(journal.trim, history.agent_id, 2**40)

@@ -195,7 +195,7 @@ async def test_who_waits_for_room_learns_that_the_log_was_lost(world: World, com
 @pytest.mark.skipif(connection.vendor == "sqlite", reason="stops PostgreSQL")
 @pytest.mark.slow
 async def test_everything_is_committed_once_after_postgres_crashed(
-    world: World, postgres_server: PostgresServer, seed: int
+    world: World, healthy_postgres: PostgresServer, seed: int
 ):
     """Commits are broken off at any point, so it is not known which got in."""
     rng = random.Random(seed)
@@ -213,10 +213,10 @@ async def test_everything_is_committed_once_after_postgres_crashed(
     with patch.object(settings, "COMMIT_INTERVAL_S", 0.01):
         for _ in range(4):
             await asyncio.sleep(rng.uniform(0.1, 0.4))
-            await asyncio.to_thread(postgres_server.kill)
+            await asyncio.to_thread(healthy_postgres.kill)
             before = writer.sent
             await until(lambda before=before: writer.sent > before + 3, "live goes on")  # type: ignore[misc]
-            await asyncio.to_thread(postgres_server.start)
+            await asyncio.to_thread(healthy_postgres.start)
             committed = writer.committed
             await until(lambda seen=committed: writer.committed > seen, "committing goes on")  # type: ignore[misc]
         stop.set()
