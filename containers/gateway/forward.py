@@ -7,6 +7,8 @@ COMMAND takes this process's place, with HTTPS_PROXY and its kin set; the forwar
 over nobody listens on the gateway's socket: a connection waits for that one.
 """
 
+# ruff: noqa: PTH119, PTH120
+
 from __future__ import annotations
 
 import os
@@ -61,12 +63,16 @@ def _leave_stdio() -> None:
 def _forward(listening: socket.socket) -> None:
     import asyncio  # here: COMMAND need not wait for it
 
+    os.chdir(
+        os.path.dirname(GATEWAY)
+    )  # a socket's path has at most 107 bytes, and that of a data directory may be longer
+
     async def connect() -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         loop = asyncio.get_running_loop()
         deadline = loop.time() + PATIENCE_S
         while True:
             try:
-                return await asyncio.open_unix_connection(GATEWAY)
+                return await asyncio.open_unix_connection(os.path.basename(GATEWAY))
             except OSError:
                 if loop.time() >= deadline:
                     raise
