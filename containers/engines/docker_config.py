@@ -20,9 +20,10 @@ STOP_TIMEOUT_S = 10
 TMP_INODES = 16384
 OOM_SCORE = 500
 """When the machine itself runs out of memory, containers go before the worker and the database."""
-LOG_OVERHEAD = 8
-"""The json-file log takes about 75 bytes a line and escapes control bytes (6 for 1). It must not rotate below
-`output_bytes`, or a slow reader loses lines; this leaves room for all but a program that prints mostly empty lines."""
+LOG_OVERHEAD = 72
+"""Bytes of the json-file log for one byte printed, at most: an empty line takes 70, a control byte 6. It must not rotate
+below `output_bytes`, or lines are lost to a reader that is slower than the program. Ordinary output takes about twice
+its size."""
 
 
 def create_config(

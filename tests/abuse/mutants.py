@@ -55,6 +55,9 @@ MUTANTS = {
         f"{RESOURCES}::test_a_gigabyte_of_output[stderr]",
         [Change(EXECUTION, "if self._pump.over_limit:", "if False:")],
     ),
+    "room for tiny lines": Mutant(
+        f"{RESOURCES}::test_a_million_tiny_lines", [Change(CONFIG, "LOG_OVERHEAD = 72", "LOG_OVERHEAD = 8")]
+    ),
     "wall time": Mutant(
         f"{RESOURCES}::test_fork_bomb", [Change(EXECUTION, "if monotonic() >= self._deadline():", "if False:")]
     ),

@@ -140,7 +140,7 @@ say("text", content=f"environment: {[name for name in os.environ if any(word in 
 
 def test_links_devices_and_pipes_in_the_workspace(docker_site: Site, tmp_path: Path, client: Client) -> None:
     """We look into the workspace as root. Nothing in there leads us anywhere else, or makes us wait."""
-    docker_site.settings.STATIC_ROOT = tmp_path  # whitenoise warns of one that is not there
+    docker_site.settings.STATIC_ROOT = None  # whitenoise warns of one that is not there
     secret = tmp_path / "secret"
     secret.write_text("of the host")
     code = f"""
