@@ -129,7 +129,7 @@ async def _ours(stack: Stack, site: Site) -> float:
     follower = Follower(stack, agent["id"])
     await follower.open()
     began = time()
-    await site.call("POST", f"/api/agents/{agent['id']}/runs", input={"content": "go"})
+    await site.call("POST", f"/api/agents/{agent['id']}/runs", input="go")
     took = await follower.wait("text") - began
     await follower.wait("done")
     await follower.close()
@@ -175,7 +175,7 @@ async def _crowd(stack: Stack, site: Site, runs: int, ticks: int) -> list[Follow
         agent = await site.call("POST", "/api/agents", definition="ticks")
         followers.append(follower := Follower(stack, agent["id"]))
         await follower.open()
-        await site.call("POST", f"/api/agents/{agent['id']}/runs", input={"content": str(ticks)})
+        await site.call("POST", f"/api/agents/{agent['id']}/runs", input=str(ticks))
     for follower in followers:
         await follower.wait("done")
         await follower.close()
@@ -185,7 +185,7 @@ async def _crowd(stack: Stack, site: Site, runs: int, ticks: int) -> list[Follow
 def _lateness(follower: Follower) -> list[float]:
     """Of each text: from its program's clock to the log, seconds. Deltas are joined: the oldest word of one counts."""
     return [
-        datetime.fromisoformat(event["ts"]).timestamp() - float(event["data"]["content"].split()[0])
+        datetime.fromisoformat(event["timestamp"]).timestamp() - float(event["data"]["content"].split()[0])
         for _, event in follower.events
         if event["type"] == "text"
     ]
@@ -195,7 +195,7 @@ async def measure_throughput(stack: Stack, site: Site, mib: int, result: Result)
     size = mib * 2**20
     agent = await site.call("POST", "/api/agents", definition="flood")
     began = monotonic()
-    await site.call("POST", f"/api/agents/{agent['id']}/runs", input={"content": str(size)})
+    await site.call("POST", f"/api/agents/{agent['id']}/runs", input=str(size))
 
     async def ended() -> bool:
         state = (await site.snapshot(agent["id"]))["state"]
@@ -220,9 +220,9 @@ async def main(arguments: argparse.Namespace) -> int:
     result = Result()
     settings = {"AGENTSITE_LEASE_S": "30", "AGENTSITE_LEASE_HEARTBEAT_S": "10", "AGENTSITE_PENDING_BYTES": str(2**23)}
     stack = Stack(Profile(engine="docker", workers=1, settings={**settings, "AGENTSITE_WORKER_CONCURRENCY": "200"}))
-    site = Site(stack)
     try:
         await stack.start()
+        site = Site(stack)
         (stack.directory / "agents.toml").write_text(definitions())
         await until(lambda: _is_known(site, "flood"), PATIENCE_S, "the definitions are read")
         parts: dict[str, Callable[[], Any]] = {
@@ -232,8 +232,8 @@ async def main(arguments: argparse.Namespace) -> int:
         }
         for name in arguments.part or parts:
             await parts[name]()
-    finally:
         await site.close()
+    finally:
         await stack.close()
     table = Table("what", "measured", "at most")
     for row in result.rows:
