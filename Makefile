@@ -3,7 +3,7 @@
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help run test quick faults check images lock clean
+.PHONY: help run test quick faults bench-containers check images lock clean
 
 VENV := .venv
 SOURCE := pyproject.toml scripts/venv
@@ -11,7 +11,7 @@ RUNTIME := $(VENV)/.runtime
 DEV := $(VENV)/.dev
 
 help: ## Show this list
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 10
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 20
 
 run: $(RUNTIME) ## Run the whole site here: web, worker, beat, and a Redis if REDIS_URL is not set (Ctrl-C stops it)
 	@scripts/venv redis
@@ -25,6 +25,12 @@ quick: $(DEV) ## The tests without those that take more than ten seconds each
 
 faults: $(DEV) ## Break real servers and processes under load, and print what was lost (ARGS="--row redis-kill --repeat 5")
 	@scripts/faults $(ARGS)
+
+bench-containers: $(DEV) ## What a run costs on top of its container, and a hundred of them at once (ARGS="--part crowd")
+	@scripts/venv redis
+	@scripts/venv postgres
+	@$(VENV)/bin/python -m containers.images build
+	@exec $(VENV)/bin/python -m benchmarks.containers $(ARGS)
 
 check: $(DEV) ## Format, lint, types, imports, migrations, deployment settings: all that CI checks but the tests
 	@scripts/check

@@ -20,7 +20,7 @@ from typing import TypeVar
 import structlog
 from django.conf import settings
 
-from agents import attempts, position, reconcile, sweep
+from agents import attempts, egress, position, reconcile, sweep
 from agents.definitions import Definition
 from agents.engines import Engines
 from agents.history import history
@@ -31,7 +31,8 @@ from agents.translate import Translator
 from agents.verdict import Stop, Verdict, judge
 from agents.workspace import Workspace
 from containers.engine import Engine, Exit, Offset
-from containers.errors import ContainerGone, EngineError, EngineUnavailable
+from containers.errors import ContainerGone, EngineError, EngineUnavailable, StartFailed
+from containers.gateway import Gateway
 from containers.protocols import jsonl
 from containers.spec import Spec
 from containers.workspace import program_user
@@ -100,6 +101,7 @@ class Execution:
         self._finished = False
         self._pump: Pump | None = None
         self._engine: Engine
+        self._gateway: Gateway | None = None
         self._attempt: Attempt | None = None
         self._ref = ""
 
@@ -213,14 +215,24 @@ class Execution:
             self._ref = known
             # Raises ContainerGone: what was started once and is not there any more is not started a second time.
             await self._patiently(lambda: self._engine.inspect(known), TAKEOVER_PATIENCE_S)
+            await self._open_gateway()
             return
         await asyncio.to_thread(self._workspace.create)
+        await self._open_gateway()
         spec = self._spec(attempt)
         await self._patiently(lambda: self._engine.check_image(spec))
         # A log that says "queued" has no container: else one whose starter died would outlive a cancel from the queue.
         await self._writer.flush()
         self._ref = await self._patiently(lambda: self._engine.start(spec, attempt.key))
         await in_database(attempts.note_container, attempt, self._ref)
+
+    async def _open_gateway(self) -> None:
+        if not self._definition.egress:
+            return
+        try:
+            self._gateway = await egress.open_gateway(self.run_id, self._definition, self._append)
+        except OSError as error:
+            raise StartFailed(f"the gateway's socket can't be made: {error.strerror or error}") from error
 
     async def _patiently(self, call: Callable[[], Awaitable[T]], patience_s: float = START_PATIENCE_S) -> T:
         """For calls that are harmless to repeat."""
@@ -367,6 +379,8 @@ class Execution:
 
     async def _end_tasks(self) -> None:
         """What goes on beside the run ends before it does: nothing of it may come after its `done`."""
+        if self._gateway is not None:
+            await self._gateway.close()
         tasks = [*self._answers.values(), *([self._scan] if self._scan else [])]
         for task in tasks:
             task.cancel()
@@ -396,6 +410,8 @@ class Execution:
                 await self._engine.remove(self._ref)
             except EngineError as error:
                 log.info("container not removed yet", run_id=self.run_id, error=str(error))
+        if self._gateway is not None:
+            await asyncio.to_thread(egress.place().remove, self.run_id)
         if self._attempt is not None:
             await in_database(attempts.close_attempt, self._attempt, exit_.code if exit_ else None, verdict.outcome)
 
@@ -413,6 +429,7 @@ class Execution:
             limits=definition.limits.limits(),
             user=definition.user or program_user(),
             runtime=definition.runtime,
+            gateway=egress.directory(self.run_id) if self._gateway is not None else None,
             trusted=definition.trusted,
         )
 

@@ -7,13 +7,14 @@ to remove itself, and a clock that is off changes nothing but how long that take
 
 from __future__ import annotations
 
+import asyncio
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
 import structlog
 from django.conf import settings
 
-from agents import attempts
+from agents import attempts, egress
 from agents.attempts import LABEL
 from agents.engines import Engines
 from containers.engine import Engine, Inspection
@@ -46,6 +47,7 @@ async def sweep(engines: Engines) -> int:
         except EngineError as error:
             log.warning("sweep not finished", engine=engine.name, error=str(error))
     await in_database(attempts.close_stale)
+    await _remove_gateways()
     return removed
 
 
@@ -65,6 +67,16 @@ async def _sweep(engine: Engine) -> int:
     return removed
 
 
+async def _remove_gateways() -> None:
+    """Directories of gateways whose run has ended without their being removed. Listed first, as containers are."""
+    place = egress.place()
+    there = {run_id: id_ for run_id in place.run_ids() if (id_ := _uuid(run_id)) is not None}
+    still_open = await in_database(attempts.unfinished, list(there.values()))
+    for run_id in there:
+        if run_id not in still_open:
+            await asyncio.to_thread(place.remove, run_id)
+
+
 async def _remove(engine: Engine, labels: dict[str, str]) -> None:
     for container in await engine.list({LABEL: attempts.site_id(), **labels}):
         await engine.remove(container.ref)
@@ -78,7 +90,11 @@ def _is_old(container: Inspection) -> bool:
 
 
 def _run_id(container: Inspection) -> UUID | None:
+    return _uuid(container.labels.get(f"{LABEL}.run", ""))
+
+
+def _uuid(text: str) -> UUID | None:
     try:
-        return UUID(container.labels.get(f"{LABEL}.run", ""))
+        return UUID(text)
     except ValueError:
         return None

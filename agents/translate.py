@@ -65,11 +65,13 @@ class Translator:
             return self.as_log(line)
 
     def _is_anothers(self, type_: str, said: dict[str, Any]) -> bool:
-        """What would be taken for something else: a user's words, or an answer that was given to another question."""
+        """What would be taken for something else: a user's words, our own, an answer to another question."""
         if type_ == "message" and said.get("role", "assistant") == "user":
             return True
         if type_ == "approval-request":
             return said.get("approval_id") in self._asked if isinstance(said.get("approval_id"), str) else False
+        if type_ == "log":
+            return said.get("stream") == "egress"
         return type_ in _NEEDS_MESSAGE_ID and said.get("message_id") == user_message_id(self.run_id)
 
     def _completed(self, type_: str, said: dict[str, Any]) -> dict[str, Any]:

@@ -10,13 +10,20 @@ import secrets
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import AliasChoices, BeforeValidator, Field, SecretStr, field_validator
+from pydantic import AfterValidator, AliasChoices, BeforeValidator, Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from containers.gateway.destinations import patterns
 
 EngineChoice = Literal["auto", "docker", "process"]
 LogLevel = Annotated[
     Literal["DEBUG", "INFO", "WARNING", "ERROR"], BeforeValidator(lambda given: str(given).upper(), str)
 ]
+
+
+def _checked(egress: str) -> str:
+    patterns(egress)
+    return egress
 
 
 def _key(variable: str, whose: str) -> Any:
@@ -40,6 +47,9 @@ class Environment(BaseSettings):
     )
     definitions_file: Path = Field(
         Path("agents.toml"), validation_alias="AGENTSITE_DEFINITIONS", description="The definitions; hot-reloaded."
+    )
+    egress: Annotated[str, AfterValidator(_checked)] = Field(
+        "*:*", description="Most that a definition's `egress` may name, host:port comma-separated; empty: nothing."
     )
     secret_key: str = Field("", description="Signs sessions. `up` makes one in the data dir if it is empty.")
     token: str | None = Field(None, description="API token that the command line's client commands send.")

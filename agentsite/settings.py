@@ -11,6 +11,7 @@ import structlog
 from redis.connection import parse_url
 
 from agentsite.environment import Environment
+from containers.gateway.destinations import patterns
 
 ENVIRONMENT = Environment()
 BASE_DIR = Path(__file__).resolve().parent.parent
@@ -160,6 +161,7 @@ UPLOAD_MAX_BYTES = ENVIRONMENT.upload_max_bytes
 INPUT_MAX_BYTES = ENVIRONMENT.input_max_bytes
 WORKSPACE_SCAN_FILES = ENVIRONMENT.workspace_scan_files
 HASH_MAX_BYTES = ENVIRONMENT.hash_max_bytes
+EGRESS = patterns(ENVIRONMENT.egress)
 
 LOGGING_CONFIG = None
 LOG_LEVEL = ENVIRONMENT.log_level.upper()

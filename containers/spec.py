@@ -33,7 +33,8 @@ class Spec:
     `command` is what the container runs; an empty one means the image's own. `process_command` is the same program as
     the `process` engine would start it on the host (that engine has no images). `workspace` is a directory of the host,
     mounted writable at /workspace and the working directory. `labels` are found again by `Engine.list`. `user` is whom
-    it runs as in a container, as uid:gid; see workspace.py.
+    it runs as in a container, as uid:gid; see workspace.py. `gateway` is a directory of the host with the socket of the
+    run's way out (see containers.gateway), mounted read-only; None: there is no way out.
     """
 
     image: str
@@ -45,5 +46,6 @@ class Spec:
     limits: Limits = field(default_factory=Limits)
     user: str = "65532:65532"
     runtime: str | None = None
+    gateway: Path | None = None
     trusted: bool = False
     """True lets an engine without isolation (`process`) run it."""

@@ -136,7 +136,9 @@ class Usage(Data):
 
 
 class Log(Data):
-    stream: Literal["stdout", "stderr"] = "stdout"
+    """`egress` is the site's own: what the program was connected to (see containers.gateway)."""
+
+    stream: Literal["stdout", "stderr", "egress"] = "stdout"
     content: str
 
 

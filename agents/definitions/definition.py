@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator
 
+from containers.gateway import Pattern
 from containers.spec import MIB, Limits
 
 IMAGES_DIR = Path(__file__).resolve().parents[2] / "containers" / "images"
@@ -24,6 +25,10 @@ def _without_nul(text: str) -> str:
 
 
 Text = Annotated[str, AfterValidator(_without_nul)]
+
+
+def _destinations(text: str) -> str:
+    return str(Pattern.parse(text))
 
 
 class DefinitionLimits(BaseModel):
@@ -70,6 +75,8 @@ class Definition(BaseModel):
     model: Text | None = None
     system_prompt: Text | None = None
     tools: list[Text] = Field(default_factory=list)
+    egress: list[Annotated[str, AfterValidator(_destinations)]] = Field(default_factory=list)
+    """Where it may connect to: host:port, *.host:port, *:port."""
     mcp_servers: dict[str, dict[str, Any]] = Field(default_factory=dict)
     sample_prompts: list[Text] = Field(default_factory=list)
 

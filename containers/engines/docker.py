@@ -188,7 +188,9 @@ class DockerEngine:
 
     async def _config(self, spec: Spec, key: str) -> dict[str, Any]:
         cpus = float((await self._daemon()).get("NCPU") or spec.limits.cpus)
-        return create_config(spec, key, source=await self._source(spec.workspace), cpus_available=cpus)
+        source = await self._source(spec.workspace)
+        gateway = await self._source(spec.gateway) if spec.gateway else None
+        return create_config(spec, key, source=source, gateway=gateway, cpus_available=cpus)
 
     async def _daemon(self) -> dict[str, Any]:
         if self._info is None:

@@ -10,6 +10,7 @@ from typing import Any
 
 from containers.engines.names import KEY_LABEL
 from containers.engines.seccomp import profile_json
+from containers.gateway.place import GATEWAY_VARIABLE, INSIDE, SOCKET
 from containers.spec import MIB, Limits, Spec
 
 WORKSPACE = "/workspace"
@@ -19,14 +20,20 @@ STOP_TIMEOUT_S = 10
 TMP_INODES = 16384
 OOM_SCORE = 500
 """When the machine itself runs out of memory, containers go before the worker and the database."""
-LOG_OVERHEAD = 8
-"""The json-file log takes about 75 bytes a line and escapes control bytes (6 for 1). It must not rotate below
-`output_bytes`, or a slow reader loses lines; this leaves room for all but a program that prints mostly empty lines."""
+LOG_OVERHEAD = 72
+"""Bytes of the json-file log for one byte printed, at most: an empty line takes 70, a control byte 6. It must not rotate
+below `output_bytes`, or lines are lost to a reader that is slower than the program. Ordinary output takes about twice
+its size."""
 
 
-def create_config(spec: Spec, key: str, *, source: Path, cpus_available: float) -> dict[str, Any]:
-    """`source` is the workspace as the daemon sees it. More CPUs than the machine has would be refused."""
+def create_config(
+    spec: Spec, key: str, *, source: Path, gateway: Path | None = None, cpus_available: float
+) -> dict[str, Any]:
+    """`source` and `gateway` are the directories as the daemon sees them. More CPUs than the machine has would be
+    refused."""
     environment = {"HOME": "/tmp", **spec.env, "WORKSPACE": WORKSPACE}
+    if gateway is not None:
+        environment[GATEWAY_VARIABLE] = f"{INSIDE}/{SOCKET}"
     config: dict[str, Any] = {
         "Image": spec.image,
         "User": spec.user,
@@ -43,7 +50,7 @@ def create_config(spec: Spec, key: str, *, source: Path, cpus_available: float) 
         "Tty": False,
         "StopSignal": "SIGTERM",
         "StopTimeout": STOP_TIMEOUT_S,
-        "HostConfig": _host_config(spec, source, min(spec.limits.cpus, cpus_available)),
+        "HostConfig": _host_config(spec, _mounts(source, gateway), min(spec.limits.cpus, cpus_available)),
     }
     if spec.command:
         config["Cmd"] = list(spec.command)
@@ -52,7 +59,15 @@ def create_config(spec: Spec, key: str, *, source: Path, cpus_available: float) 
     return config
 
 
-def _host_config(spec: Spec, source: Path, cpus: float) -> dict[str, Any]:
+def _mounts(source: Path, gateway: Path | None) -> list[dict[str, Any]]:
+    """Mounts, unlike Binds, refuse a source that is missing instead of making it as root."""
+    mounts = [{"Type": "bind", "Source": str(source), "Target": WORKSPACE, "ReadOnly": False}]
+    if gateway is not None:
+        mounts.append({"Type": "bind", "Source": str(gateway), "Target": INSIDE, "ReadOnly": True})
+    return mounts
+
+
+def _host_config(spec: Spec, mounts: list[dict[str, Any]], cpus: float) -> dict[str, Any]:
     limits = spec.limits
     host: dict[str, Any] = {
         "NetworkMode": "none",
@@ -71,8 +86,7 @@ def _host_config(spec: Spec, source: Path, cpus: float) -> dict[str, Any]:
         "Tmpfs": {"/tmp": f"rw,noexec,nosuid,nodev,size={limits.tmp_bytes},nr_inodes={TMP_INODES},mode=1777"},
         "Ulimits": _ulimits(limits),
         "LogConfig": {"Type": "json-file", "Config": {"max-size": str(_log_bytes(limits)), "max-file": "1"}},
-        # Mounts, unlike Binds, refuse a source that is missing instead of making it as root.
-        "Mounts": [{"Type": "bind", "Source": str(source), "Target": WORKSPACE, "ReadOnly": False}],
+        "Mounts": mounts,
         "AutoRemove": False,
         "RestartPolicy": {"Name": "no"},
     }

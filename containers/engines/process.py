@@ -32,6 +32,7 @@ from containers.engines.process_state import State
 from containers.engines.sender import Sender
 from containers.engines.watch import Watcher
 from containers.errors import ContainerGone, EngineError, SpecRefused, StartFailed
+from containers.gateway.place import GATEWAY_VARIABLE, SOCKET
 from containers.spec import Spec
 
 READ_BYTES = 256 * 1024
@@ -258,6 +259,7 @@ def _environment(spec: Spec) -> dict[str, str]:
         "PYTHONUNBUFFERED": "1",
         "PYTHONDONTWRITEBYTECODE": "1",
         **spec.env,
+        **({GATEWAY_VARIABLE: str(spec.gateway / SOCKET)} if spec.gateway else {}),
         "WORKSPACE": str(spec.workspace),
     }
 

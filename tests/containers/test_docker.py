@@ -139,7 +139,7 @@ async def test_every_field_of_the_profile_is_set(bench: Bench) -> None:
     assert host["ShmSize"] == 16 * MIB
     ulimits = {limit["Name"]: (limit["Soft"], limit["Hard"]) for limit in host["Ulimits"]}
     assert ulimits == {"nofile": (99, 99), "core": (0, 0), "fsize": (7 * MIB, 7 * MIB)}
-    assert host["LogConfig"] == {"Type": "json-file", "Config": {"max-file": "1", "max-size": str(24 * MIB)}}
+    assert host["LogConfig"] == {"Type": "json-file", "Config": {"max-file": "1", "max-size": str((72 + 16) * MIB)}}
     assert host["AutoRemove"] is False
     assert host["RestartPolicy"]["Name"] == "no"
     mounts = [(mount["Type"], mount["Source"], mount["Destination"], mount["RW"]) for mount in found["Mounts"]]

@@ -3,25 +3,12 @@ scripts it did. Each is put into a copy of the tree, never into the tree itself.
 
 from __future__ import annotations
 
-import os
 import random
-import shutil
-import subprocess
 import sys
-import tempfile
-from pathlib import Path
-from typing import NamedTuple
 
-ROOT = Path(__file__).resolve().parents[2]
-PACKAGES = ("agentsite", "agents", "containers", "streaming", "tests")
+from tests.mutation import Change, mutated, run_in
+
 MOST_SCRIPTS = 4000
-
-
-class Change(NamedTuple):
-    path: str
-    old: str
-    new: str
-
 
 CHANNEL, HUB, TAKEOVER = "streaming/channel.py", "streaming/hub.py", "streaming/takeover.py"
 MUTANTS: dict[str, list[Change]] = {
@@ -80,19 +67,9 @@ def main() -> None:
 
 
 def _try(changes: list[Change]) -> str:
-    with tempfile.TemporaryDirectory() as directory:
-        copy = Path(directory)
-        for package in PACKAGES:
-            shutil.copytree(ROOT / package, copy / package, ignore=shutil.ignore_patterns("__pycache__", "images"))
-        for change in changes:
-            path = copy / change.path
-            text = path.read_text()
-            assert text.count(change.old) == 1, f"{change.path} has not exactly one: {change.old}"
-            path.write_text(text.replace(change.old, change.new))
-        command = [sys.executable, "-m", "tests.model.mutants", "--hunt"]
-        environment = {**os.environ, "AGENTSITE_DATA_DIR": directory, "DJANGO_SETTINGS_MODULE": "agentsite.settings"}
-        done = subprocess.run(command, cwd=copy, env=environment, capture_output=True, text=True, check=False)
-        return done.stdout.strip() or done.stderr[-2000:]
+    with mutated(changes) as copy:
+        done = run_in(copy, "tests.model.mutants", "--hunt", DJANGO_SETTINGS_MODULE="agentsite.settings")
+    return done.stdout.strip() or done.stderr[-2000:]
 
 
 def hunt() -> None:

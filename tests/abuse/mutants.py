@@ -1,0 +1,164 @@
+"""Protections taken out one at a time, and the test that has to notice.
+
+`.venv/bin/python -m tests.abuse.mutants [NAME …]`. The table in docs/security.md is made of what this prints. Where two
+protections stand behind one another, both go.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+from typing import NamedTuple
+
+from tests.mutation import Change, mutated, run_in
+
+CONFIG, DOCKER = "containers/engines/docker_config.py", "containers/engines/docker.py"
+WORKSPACE, EXECUTION = "agents/workspace/directory.py", "agents/execution.py"
+DESTINATIONS, GATEWAY = "containers/gateway/destinations.py", "containers/gateway/server.py"
+RESOURCES, ESCAPES = "tests/abuse/test_resources.py", "tests/abuse/test_escapes.py"
+EGRESS = "tests/agents/test_egress.py"
+MATCHES = "if not any(pattern.matches(destination) for pattern in self."
+INSPECT = "await self._patiently(lambda: self._engine.inspect(known), TAKEOVER_PATIENCE_S)"
+
+
+class Mutant(NamedTuple):
+    test: str
+    changes: list[Change]
+
+
+MUTANTS = {
+    "processes": Mutant(
+        f"{RESOURCES}::test_processes_are_counted", [Change(CONFIG, '"PidsLimit": limits.pids,', '"PidsLimit": 4096,')]
+    ),
+    "memory": Mutant(
+        f"{RESOURCES}::test_memory_of_a_child_that_nobody_misses",
+        [
+            Change(CONFIG, '"Memory": limits.memory_bytes,', ""),
+            Change(CONFIG, '"MemorySwap": limits.memory_bytes,', ""),
+        ],
+    ),
+    "oom of a child": Mutant(
+        f"{RESOURCES}::test_memory_of_a_child_that_nobody_misses",
+        [Change("agents/verdict.py", "if exit_.oom_killed and (exit_.code or said is None):", "if False:")],
+    ),
+    "size of tmp": Mutant(
+        f"{RESOURCES}::test_filling_what_is_memory[/tmp]", [Change(CONFIG, "size={limits.tmp_bytes},", "")]
+    ),
+    "inodes of tmp": Mutant(
+        f"{RESOURCES}::test_filling_tmp_with_empty_files", [Change(CONFIG, "nr_inodes={TMP_INODES},", "")]
+    ),
+    "size of shm": Mutant(
+        f"{RESOURCES}::test_filling_what_is_memory[/dev/shm]",
+        [Change(CONFIG, '"ShmSize": limits.shm_bytes,', '"ShmSize": 2**30,')],
+    ),
+    "output": Mutant(
+        f"{RESOURCES}::test_a_gigabyte_of_output[stderr]",
+        [Change(EXECUTION, "if self._pump.over_limit:", "if False:")],
+    ),
+    "room for tiny lines": Mutant(
+        f"{RESOURCES}::test_a_million_tiny_lines", [Change(CONFIG, "LOG_OVERHEAD = 72", "LOG_OVERHEAD = 8")]
+    ),
+    "wall time": Mutant(
+        f"{RESOURCES}::test_fork_bomb", [Change(EXECUTION, "if monotonic() >= self._deadline():", "if False:")]
+    ),
+    "kill": Mutant(
+        f"{RESOURCES}::test_it_ignores_sigterm_and_has_a_hundred_children_in_sessions_of_their_own",
+        [
+            Change(DOCKER, '_signal_and_wait(ref, "SIGKILL"', '_signal_and_wait(ref, "SIGTERM"'),
+        ],
+    ),
+    "init": Mutant(f"{RESOURCES}::test_zombies_and_orphans", [Change(CONFIG, '"Init": True,', '"Init": False,')]),
+    "network": Mutant(f"{ESCAPES}::test_the_network", [Change(CONFIG, '"NetworkMode": "none",', "")]),
+    "network of others": Mutant(
+        f"{ESCAPES}::test_another_container", [Change(CONFIG, '"NetworkMode": "none",', '"NetworkMode": "host",')]
+    ),
+    "processes of others": Mutant(
+        f"{ESCAPES}::test_another_container", [Change(CONFIG, '"Privileged": False,', '"PidMode": "host",')]
+    ),
+    "read-only root": Mutant(
+        f"{ESCAPES}::test_the_hosts_files", [Change(CONFIG, '"ReadonlyRootfs": True,', '"ReadonlyRootfs": False,')]
+    ),
+    "nobody": Mutant(f"{ESCAPES}::test_the_hosts_files", [Change(CONFIG, '"User": spec.user,', '"User": "0:0",')]),
+    "nobody and capabilities": Mutant(
+        f"{ESCAPES}::test_links_devices_and_pipes_in_the_workspace",
+        [Change(CONFIG, '"User": spec.user,', '"User": "0:0",'), Change(CONFIG, '"CapDrop": ["ALL"],', "")],
+    ),
+    "system calls": Mutant(
+        f"{ESCAPES}::test_system_calls_that_no_agent_needs",
+        [Change(CONFIG, 'f"seccomp={profile_json()}"', '"seccomp=unconfined"')],
+    ),
+    "only its own workspace": Mutant(
+        f"{ESCAPES}::test_the_hosts_files",
+        [Change(CONFIG, '"Source": str(source),', '"Source": str(source.parent),')],
+    ),
+    "links in listings": Mutant(
+        f"{ESCAPES}::test_links_devices_and_pipes_in_the_workspace",
+        [Change("agents/workspace/walk.py", "follow_symlinks=False", "follow_symlinks=True")],
+    ),
+    "links in downloads": Mutant(
+        f"{ESCAPES}::test_links_devices_and_pipes_in_the_workspace",
+        [
+            Change(WORKSPACE, "_regular(os.stat(name, dir_fd=parent, follow_symlinks=False))", "pass"),
+            Change(WORKSPACE, "_EXISTING = os.O_RDONLY | os.O_NOFOLLOW |", "_EXISTING = os.O_RDONLY |"),
+        ],
+    ),
+    "directories that are links": Mutant(
+        f"{ESCAPES}::test_links_devices_and_pipes_in_the_workspace",
+        [Change("agents/workspace/paths.py", "os.O_NOFOLLOW | ", "")],
+    ),
+    "words that are the site's": Mutant(
+        f"{EGRESS}::test_a_program_cannot_say_what_only_the_gateway_says",
+        [Change("agents/translate.py", 'return said.get("stream") == "egress"', "return False")],
+    ),
+    "definition's egress": Mutant(
+        f"{EGRESS}::test_a_container_reaches_what_its_definition_names_and_nothing_else",
+        [Change(DESTINATIONS, f"{MATCHES}_wanted):", "if False:")],
+    ),
+    "site's egress": Mutant(
+        f"{EGRESS}::test_the_site_says_how_far_a_definition_may_go",
+        [Change(DESTINATIONS, f"{MATCHES}_site):", "if False:")],
+    ),
+    "addresses": Mutant(
+        f"{EGRESS}::test_a_container_reaches_what_its_definition_names_and_nothing_else",
+        [Change(GATEWAY, "if addresses.is_public(address)]", "]")],
+    ),
+    "read-only gateway": Mutant(
+        f"{EGRESS}::test_a_program_can_change_nothing_in_the_gateways_directory",
+        [
+            Change(CONFIG, '"Target": INSIDE, "ReadOnly": True', '"Target": INSIDE, "ReadOnly": False'),
+            Change("containers/gateway/place.py", "directory.chmod(0o755)", "directory.chmod(0o777)"),
+        ],
+    ),
+    "pace of reports": Mutant(
+        "tests/containers/test_gateway.py::test_a_flood_of_connections_is_no_flood_of_reports",
+        [Change(GATEWAY, "if self._tokens < 0:", "if False:")],
+    ),
+    "connections at once": Mutant(
+        "tests/containers/test_gateway.py::test_no_more_connections_at_once_than_allowed",
+        [Change(GATEWAY, "async with self._places:", "if True:")],
+    ),
+    "socket taken over": Mutant(
+        f"{EGRESS}::test_another_worker_takes_the_gateway_over",
+        [
+            Change(
+                "agents/execution.py",
+                f"{INSPECT}\n            await self._open_gateway()",
+                INSPECT,
+            )
+        ],
+    ),
+}
+
+
+def main() -> None:
+    for name in sys.argv[1:] or MUTANTS:
+        test, changes = MUTANTS[name]
+        with mutated(changes) as copy:
+            done = run_in(copy, "pytest", "-n0", "-q", "-x", "-p", "no:cacheprovider", test)
+        why = re.findall(r"^E +(\S.*)$", done.stdout, re.MULTILINE)
+        outcome = {0: "NOT NOTICED", 1: "noticed"}.get(done.returncode, "BROKEN")
+        print(f"{name}: {outcome}: {test}: {why[0][:150] if why else done.stdout[-300:]}", flush=True)  # noqa: T201
+
+
+if __name__ == "__main__":
+    main()
