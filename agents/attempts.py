@@ -63,6 +63,12 @@ def engines_used() -> list[str]:
     return [name for name in ENGINES if Attempt.objects.filter(engine=name).exists()]
 
 
+def start_clock(attempt: Attempt) -> None:
+    """Its time begins now. What came before (an image was pulled) does not count."""
+    Attempt.objects.filter(pk=attempt.pk).update(started_at=Now())
+    attempt.monotonic_start = monotonic()
+
+
 def note_container(attempt: Attempt, ref: str) -> None:
     attempt.container_ref = ref
     attempt.save(update_fields=["container_ref"])

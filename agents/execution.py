@@ -15,12 +15,12 @@ import contextlib
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from time import monotonic
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import structlog
 from django.conf import settings
 
-from agents import attempts, egress, position, reconcile, sweep
+from agents import attempts, egress, position, pulling, reconcile, sweep
 from agents.definitions import Definition
 from agents.engines import Engines
 from agents.history import history
@@ -30,8 +30,10 @@ from agents.tally import Tally
 from agents.translate import Translator
 from agents.verdict import Stop, Verdict, judge
 from agents.workspace import Workspace
+from agents.workspace.history import History
+from agents.workspace.history.store import Moment
 from containers.engine import Engine, Exit, Offset
-from containers.errors import ContainerGone, EngineError, EngineUnavailable, StartFailed
+from containers.errors import ContainerGone, EngineError, EngineUnavailable, ImageMissing, StartFailed
 from containers.gateway import Gateway
 from containers.protocols import jsonl
 from containers.spec import Spec
@@ -89,6 +91,7 @@ class Execution:
         self._worker = worker
         self._ask = ask
         self._workspace = Workspace(agent_id)
+        self._history = History(agent_id)
         self._tally = Tally(run_id)
         self._translator = Translator(run_id)
         self._wishes = _Wishes()
@@ -220,7 +223,8 @@ class Execution:
         await asyncio.to_thread(self._workspace.create)
         await self._open_gateway()
         spec = self._spec(attempt)
-        await self._patiently(lambda: self._engine.check_image(spec))
+        await self._have_image(spec)
+        await self._keep_workspace("before")
         # A log that says "queued" has no container: else one whose starter died would outlive a cancel from the queue.
         await self._writer.flush()
         self._ref = await self._patiently(lambda: self._engine.start(spec, attempt.key))
@@ -233,6 +237,44 @@ class Execution:
             self._gateway = await egress.open_gateway(self.run_id, self._definition, self._append)
         except OSError as error:
             raise StartFailed(f"the gateway's socket can't be made: {error.strerror or error}") from error
+
+    async def _have_image(self, spec: Spec) -> None:
+        """Before anything is started. The time a program may take begins after its image was pulled."""
+        assert self._attempt is not None
+        try:
+            await self._patiently(lambda: self._engine.check_image(spec))
+        except ImageMissing as missing:
+            if not pulling.allowed(self._engine):
+                raise
+            await self._pull(spec.image, missing)
+            await in_database(attempts.start_clock, self._attempt)
+            await self._patiently(lambda: self._engine.check_image(spec))
+
+    async def _pull(self, image: str, missing: ImageMissing) -> None:
+        """Raises `missing` when the run is cancelled meanwhile: there is still no image."""
+        tasks: list[asyncio.Task[Any]] = [
+            pull := asyncio.create_task(pulling.pull(self._engine, image, self._report)),
+            asyncio.create_task(self._writer.wait_lost()),
+        ]
+        try:
+            while not pull.done():
+                self._changed.clear()
+                self._check()
+                if self._wishes.cancel is not None:
+                    raise missing
+                tasks[2:] = [asyncio.create_task(self._changed.wait())]
+                await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+                tasks.pop().cancel()
+            pull.result()
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _report(self, reason: str) -> None:
+        assert self._attempt is not None
+        doing = draft("status", self.run_id, status="running", reason=reason, attempt=self._attempt.number)
+        await self._append([doing])
 
     async def _patiently(self, call: Callable[[], Awaitable[T]], patience_s: float = START_PATIENCE_S) -> T:
         """For calls that are harmless to repeat."""
@@ -395,6 +437,7 @@ class Execution:
         if verdict.problem is not None:
             drafts.append(self._error(*verdict.problem, retryable=verdict.retryable))
         drafts += await self._file_drafts()
+        await self._keep_workspace("after")
         drafts.append(draft("status", self.run_id, status=verdict.status, reason=verdict.reason))
         self._tally.add(drafts)
         self._finished = True
@@ -476,6 +519,13 @@ class Execution:
             return await asyncio.to_thread(reconcile.file_changes, self._writer.state, self._workspace, self.run_id)
         except OSError as error:
             return [self._error("workspace-unreadable", f"the workspace can't be read: {error.strerror or error}")]
+
+    async def _keep_workspace(self, moment: Moment) -> None:
+        """For the diff of this run: losing it costs no run. Takes TAKE_S and a walk through the workspace at most."""
+        try:
+            await asyncio.to_thread(self._history.keep, self.run_id, moment, self._workspace)
+        except OSError as error:
+            log.warning("workspace not kept", run_id=self.run_id, moment=moment, error=str(error))
 
     def _waits_for(self, beside: frozenset[str] | set[str] = frozenset()) -> bool:
         """Has the program asked something that nobody has answered?"""

@@ -36,7 +36,7 @@ from agents.errors import (
 from agents.models import Agent, ApprovalAnswer, Run
 from agents.models.run import OPEN, update_together
 from agents.settle import end_streams, settle_now
-from agents.workspace import Workspace
+from agents.workspace import Workspace, belongings
 from streaming import journal
 
 log = structlog.get_logger(__name__)
@@ -107,7 +107,7 @@ def delete_agent(agent: Agent) -> None:
         journal.delete(agent_id)
         agent.delete()
     end_streams(agent_id)
-    Workspace(agent_id).remove_all()
+    belongings.remove(agent_id)
 
 
 def files_changed(agent: Agent) -> None:

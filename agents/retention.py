@@ -1,5 +1,5 @@
-"""Retention: raw events older than RETENTION_DAYS are trimmed; what they came to stays, in the snapshot and in the rows
-of runs. Synchronous.
+"""Retention: raw events older than RETENTION_DAYS are trimmed, and with them what is kept of the workspace before and
+after their run. What they came to stays, in the snapshot and in the rows of runs. Synchronous.
 
 Never of a run that has not ended, however old it is: whoever takes it over counts its events again. Older cursors get
 `reset` with reason `trimmed`, and a snapshot (streaming.cursor). By the database's clock only.
@@ -16,6 +16,7 @@ from django.conf import settings
 from django.db.models import Exists, OuterRef, Q
 
 from agents.models import Run
+from agents.workspace.history import History
 from streaming import journal
 from streaming.errors import LogMissing
 from streaming.models import EventChunk, Log
@@ -41,6 +42,7 @@ def trim() -> int:
         agent_id = str(chunk.agent_id)
         try:
             first_seq = journal.trim(agent_id, _keep_from(agent_id), min_age=min_age, max_chunks=CHUNKS_AT_ONCE)
+            _forget_workspaces(agent_id, first_seq)
         except LogMissing:  # deleted meanwhile
             first_seq = 0
         if first_seq <= chunk.first_seq:  # nor is it the next one's turn to wait for ever
@@ -55,6 +57,20 @@ def is_trimmed(run: Run) -> bool:
     if run.first_seq is None:
         return False
     return Log.objects.filter(agent_id=run.agent_id, first_seq__gt=run.first_seq).exists()
+
+
+def _forget_workspaces(agent_id: str, first_seq: int) -> None:
+    """Of runs that are trimmed. Losing this to a crash is made up for by the next trim of this agent, and at
+    last by the bound on what is kept."""
+    history = History(agent_id)
+    if not (kept := history.runs()):
+        return
+    ended = Run.objects.filter(agent_id=agent_id, pk__in=kept, first_seq__lt=first_seq).exclude(finished_at=None)
+    trimmed = {str(pk) for pk in ended.values_list("pk", flat=True)}
+    try:
+        history.forget(trimmed)
+    except OSError as error:
+        log.warning("history of trimmed runs not removed yet", agent_id=agent_id, error=str(error))
 
 
 def _next(min_age: timedelta, stuck: Collection[UUID]) -> EventChunk | None:

@@ -29,7 +29,7 @@ from agents.engines import Engines
 from agents.execution import Detached
 from agents.moment import acquire_soon
 from agents.supervisor import Supervisor, has_work, is_deleted
-from agents.workspace import Workspace
+from agents.workspace import belongings
 from containers.errors import EngineError
 from streaming.bus import Bus
 from streaming.database import in_database
@@ -152,7 +152,7 @@ class Runner:
         except EngineError as error:  # the sweep comes by every minute
             log.warning("containers of a deleted agent not removed yet", agent_id=agent_id, error=str(error))
         # Its container may have gone on writing after the deletion.
-        await asyncio.to_thread(Workspace(agent_id).remove_all)
+        await asyncio.to_thread(belongings.remove, agent_id)
 
     # What goes on beside, again and again ---------------------------------------------------------------------------
 

@@ -16,6 +16,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from containers.gateway.destinations import patterns
 
 EngineChoice = Literal["auto", "docker", "process"]
+PullChoice = Literal["never", "missing"]
 LogLevel = Annotated[
     Literal["DEBUG", "INFO", "WARNING", "ERROR"], BeforeValidator(lambda given: str(given).upper(), str)
 ]
@@ -40,6 +41,9 @@ class Environment(BaseSettings):
         None, description="Docker volume that holds the data dir, if the worker runs in a container."
     )
     engine: EngineChoice = Field("auto", description="Where agents run: auto, docker, process.")
+    image_pull: PullChoice = Field(
+        "never", description="Images that are not on the worker's machine: never, missing (pull them)."
+    )
     docker_host: str = Field(
         "unix:///var/run/docker.sock",
         validation_alias=AliasChoices("AGENTSITE_DOCKER_HOST", "DOCKER_HOST"),
@@ -115,6 +119,11 @@ class Environment(BaseSettings):
     workspace_scan_files: int = Field(
         10_000, ge=1, description="Files of a workspace that are looked at for `files` events."
     )
+    history_file_kib: int = Field(
+        256, ge=1, le=16 * 1024, description="Largest text file whose content is kept for the diffs of runs, KiB."
+    )
+    history_files: int = Field(2000, ge=0, description="Files of a workspace whose content is kept for diffs.")
+    history_mib: int = Field(64, ge=0, description="Room for what is kept for diffs, per agent, MiB; 0 keeps nothing.")
     hash_max_bytes: int = Field(64 * 2**20, ge=0, description="Files larger than this get no sha256, bytes.")
 
     @classmethod

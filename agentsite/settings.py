@@ -131,10 +131,12 @@ GEMINI_API_KEY = bool(ENVIRONMENT.gemini_api_key.get_secret_value())
 OLLAMA_BASE_URL = ENVIRONMENT.ollama_base_url
 
 ENGINE = ENVIRONMENT.engine
+IMAGE_PULL = ENVIRONMENT.image_pull
 DOCKER_HOST = ENVIRONMENT.docker_host
 DATA_VOLUME = ENVIRONMENT.data_volume
 DEFINITIONS_FILE = ENVIRONMENT.definitions_file.expanduser().absolute()
 WORKSPACES_DIR = DATA_DIR / "workspaces"
+HISTORY_DIR = DATA_DIR / "history"
 WORKER_CONCURRENCY = ENVIRONMENT.worker_concurrency
 DB_THREADS = ENVIRONMENT.db_threads
 LEASE_S = ENVIRONMENT.lease_s
@@ -160,6 +162,9 @@ TIP_POLL_S = ENVIRONMENT.tip_poll_s
 UPLOAD_MAX_BYTES = ENVIRONMENT.upload_max_bytes
 INPUT_MAX_BYTES = ENVIRONMENT.input_max_bytes
 WORKSPACE_SCAN_FILES = ENVIRONMENT.workspace_scan_files
+HISTORY_FILE_KIB = ENVIRONMENT.history_file_kib
+HISTORY_FILES = ENVIRONMENT.history_files
+HISTORY_MIB = ENVIRONMENT.history_mib
 HASH_MAX_BYTES = ENVIRONMENT.hash_max_bytes
 EGRESS = patterns(ENVIRONMENT.egress)
 

@@ -6,10 +6,10 @@ called `start`, and can be read again from any offset by another one. That is wh
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Literal, NamedTuple, Protocol
+from typing import Literal, NamedTuple, Protocol, runtime_checkable
 
 from containers.spec import Spec
 
@@ -66,6 +66,23 @@ class Availability:
     usable: bool
     reason: str
     version: str = ""
+
+
+class PullProgress(NamedTuple):
+    """Bytes of layers that have come, of those that the registry has announced so far: both only grow. Layers that are
+    here already do not count."""
+
+    done_bytes: int
+    total_bytes: int
+
+
+@runtime_checkable
+class Puller(Protocol):
+    """An engine that can get images from a registry."""
+
+    def pull(self, image: str) -> AsyncGenerator[PullProgress, None]:
+        """Get it; progress as it comes, as often as it comes. Closing the iterator gives up. Harmless to repeat: what
+        has come stays. Raises PullFailed, EngineUnavailable."""
 
 
 class Engine(Protocol):

@@ -4,6 +4,7 @@ EngineError                   the root; `retryable` says whether the same call m
 ├── EngineUnavailable         the engine does not answer (daemon down, socket missing)            retryable
 │   └── EnginePermission      its socket is there, but this user may not use it
 ├── ImageMissing              the image is not on this machine and may not be pulled
+├── PullFailed                its registry did not give it      retryable, unless it was refused
 ├── SpecRefused               the spec asks for what this engine or site does not allow
 ├── StartFailed               the engine could not start the program (bad command, mount, runtime)
 └── ContainerGone             no container under that ref any more
@@ -35,6 +36,15 @@ class ImageMissing(EngineError):
     def __init__(self, image: str, hint: str = "") -> None:
         self.image = image
         super().__init__(f"image {image!r} is not on this machine{': ' + hint if hint else ''}")
+
+
+class PullFailed(EngineError):
+    code = "image-pull-failed"
+
+    def __init__(self, image: str, reason: str, *, retryable: bool) -> None:
+        self.image = image
+        self.retryable = retryable
+        super().__init__(f"image {image!r} could not be pulled: {reason}")
 
 
 class SpecRefused(EngineError):

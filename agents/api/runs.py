@@ -19,12 +19,14 @@ from agents.api.schemas import (
     PageQuery,
     RunAnswer,
     RunDetail,
+    RunDiffAnswer,
     RunPage,
     RunStatus,
 )
 from agents.api.text import IdempotencyKey
-from agents.errors import NotSupported
+from agents.errors import NotFound, NotSupported
 from agents.models import Run
+from agents.workspace import history
 
 router = Router(tags=["runs"])
 
@@ -68,6 +70,29 @@ def list_runs(request: HttpRequest, agent_id: str, query: Query[RunQuery]) -> Ru
 def read_run(request: HttpRequest, run_id: str) -> RunDetail:
     """With its attempts, and its result or error once it has ended."""
     return RunDetail.of(run_for(caller(request), run_id))
+
+
+@router.get("/runs/{run_id}/diff", response=RunDiffAnswer)
+def diff_run(request: HttpRequest, run_id: str) -> RunDiffAnswer:
+    """What is different in the workspace between the run's start and its end, or now while it goes on; whoever did it.
+
+    Additions and deletions are lines. What later runs do changes nothing in it.
+    """
+    return RunDiffAnswer.of(history.of_run(run_for(caller(request), run_id)))
+
+
+@router.get("/agents/{agent_id}/diff", response=RunDiffAnswer)
+def diff_agent(request: HttpRequest, agent_id: str, run: str | None = None) -> RunDiffAnswer:
+    """The same, of one of this agent's runs: the newest that was begun, unless `run` says which."""
+    user = caller(request)
+    agent = agent_for(user, agent_id)
+    if run is not None:
+        found = run_for(user, run)
+        if found.agent_id != agent.pk:
+            raise NotFound("no such run of this agent")
+        return RunDiffAnswer.of(history.of_run(found))
+    newest = Run.objects.filter(agent=agent).exclude(started_at=None).order_by("-number").first()
+    return RunDiffAnswer.of(history.of_run(newest)) if newest else RunDiffAnswer(files=[], complete=True)
 
 
 @router.post("/runs/{run_id}/cancel", response={202: RunAnswer})

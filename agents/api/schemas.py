@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from datetime import datetime
 from typing import Annotated, Any, Literal
 from uuid import UUID
@@ -11,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from agents import retention
 from agents.api.text import Input, Metadata, Name, Reason, Title
 from agents.models import Agent, Attempt, Run
+from agents.workspace.history import RunDiff
 
 EXECUTE_DEFAULT_S = 60.0
 EXECUTE_MOST_S = 3600.0
@@ -211,6 +213,31 @@ class FileList(Answer):
 
     files: list[FileAnswer]
     complete: bool
+
+
+class FileDiffAnswer(Answer):
+    """`additions`, `deletions` (lines) and `diff` (unified) are null where there is no diff. `reason` says why: it is
+    `too-large` (the file, or all diffs of this answer together), `binary` (no UTF-8 text), or its content was
+    `not-kept` (no room or time, or dropped since)."""
+
+    path: str
+    status: Literal["added", "modified", "deleted"]
+    additions: int | None
+    deletions: int | None
+    diff: str | None
+    reason: Literal["too-large", "binary", "not-kept"] | None
+
+
+class RunDiffAnswer(Answer):
+    """Sorted by path. `complete` is false when there may have been changes that are not in `files`: the workspace has
+    more files than are looked at, more changed than are answered, or what it was is not kept (any more)."""
+
+    files: list[FileDiffAnswer]
+    complete: bool
+
+    @classmethod
+    def of(cls, diff: RunDiff) -> RunDiffAnswer:
+        return cls(files=[FileDiffAnswer(**asdict(file)) for file in diff.files], complete=diff.complete)
 
 
 def _agent_fields(agent: Agent) -> dict[str, Any]:

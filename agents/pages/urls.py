@@ -9,4 +9,5 @@ urlpatterns = [
     path("agents/<uuid:agent_id>/", views.agent_page, name="agent"),
     path("agents/<uuid:agent_id>/prompt/", views.prompt, name="prompt"),
     path("agents/<uuid:agent_id>/stop/", views.stop, name="stop"),
+    path("runs/<uuid:run_id>/changes/", views.changes, name="changes"),
 ]

@@ -11,6 +11,8 @@ never opened.
     changes     what is different from what the log knows, for `files` events
     digests     SHA-256, once per content
     removal     taking a tree down, however deep
+    history     what was in it before and after each run
+    belongings  a workspace and its history: what an agent has on disk
     unowned     those of agents that are not there any more
 """
 

@@ -1,8 +1,8 @@
-"""Workspaces whose agent is not there any more: its container was still writing when it was deleted, the disk did not
-let us, or the database was restored from before it was made.
+"""Workspaces, and histories of them, whose agent is not there any more: its container was still writing when it was
+deleted, the disk did not let us, or the database was restored from before it was made.
 
-Such a workspace is first noted, and removed when it has been without an agent for WORKSPACE_GRACE_H: a note is a file
-beside the workspaces, so the time goes on over restarts and is the same for all workers. Synchronous.
+What is there of such an agent is first noted, and removed when it has been without an agent for WORKSPACE_GRACE_H: a
+note is a file beside the workspaces, so the time goes on over restarts and is the same for all workers. Synchronous.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import structlog
 from django.conf import settings
 
 from agents.models import Agent
-from agents.workspace.directory import Workspace
+from agents.workspace import belongings
 
 log = structlog.get_logger(__name__)
 NOTES = ".unowned"
@@ -30,7 +30,7 @@ def sweep() -> int:
     """Note workspaces without an agent, remove those noted for long enough; answers how many. Raises DatabaseError,
     and then nothing was removed that should not be."""
     # Listed first, asked for after: an agent's row is there before its workspace is made.
-    there = sorted(_there())
+    there = sorted(set(_there()))
     unowned = set(there) - _living(there)
     _forget(set(_noted()) - unowned)
     due = [agent_id for agent_id in sorted(unowned) if _is_due(agent_id)]
@@ -38,9 +38,7 @@ def sweep() -> int:
     for agent_id in due[:WORKSPACES_A_TURN]:
         if _living([agent_id]):  # somebody has made it meanwhile, under an id that was there before
             continue
-        workspace = Workspace(agent_id)
-        workspace.remove_all()
-        if not workspace.path.exists():
+        if belongings.remove(agent_id):
             log.info("workspace without an agent removed", agent_id=agent_id)
             _forget({agent_id})
             removed += 1
@@ -49,10 +47,11 @@ def sweep() -> int:
 
 def _there() -> Iterator[str]:
     """Directories that are named as workspaces are; anything else in there is somebody else's."""
-    with contextlib.suppress(FileNotFoundError):
-        for path in Path(settings.WORKSPACES_DIR).iterdir():
-            if _is_id(path.name) and path.is_dir() and not path.is_symlink():
-                yield path.name
+    for root in belongings.roots():
+        with contextlib.suppress(FileNotFoundError):
+            for path in root.iterdir():
+                if _is_id(path.name) and path.is_dir() and not path.is_symlink():
+                    yield path.name
 
 
 def _living(agent_ids: list[str]) -> set[str]:
@@ -66,7 +65,7 @@ def _living(agent_ids: list[str]) -> set[str]:
 def _is_due(agent_id: str) -> bool:
     """Notes it when it is seen for the first time. By the clock of the disk: it is the same for all who look."""
     note = _notes() / agent_id
-    note.parent.mkdir(mode=0o700, exist_ok=True)
+    note.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     with contextlib.suppress(FileExistsError):
         note.touch(exist_ok=False)
     with contextlib.suppress(FileNotFoundError):

@@ -8,6 +8,7 @@ import os
 import socket
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from pydantic import ValidationError
 from redis.asyncio import Redis
@@ -18,6 +19,9 @@ from agentsite.cli.problem import CliProblem
 from agentsite.environment import Environment
 from containers.errors import EngineError
 from containers.registry import Choice, Place, choose
+
+if TYPE_CHECKING:
+    from agents.definitions import Definition
 
 
 def environment() -> Environment:
@@ -107,14 +111,15 @@ def broker(url: str) -> None:
         raise CliProblem(f"the broker at {_without_password(url)} does not answer: {reason}") from None
 
 
-def definitions(path: Path, say: Callable[[str], None]) -> None:
+def definitions(path: Path, say: Callable[[str], None]) -> dict[str, Definition]:
     """A site that runs keeps the last good ones; one that starts has none. They may also be written later."""
     from agents.definitions.catalog import Mistake, read
 
     try:
-        read(path.read_text(encoding="utf-8"))
+        return read(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         say(f"nothing can be run until there are definitions in {path}")
+        return {}
     except OSError as error:
         raise CliProblem(f"{path}: {error.strerror}") from None
     except UnicodeDecodeError:

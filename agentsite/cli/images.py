@@ -21,7 +21,7 @@ async def ensure(environment: Environment, say: Callable[[str], None]) -> str | 
         for image in find_images():
             if not await is_current(api, image, None):
                 say(f"building {image.tag} (once, some seconds to a minute)")
-                await build(api, image, base_image=None, ca_bundle=_ca_bundle(), force=False, say=lambda _: None)
+                await build(api, image, base_image=None, ca_bundle=ca_bundle(), force=False, say=lambda _: None)
     except (EngineError, DockerError, OSError) as error:
         return " ".join(str(error).split())
     finally:
@@ -29,7 +29,7 @@ async def ensure(environment: Environment, say: Callable[[str], None]) -> str | 
     return None
 
 
-def _ca_bundle() -> Path | None:
+def ca_bundle() -> Path | None:
     """Behind a private certificate authority, packages are fetched with the certificates that this machine trusts."""
     given = os.environ.get("SSL_CERT_FILE")
     return Path(given) if given else None

@@ -16,6 +16,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+images = typer.Typer(help="Images of agents: what definitions name, and building ours.", no_args_is_help=True)
+app.add_typer(images, name="images")
 Host = Annotated[str | None, typer.Option(help="Address to listen on. [AGENTSITE_HOST]")]
 Port = Annotated[int | None, typer.Option(help="Port to listen on; 0 takes a free one. [AGENTSITE_PORT]")]
 DataDir = Annotated[Path | None, typer.Option(help="Database, workspaces, tokens. [AGENTSITE_DATA_DIR]")]
@@ -155,6 +157,36 @@ def runs(agent: str, url: Url = None, token: Token = None) -> None:
 
     with Client(url, token) as client:
         show(client.call("GET", f"/api/agents/{agent}/runs"))
+
+
+@images.command(name="list")
+def list_images() -> None:
+    """The images that definitions name: present, missing, or stale (ours, and its folder has changed)."""
+    from agentsite.cli.image_commands import show_list
+
+    show_list()
+
+
+@images.command(name="check")
+def check_images() -> None:
+    """A line for each that is missing or stale. Exit code: 0 none, 1 some, 2 no engine to ask."""
+    from agentsite.cli.image_commands import check
+
+    raise SystemExit(check())
+
+
+@images.command(name="build")
+def build_images(
+    names: Annotated[list[str] | None, typer.Argument(metavar="NAME", help="Default: all bundled ones.")] = None,
+    base_image: Annotated[
+        str | None, typer.Option(help="Default: python:3.12-slim; where it can't be pulled, one made here.")
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Build also what is current.")] = False,
+) -> None:
+    """Build the bundled images, or examples by name; what is current stays. Exit code: 1 failed, 2 no engine."""
+    from agentsite.cli.image_commands import build_images as run
+
+    run(names or [], base_image, force=force)
 
 
 @app.command()

@@ -25,6 +25,10 @@ def runs(answer: dict[str, Any]) -> None:
     _show(("id", "#", "status", "time", "input"), rows, "No runs yet.")
 
 
+def images(rows: Sequence[tuple[str, ...]]) -> None:
+    _show(("image", "state", "size", "age", "for"), rows, "No definition names an image.")
+
+
 def _show(columns: tuple[str, ...], rows: Sequence[tuple[str, ...]], nothing: str) -> None:
     if not rows:
         print(nothing)

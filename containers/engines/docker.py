@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from contextlib import aclosing, suppress
 from datetime import UTC, datetime
 from pathlib import Path
@@ -14,13 +14,23 @@ from weakref import WeakValueDictionary
 
 from aiodocker.exceptions import DockerError
 
-from containers.engine import BEGINNING, Availability, Exit, Inspection, Offset, Output
+from containers.engine import BEGINNING, Availability, Exit, Inspection, Offset, Output, PullProgress
 from containers.engines.docker_api import DockerApi
 from containers.engines.docker_config import create_config
 from containers.engines.frames import FrameReader
 from containers.engines.names import name_of
+from containers.engines.pulling import Layers
 from containers.engines.sender import Sender
-from containers.errors import ContainerGone, EngineError, EngineUnavailable, ImageMissing, SpecRefused, StartFailed
+from containers.errors import (
+    ContainerGone,
+    EngineError,
+    EngineUnavailable,
+    ImageMissing,
+    PullFailed,
+    SpecRefused,
+    StartFailed,
+)
+from containers.images.build import remedy, with_tag
 from containers.spec import Spec
 from containers.workspace import give_to
 
@@ -31,7 +41,10 @@ ADOPT_AFTER_S = 15.0
 """A container that was created but not started for this long has lost its creator. Not sooner: if that one starts it
 and it ends at once, starting it here would run the program a second time."""
 KILLED_WITHIN_S = 30.0
+PULL_SILENCE_S = 60.0
+"""How long a registry may send nothing."""
 LIST_CONCURRENCY = 8
+_REFUSED = (400, 401, 403, 404)
 _POLL_S = 0.05
 _RETRY_MAX_S = 2.0
 
@@ -80,6 +93,16 @@ class DockerEngine:
             await self._api.image(spec.image)
         except DockerError as error:
             raise _refusal(error, spec) from error
+
+    async def pull(self, image: str) -> AsyncGenerator[PullProgress, None]:
+        layers = Layers()
+        try:
+            # Without a tag the daemon would get all that there are.
+            async with aclosing(self._api.pull(with_tag(image), silence_s=PULL_SILENCE_S)) as steps:
+                async for step in steps:
+                    yield layers.take(step)
+        except DockerError as error:
+            raise PullFailed(image, _one_line(error.message), retryable=error.status not in _REFUSED) from error
 
     async def start(self, spec: Spec, key: str) -> str:
         name = name_of(key)
@@ -297,8 +320,7 @@ class _Retry:
 
 def _refusal(error: DockerError, spec: Spec) -> EngineError:
     if error.status == 404 and "image" in error.message.lower():
-        ours = spec.image.startswith("agentsite/")
-        return ImageMissing(spec.image, "run `make images`" if ours else f"run `docker pull {spec.image}`")
+        return ImageMissing(spec.image, f"run `{remedy(spec.image)}`")
     return StartFailed(_one_line(error.message))
 
 

@@ -18,7 +18,7 @@ from aiodocker.containers import DockerContainer
 from aiodocker.exceptions import DockerError
 from aiodocker.volumes import DockerVolume
 
-from containers.errors import EngineError, EnginePermission, EngineUnavailable
+from containers.errors import EngineError, EnginePermission, EngineUnavailable, PullFailed
 
 CALL_TIMEOUT_S = 60.0
 CONNECT_TIMEOUT_S = 10.0
@@ -109,14 +109,28 @@ class DockerApi:
                 transport.write_eof()
                 await stream.read_out()
 
-    async def pull(self, image: str, *, silence_s: float) -> None:
-        """Gives up when the registry says nothing for `silence_s`."""
+    async def pull(self, image: str, *, silence_s: float) -> AsyncGenerator[dict[str, Any], None]:
+        """What the daemon says on the way; `image` with its tag or digest. Closing it makes the daemon give up. Not
+        through aiodocker, which leaves a stream that is broken off open: the daemon would go on. PullFailed when
+        nothing is heard for `silence_s`: a registry that can't be reached may also just not answer."""
         async with self._sorted_errors(timeout_s=None):
-            progress = self._docker.images.pull(image, stream=True)
-            while True:
-                async with asyncio.timeout(silence_s):
-                    if await anext(progress, None) is None:
+            url = await self._url("images/create")
+            timeout = aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_TIMEOUT_S)
+            async with self._docker.session.post(url, params={"fromImage": image}, timeout=timeout) as response:
+                if response.status != 200:
+                    raise await _refused(response)
+                while True:
+                    try:
+                        async with asyncio.timeout(silence_s):
+                            line = await response.content.readline()
+                    except TimeoutError:
+                        raise PullFailed(image, f"nothing heard for {silence_s:.0f} s", retryable=True) from None
+                    if not line:
                         return
+                    step = dict(json.loads(line))
+                    if "error" in step:
+                        raise DockerError(500, str(step["error"]))
+                    yield step
 
     async def build(self, context: IO[bytes], tag: str, arguments: dict[str, str], labels: dict[str, str]) -> list[str]:
         """Build from a tar of the folder; returns what the steps printed. DockerError if one fails."""

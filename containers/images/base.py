@@ -8,12 +8,13 @@ import shutil
 import subprocess
 import tempfile
 from collections.abc import Callable
+from contextlib import aclosing
 from typing import IO
 
 from aiodocker.exceptions import DockerError
 
 from containers.engines.docker_api import DockerApi
-from containers.errors import EngineError, EngineUnavailable
+from containers.errors import EngineError, PullFailed
 
 DEFAULT_BASE = "python:3.12-slim"
 LOCAL_BASE = "agentsite/base:bookworm"
@@ -78,11 +79,13 @@ async def _pull(api: DockerApi, image: str, say: Say) -> str | None:
     """None, or why it could not be pulled."""
     say(f"pulling {image} ...")
     try:
-        await api.pull(image, silence_s=PULL_SILENCE_S)
+        async with aclosing(api.pull(image, silence_s=PULL_SILENCE_S)) as steps:
+            async for _ in steps:
+                pass
     except DockerError as error:
         return " ".join(error.message.split())
-    except EngineUnavailable:
-        return f"nothing heard for {PULL_SILENCE_S:.0f} s"
+    except PullFailed as error:
+        return str(error)
     return None
 
 

@@ -1,4 +1,5 @@
-"""Builds `agentsite/<name>:latest` from every folder here that has a Dockerfile.
+"""Builds `agentsite/<name>:latest` from every folder here that has a Dockerfile, and `agentsite/example-<name>:latest`
+from those of containers/examples.
 
 Through the engine's API, so no command line client is needed. An image carries a label with a digest of its folder:
 `is_current` compares it, so that nothing is sent or built when nothing has changed.
@@ -20,6 +21,7 @@ from containers.engines.docker_api import DockerApi
 from containers.images.base import BuildFailed, Say, is_local, resolve_base
 
 FOLDER = Path(__file__).parent
+EXAMPLES = FOLDER.parent / "examples"
 CONTENT_LABEL = "agentsite.content"
 BASE_LABEL = "agentsite.base"
 CA_ARGUMENT = "CA_BUNDLE"
@@ -35,7 +37,7 @@ class Image:
 
     @property
     def name(self) -> str:
-        return self.folder.name
+        return f"example-{self.folder.name}" if self.folder.parent == EXAMPLES else self.folder.name
 
     @property
     def tag(self) -> str:
@@ -81,14 +83,41 @@ class Image:
 
 
 def find_images() -> list[Image]:
-    return [Image(path.parent) for path in sorted(FOLDER.glob("*/Dockerfile"))]
+    """The bundled ones: what a site needs."""
+    return _images(FOLDER)
+
+
+def find_examples() -> list[Image]:
+    return _images(EXAMPLES)
 
 
 def find_image(name: str) -> Image:
-    for image in find_images():
+    known = [*find_images(), *find_examples()]
+    for image in known:
         if image.name == name:
             return image
-    raise BuildFailed(f"no image {name!r}; there are: {', '.join(image.name for image in find_images())}")
+    raise BuildFailed(f"no image {name!r}; there are: {', '.join(image.name for image in known)}")
+
+
+def find_by_tag(reference: str) -> Image | None:
+    """The one of ours that a definition means by that; None if it is somebody else's."""
+    wanted = with_tag(reference)
+    return next((image for image in (*find_images(), *find_examples()) if image.tag == wanted), None)
+
+
+def with_tag(reference: str) -> str:
+    """As the engine reads it: without a tag or digest, the newest is meant."""
+    return reference if "@" in reference or ":" in reference.rpartition("/")[2] else f"{reference}:latest"
+
+
+def remedy(reference: str) -> str:
+    """The command that brings an image here."""
+    ours = find_by_tag(reference)
+    return f"agentsite images build {ours.name}" if ours else f"docker pull {reference}"
+
+
+def _images(folder: Path) -> list[Image]:
+    return [Image(path.parent) for path in sorted(folder.glob("*/Dockerfile"))]
 
 
 async def is_current(api: DockerApi, image: Image, base_image: str | None = None) -> bool:

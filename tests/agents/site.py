@@ -84,6 +84,7 @@ class Site:
         settings.ENGINE = engine
         settings.DATA_DIR = directory
         settings.WORKSPACES_DIR = directory / "workspaces"
+        settings.HISTORY_DIR = directory / "history"
         settings.DEFINITIONS_FILE = self.file
         settings.SECRET_KEY = uuid.uuid4().hex  # containers of other tests are another site's
         settings.STOP_GRACE_S = 1.0

@@ -86,6 +86,7 @@ def field(answer: tuple[int, Any]) -> str:
 def site(settings, tmp_path: Path) -> None:
     """The API with definitions and workspaces of this test's own."""
     settings.WORKSPACES_DIR = tmp_path / "workspaces"
+    settings.HISTORY_DIR = tmp_path / "history"
     settings.DEFINITIONS_FILE = tmp_path / "agents.toml"
     settings.STATIC_ROOT = None  # no collectstatic in tests, and whitenoise warns of the missing directory
     (tmp_path / "agents.toml").write_text(DEFINITIONS)

@@ -21,6 +21,7 @@ from containers.engine import BEGINNING, Engine, Offset
 from containers.engines.docker import DEFAULT_URL
 from containers.engines.docker_api import DockerApi
 from containers.images.base import resolve_base
+from containers.images.build import build, find_image
 from containers.registry import ENGINES, Place
 from containers.spec import Spec
 from containers.workspace import program_user
@@ -193,6 +194,20 @@ async def docker_image() -> str:
             finally:
                 await api.close()
     return _image[0]
+
+
+async def built_image(name: str) -> str:
+    """The tag of one of our images, built if need be; by one of the test processes."""
+    base = await docker_image()
+    image = find_image(name)
+    with Path("/tmp/agentsite-test-image.lock").open("wb") as file:
+        await asyncio.to_thread(fcntl.flock, file, fcntl.LOCK_EX)
+        api = DockerApi(docker_url())
+        try:
+            await build(api, image, base_image=base)
+        finally:
+            await api.close()
+    return image.tag
 
 
 async def _bench(name: str, directory: Path, image: str) -> AsyncIterator[Bench]:

@@ -254,7 +254,7 @@ except OSError as error:
 
 
 async def test_missing_image_says_what_to_do(bench: Bench) -> None:
-    for image, hint in (("agentsite/no-such:latest", "make images"), ("no-such:1", "docker pull no-such:1")):
+    for image, hint in (("agentsite/no-such", "docker pull agentsite/no-such"), ("no-such:1", "docker pull no-such:1")):
         spec = bench.spec("pass", image=image)
         with pytest.raises(ImageMissing, match=hint):
             await bench.engine.check_image(spec)

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import tarfile
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,18 @@ import pytest_asyncio
 
 from containers.engines.docker_api import DockerApi
 from containers.images.base import BuildFailed, is_local, resolve_base
-from containers.images.build import Image, build, find_image, find_images, is_current
+from containers.images.build import (
+    Image,
+    build,
+    find_by_tag,
+    find_examples,
+    find_image,
+    find_images,
+    is_current,
+    remedy,
+    with_tag,
+)
+from containers.images.state import look
 from tests.containers.bench import docker_image, docker_url
 
 pytestmark = pytest.mark.asyncio
@@ -48,6 +60,33 @@ async def test_every_folder_with_a_dockerfile_is_an_image() -> None:
         find_image("no-such")
 
 
+async def test_every_example_is_an_image_that_only_its_name_builds() -> None:
+    assert [image.name for image in find_examples()] == ["example-node", "example-python", "example-sh"]
+    assert find_image("example-sh").tag == "agentsite/example-sh:latest"
+    assert not {image.name for image in find_images()} & {image.name for image in find_examples()}
+
+
+@pytest.mark.parametrize(
+    ("reference", "command"),
+    [
+        ("agentsite/demo:latest", "agentsite images build demo"),
+        ("agentsite/demo", "agentsite images build demo"),
+        ("agentsite/example-sh", "agentsite images build example-sh"),
+        ("agentsite/demo:2", "docker pull agentsite/demo:2"),
+        ("somebody/demo", "docker pull somebody/demo"),
+    ],
+)
+async def test_what_brings_an_image_here(reference: str, command: str) -> None:
+    assert remedy(reference) == command
+
+
+async def test_a_reference_without_tag_or_digest_means_the_newest() -> None:
+    assert with_tag("host:5000/name") == "host:5000/name:latest"
+    for whole in ("host:5000/name:1", "name:1", "name@sha256:" + "0" * 64):
+        assert with_tag(whole) == whole
+    assert find_by_tag("demo") is None
+
+
 async def test_what_is_ignored_is_not_sent(image: Image) -> None:
     assert names(image) == [".dockerignore", "Dockerfile", "part/main.py"]
 
@@ -81,8 +120,14 @@ async def test_image_is_built_once_for_the_same_content(image: Image, api: Docke
     base = await docker_image()
     try:
         assert not await is_current(api, image)
+        assert (await look(api, image.tag)).state == "missing"
         assert await build(api, image, base_image=base)
         assert await is_current(api, image)
+        found = await look(api, image.tag)
+        assert found.state == "present"
+        assert found.size_bytes
+        assert found.created_at
+        assert abs((datetime.now(UTC) - found.created_at).total_seconds()) < 120
         assert not await build(api, image, base_image=base)
         replaced = (await api.image(image.tag))["Id"]
         (image.folder / "part" / "main.py").write_text("print('changed')")

@@ -13,6 +13,8 @@ from django.test import Client
 
 from agents import lifecycle
 from agents.models import Agent, Run
+from agents.workspace import Workspace
+from agents.workspace.history import History
 from streaming import journal
 from streaming.database import close_threads
 
@@ -34,6 +36,7 @@ def definitions_file(tmp_path: Path, settings: LazySettings) -> Path:
     settings.DATA_DIR = tmp_path
     settings.STATIC_ROOT = tmp_path  # whitenoise warns of one that is not there, and warnings are errors
     settings.WORKSPACES_DIR = tmp_path / "workspaces"
+    settings.HISTORY_DIR = tmp_path / "history"
     return path
 
 
@@ -117,6 +120,43 @@ def test_pages_bring_a_policy_that_runs_no_inline_script_and_keep_to_it(ada: Use
         for script in re.findall(r"<script[^>]*>", html):
             assert "src=" in script or 'type="application/json"' in script
         assert not re.search(r'(?:src|href|action)="(?:https?:)?//', html)
+
+
+# The changes of a run -------------------------------------------------------------------------------------------------
+
+
+def test_changes_are_shown_as_text_whatever_is_in_them(ada: User, client: Client) -> None:
+    agent, run = lifecycle.create_agent(ada, "demo", input="hello")
+    assert run is not None
+    workspace, history = Workspace(agent.pk), History(agent.pk)
+    history.keep(str(run.pk), "before", workspace)
+    workspace.write_file("<script>alert(1)</script>", [b"<img src=x onerror=alert(2)>\n"])
+    workspace.write_file("picture", [b"\0"])
+    history.keep(str(run.pk), "after", workspace)
+    assert f'href="/runs/{run.pk}/changes/"' in client.get(page_of(agent)).content.decode()
+    html = client.get(f"/runs/{run.pk}/changes/").content.decode()
+    assert "<script>alert" not in html
+    assert "<img" not in html
+    assert "+&lt;img src=x onerror=alert(2)&gt;\n" in html
+    assert "added, +1 -0" in html
+    assert "Not a text file." in html
+
+
+def test_a_run_of_which_nothing_is_kept_says_so(ada: User, client: Client) -> None:
+    _, run = lifecycle.create_agent(ada, "demo", input="hello")
+    assert run is not None
+    assert "No file was changed." in client.get(f"/runs/{run.pk}/changes/").content.decode()
+    run.attempts.create(number=1, engine="process", container_ref="x", worker="w")
+    html = client.get(f"/runs/{run.pk}/changes/").content.decode()
+    assert "There may have been more" in html
+    assert "No file is known to have been changed." in html
+
+
+def test_changes_of_somebody_elses_run_are_not_there(ada: User, stranger: Client) -> None:
+    _, run = lifecycle.create_agent(ada, "demo", input="hello")
+    assert run is not None
+    assert stranger.get(f"/runs/{run.pk}/changes/").status_code == 404
+    assert Client().get(f"/runs/{run.pk}/changes/").status_code == 302
 
 
 # The list -------------------------------------------------------------------------------------------------------------

@@ -28,7 +28,9 @@ class Row {
   constructor(item) {
     this.status = h("span", { class: "status" });
     this.time = h("span", { class: "run-time" });
-    this.node = h("li", {}, h("span", { class: "run-number" }, String(item.number)), " ", this.status, " ", this.time);
+    const number = h("span", { class: "run-number" }, String(item.number));
+    const changes = h("a", { href: `/runs/${encodeURIComponent(item.run.id)}/changes/` }, "changes");
+    this.node = h("li", {}, number, " ", this.status, " ", this.time, " ", changes);
     this.update(item);
   }
 
