@@ -21,8 +21,8 @@ BACK_S = 30.0
 """Most until everybody hears again; with 200 coming back at once to one process."""
 CALM = Plan(pace_s=(0.1, 0.4))
 FLOOD = Plan(pace_s=(0.01, 0.03), pad=4000, tool_every=20)
-"""200 kB/s an agent: fills the kernel's buffers of one who stops reading within seconds, and all that this process, which
-is every subscriber, can take when fifty of them read."""
+"""200 kB/s an agent: it fills the kernel's buffers of one who stops reading within seconds, and is about what this
+process, which is every subscriber, can take fifty times."""
 STALL_S = 3.0
 """AGENTSITE_STREAM_SEND_TIMEOUT_S of the stacks here."""
 GROWTH_MIB = 64.0
