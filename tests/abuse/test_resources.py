@@ -157,6 +157,7 @@ while True:
 """
     ordeal = Ordeal(docker_site, code, cancel_at="on", limits={"pids": 128})
     assert (ordeal.status, ordeal.errors) == ("cancelled", [])
+    assert ordeal.events[-1].data["duration_ms"] < 20_000, "the grace is 1 s; removing it would kill it too, but later"
     assert processes_named(marker) == []
 
 
