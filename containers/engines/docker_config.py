@@ -21,9 +21,9 @@ TMP_INODES = 16384
 OOM_SCORE = 500
 """When the machine itself runs out of memory, containers go before the worker and the database."""
 LOG_OVERHEAD = 72
-"""Bytes of the json-file log for one byte printed, at most: an empty line takes 70, a control byte 6. It must not rotate
-below `output_bytes`, or lines are lost to a reader that is slower than the program. Ordinary output takes about twice
-its size."""
+"""Bytes of the json-file log for one byte printed, at most: an empty line takes 70, a control byte 6. It must not
+rotate below `output_bytes`, or lines are lost to a reader that is slower than the program. Ordinary output takes about
+twice its size."""
 
 
 def create_config(
