@@ -407,7 +407,7 @@ class Execution:
             image=definition.image,
             workspace=self._workspace.path,
             command=tuple(definition.command),
-            process_command=definition.host_command(),
+            process_command=tuple(definition.process_command),
             env={**definition.env, "AGENT_ID": self._agent_id, "RUN_ID": self.run_id, "WORKSPACE": "/workspace"},
             labels=attempts.labels(self._agent_id, attempt, self._writer.epoch),
             limits=definition.limits.limits(),

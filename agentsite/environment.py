@@ -13,7 +13,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AliasChoices, BeforeValidator, Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-EngineChoice = Literal["auto", "docker", "process"]
+EngineChoice = Literal["auto", "docker", "podman", "bwrap", "process"]
 LogLevel = Annotated[
     Literal["DEBUG", "INFO", "WARNING", "ERROR"], BeforeValidator(lambda given: str(given).upper(), str)
 ]
@@ -32,11 +32,17 @@ class Environment(BaseSettings):
     data_volume: str | None = Field(
         None, description="Docker volume that holds the data dir, if the worker runs in a container."
     )
-    engine: EngineChoice = Field("auto", description="Where agents run: auto, docker, process.")
+    engine: EngineChoice = Field("auto", description="Where agents run: auto, docker, podman, bwrap, process.")
     docker_host: str = Field(
         "unix:///var/run/docker.sock",
         validation_alias=AliasChoices("AGENTSITE_DOCKER_HOST", "DOCKER_HOST"),
         description="The container engine's API.",
+    )
+    podman_host: str = Field(
+        "", description="Podman's API; empty: the user's own socket, else /run/podman/podman.sock."
+    )
+    runtime_dir: Path | None = Field(
+        None, validation_alias="XDG_RUNTIME_DIR", description="Where the user's own Podman has its socket."
     )
     definitions_file: Path = Field(
         Path("agents.toml"), validation_alias="AGENTSITE_DEFINITIONS", description="The definitions; hot-reloaded."
@@ -122,6 +128,12 @@ class Environment(BaseSettings):
 
     def directory(self) -> Path:
         return self.data_dir.expanduser().absolute()
+
+    def podman_address(self) -> str:
+        """The user's own socket if it is there: that one needs no root."""
+        own = self.runtime_dir / "podman" / "podman.sock" if self.runtime_dir else None
+        there = own if own and own.exists() else "/run/podman/podman.sock"
+        return self.podman_host or f"unix://{there}"
 
     def secret(self) -> str:
         """The secret key: given, or kept in the data dir, where it is made on first use (mode 0600)."""

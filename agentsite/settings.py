@@ -131,6 +131,7 @@ OLLAMA_BASE_URL = ENVIRONMENT.ollama_base_url
 
 ENGINE = ENVIRONMENT.engine
 DOCKER_HOST = ENVIRONMENT.docker_host
+PODMAN_HOST = ENVIRONMENT.podman_address()
 DATA_VOLUME = ENVIRONMENT.data_volume
 DEFINITIONS_FILE = ENVIRONMENT.definitions_file.expanduser().absolute()
 WORKSPACES_DIR = DATA_DIR / "workspaces"

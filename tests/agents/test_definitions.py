@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import sys
 from pathlib import Path
 
 import pytest
 
 from agents.definitions import CatalogFile
+from containers.programs import IMAGES_DIR, filled_in
 
 GOOD = """
 [definitions.one]
@@ -128,7 +130,8 @@ def test_braces_of_a_command_are_its_own(file: Path) -> None:
     file.write_text(
         "[definitions.x]\nimage = 'a'\nprocess_command = ['{python}', '-c', 'print({1: {}})', '{images}/demo']\n"
     )
-    python, *_, code, demo = CatalogFile(file).current().definitions["x"].host_command()
+    given = CatalogFile(file).current().definitions["x"].process_command
+    python, *_, code, demo = filled_in(given, sys.executable, str(IMAGES_DIR))
     assert Path(python).exists()
     assert code == "print({1: {}})"
     assert Path(demo).is_dir()
