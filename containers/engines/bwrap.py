@@ -17,8 +17,8 @@ from contextlib import suppress
 from pathlib import Path
 
 from containers.engine import Availability
-from containers.engines.bwrap_command import Interpreter, command, find_interpreter
-from containers.engines.cgroups import Groups, find_groups
+from containers.engines.bwrap_command import Interpreter, command, counts_processes, find_interpreter
+from containers.engines.cgroups import CONTROLLERS, Groups, find_groups
 from containers.engines.recorded import NEW, Order, RecordedEngine
 from containers.engines.seccomp_bpf import AUDIT_ARCH, compiled
 from containers.errors import EngineError
@@ -92,9 +92,11 @@ class BwrapEngine(RecordedEngine):
         return self._found_groups
 
     def _not_limited(self) -> str:
-        missing = list(self._groups.missing)
+        missing = self._groups.missing
+        if counts_processes(platform.release()):
+            missing = [name for name in missing if name != CONTROLLERS["pids"]]
         if os.geteuid() != 0:
-            missing.append("number of files in /tmp")
+            missing = [*missing, "number of files in /tmp"]
         return f"not limited here: {', '.join(missing)}" if missing else "all limits are enforced"
 
     async def _problem(self) -> str | None:

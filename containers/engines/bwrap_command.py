@@ -18,6 +18,7 @@ bwrap has no word for.
 from __future__ import annotations
 
 import os
+import re
 import sys
 import sysconfig
 from collections.abc import Sequence
@@ -33,6 +34,8 @@ WORKSPACE = "/workspace"
 PYTHON = "/opt/agentsite/python"
 IMAGES = "/opt/agentsite/images"
 SHELL = "/bin/sh"
+PRLIMIT = "/usr/bin/prlimit"
+COUNTED_SINCE = (5, 14)
 ROOTS = ("bin", "sbin", "lib", "lib32", "lib64", "libx32")
 """Beside /usr; links into it on most machines."""
 ETC = (
@@ -114,11 +117,27 @@ def command(
         *("--seccomp", "4"),
     ]
     return Made(
-        # Through a shell: bwrap itself ends with 1 when there is no such program, as any program may.
-        command=[executable, "--args", "3", "--", SHELL, "-c", 'exec "$0" "$@"', *program],
+        command=[executable, "--args", "3", "--", *_launcher(spec.limits.pids), *program],
         files={**files, "arguments": os.fsencode("\0".join(arguments))},
         stage=stage,
     )
+
+
+def _launcher(pids: int) -> list[str]:
+    """What starts the program: bwrap itself ends with 1 when there is no such program, as any program may.
+
+    It also limits processes, and needs no control group for that: within a user namespace of its own a user's processes
+    are counted by themselves (see `counts_processes`).
+    """
+    if Path(PRLIMIT).exists():
+        return [PRLIMIT, f"--nproc={pids}:{pids}", "--"]
+    return [SHELL, "-c", 'exec "$0" "$@"']
+
+
+def counts_processes(release: str) -> bool:
+    """Whether that works here. Before Linux 5.14 RLIMIT_NPROC counted a user's processes over all namespaces."""
+    major, minor = (int(part) for part in re.findall(r"\d+", release)[:2])
+    return Path(PRLIMIT).exists() and (major, minor) >= COUNTED_SINCE
 
 
 def environment(spec: Spec, interpreter: Interpreter) -> dict[str, str]:

@@ -130,7 +130,7 @@ def _mounts(process: Path) -> dict[str, Mount]:
 
 def _groups_of(process: Path) -> dict[str, str]:
     """Likewise. See cgroups(7)."""
-    found = {}
+    found: dict[str, str] = {}
     for line in _lines(process / "cgroup"):
         _, controllers, path = line.split(":", 2)
         found |= dict.fromkeys(controllers.split(","), path)

@@ -56,8 +56,8 @@ def expected(policy: Mapping[str, Any], name: str | None, arguments: Sequence[in
     """Read off the policy, without a thought of how a filter is made."""
     for rule in policy["syscalls"]:
         if name in rule["names"] and all(holds(condition, arguments) for condition in rule.get("args", [])):
-            return ALLOW if rule["action"] == "SCMP_ACT_ALLOW" else ERRNO | rule["errnoRet"]
-    return ERRNO | policy["defaultErrnoRet"]
+            return ALLOW if rule["action"] == "SCMP_ACT_ALLOW" else ERRNO | int(rule["errnoRet"])
+    return ERRNO | int(policy["defaultErrnoRet"])
 
 
 def holds(condition: Mapping[str, Any], arguments: Sequence[int]) -> bool:

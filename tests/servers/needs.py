@@ -11,6 +11,7 @@ import subprocess
 import sys
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 NOBODY = 65532
 DEFAULT_ENGINE = "unix:///var/run/docker.sock"
@@ -67,7 +68,7 @@ def bwrap_problem() -> str | None:
     if (bwrap := shutil.which("bwrap")) is None:
         return "no bubblewrap (package bubblewrap)"
     command = [bwrap, "--unshare-user", "--unshare-pid", "--unshare-net", "--ro-bind", "/", "/", "true"]
-    somebody = {"user": NOBODY, "group": NOBODY, "extra_groups": []} if os.geteuid() == 0 else {}
+    somebody: dict[str, Any] = {"user": NOBODY, "group": NOBODY, "extra_groups": []} if os.geteuid() == 0 else {}
     try:
         subprocess.run(command, **somebody, cwd="/", capture_output=True, text=True, check=True, timeout=20)
     except subprocess.CalledProcessError as error:
