@@ -23,6 +23,10 @@ def _key(variable: str, whose: str) -> Any:
     return Field(SecretStr(""), validation_alias=variable, description=f"{whose}. It enters no container.")
 
 
+def _ceiling(what: str) -> Any:
+    return Field(None, gt=0, description=f"{what}, that a definition may ask for; empty: any amount.")
+
+
 class Environment(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="AGENTSITE_", env_file=".env", extra="ignore", populate_by_name=True)
 
@@ -84,6 +88,17 @@ class Environment(BaseSettings):
     run_time_limit_s: float = Field(
         3600, gt=0, description="Longest a run may take if its definition says nothing, seconds."
     )
+    max_cpus: float | None = Field(None, gt=0, description="Processors a definition may ask for; empty: any number.")
+    max_memory_mib: int | None = _ceiling("Memory, MiB")
+    max_pids: int | None = _ceiling("Processes and threads")
+    max_output_mib: int | None = _ceiling("Stdout and stderr together, MiB")
+    max_tmp_mib: int | None = _ceiling("/tmp, MiB")
+    max_shm_mib: int | None = _ceiling("/dev/shm, MiB")
+    max_workspace_mib: int | None = _ceiling("Workspace, MiB")
+    allowed_runtimes: str = Field(
+        "", description="Container runtimes that definitions may name beside the engine's own, comma-separated."
+    )
+    allow_root: bool = Field(False, description="May a definition's user be root in its container?")
     stop_grace_s: float = Field(5, ge=0, description="From SIGTERM to SIGKILL when a run is stopped, seconds.")
     commit_interval_s: float = Field(0.5, gt=0, description="Longest an event waits for the database, seconds.")
     commit_events: int = Field(100, ge=1, description="Most events that wait for the database before a commit starts.")
@@ -121,6 +136,15 @@ class Environment(BaseSettings):
             return str(alias.choices[0])
         return str(alias or f"AGENTSITE_{name.upper()}")
 
+    @field_validator(
+        *("max_cpus", "max_memory_mib", "max_pids", "max_output_mib", "max_tmp_mib", "max_shm_mib"),
+        *("max_workspace_mib", "runtime_dir"),
+        mode="before",
+    )
+    @classmethod
+    def _empty_is_none(cls, value: Any) -> Any:
+        return None if value == "" else value
+
     @field_validator("retention_days", mode="before")
     @classmethod
     def _empty_is_zero(cls, value: Any) -> Any:
@@ -128,6 +152,16 @@ class Environment(BaseSettings):
 
     def directory(self) -> Path:
         return self.data_dir.expanduser().absolute()
+
+    def ceilings(self) -> dict[str, Any]:
+        """As agents.definitions.ceilings takes them."""
+        limits = ("cpus", "memory_mib", "pids", "output_mib", "tmp_mib", "shm_mib", "workspace_mib")
+        given = {name: getattr(self, f"max_{name}") for name in limits}
+        return {
+            "limits": {name: most for name, most in given.items() if most is not None},
+            "runtimes": [name.strip() for name in self.allowed_runtimes.split(",") if name.strip()],
+            "root": self.allow_root,
+        }
 
     def podman_address(self) -> str:
         """The user's own socket if it is there: that one needs no root."""

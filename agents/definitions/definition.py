@@ -34,6 +34,9 @@ class DefinitionLimits(BaseModel):
     wall_s: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
     output_mib: Annotated[int, Field(ge=1, le=1024)] = 64
     tmp_mib: Annotated[int, Field(ge=1, le=16 * 1024)] = 64
+    shm_mib: Annotated[int, Field(ge=1, le=16 * 1024)] = 16
+    workspace_mib: Annotated[int, Field(ge=1, le=16 * 1024 * 1024)] = 4096
+    """Held by the supervisor, which looks now and then (agents.workspace.usage), and for one file by the engine."""
 
     def limits(self) -> Limits:
         return Limits(
@@ -42,6 +45,8 @@ class DefinitionLimits(BaseModel):
             pids=self.pids,
             output_bytes=self.output_mib * MIB,
             tmp_bytes=self.tmp_mib * MIB,
+            shm_bytes=self.shm_mib * MIB,
+            file_bytes=self.workspace_mib * MIB,
         )
 
 

@@ -107,12 +107,14 @@ def broker(url: str) -> None:
         raise CliProblem(f"the broker at {_without_password(url)} does not answer: {reason}") from None
 
 
-def definitions(path: Path, say: Callable[[str], None]) -> None:
+def definitions(environment: Environment, say: Callable[[str], None]) -> None:
     """A site that runs keeps the last good ones; one that starts has none. They may also be written later."""
+    path = environment.definitions_file.expanduser().absolute()
     from agents.definitions.catalog import Mistake, read
+    from agents.definitions.ceilings import Ceilings
 
     try:
-        read(path.read_text(encoding="utf-8"))
+        read(path.read_text(encoding="utf-8"), Ceilings(**environment.ceilings()))
     except FileNotFoundError:
         say(f"nothing can be run until there are definitions in {path}")
     except OSError as error:
