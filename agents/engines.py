@@ -69,6 +69,7 @@ def place() -> Place:
     return Place(
         state_dir=settings.DATA_DIR / "process",
         docker_url=settings.DOCKER_HOST,
+        podman_url=settings.PODMAN_HOST,
         data_dir=settings.DATA_DIR,
         data_volume=settings.DATA_VOLUME,
     )

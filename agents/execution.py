@@ -36,7 +36,7 @@ from containers.engine import Engine, Exit, Offset
 from containers.errors import ContainerGone, EngineError, EngineUnavailable, ImageMissing, StartFailed
 from containers.gateway import Gateway
 from containers.protocols import jsonl
-from containers.spec import Spec
+from containers.spec import MIB, Spec
 from containers.workspace import program_user
 from streaming.database import in_database
 from streaming.errors import Fenced, StreamingError
@@ -51,6 +51,10 @@ DONE_PATIENCE_S = 5.0
 DRAIN_S = 10.0
 """How long a stopped container's last output is waited for."""
 SCAN_INTERVAL_S = 2.0
+MEASURE_INTERVAL_S = 2.0
+"""How often the workspace is measured while a program runs: what it writes meanwhile may be above its limit."""
+MEASURE_SHARE = 0.05
+"""Of the time, at most: a workspace of a million files takes seconds to measure."""
 START_PATIENCE_S = 15.0
 """How long an engine may be away when a run starts: a daemon that is just restarting is waited for."""
 TAKEOVER_PATIENCE_S = 120.0
@@ -100,6 +104,9 @@ class Execution:
         self._scan: asyncio.Task[None] | None = None
         self._scan_wanted = False
         self._scanned_at = 0.0
+        self._measuring: asyncio.Task[None] | None = None
+        self._measure_at = 0.0
+        self._used_bytes = 0
         self._done_seen_at: float | None = None
         self._finished = False
         self._pump: Pump | None = None
@@ -187,7 +194,8 @@ class Execution:
             if resumed:  # it may have been started, and its starter have died before it wrote that down
                 await self._patiently(lambda: sweep.remove_leftovers(self._engines, self.run_id), TAKEOVER_PATIENCE_S)
             return None, self._wishes.cancel
-        await self._start()
+        if (stop := await self._start()) is not None:
+            return None, stop
         self._ask()
         return await self._follow(content)
 
@@ -211,7 +219,8 @@ class Execution:
         reason = ", ".join(reasons) or None
         await self._append([draft("status", self.run_id, status=status, reason=reason, attempt=self._attempt.number)])
 
-    async def _start(self) -> None:
+    async def _start(self) -> Stop | None:
+        """A reason, if there is nothing to be started."""
         assert self._attempt is not None
         attempt, known = self._attempt, self._attempt.container_ref
         if known:
@@ -219,8 +228,11 @@ class Execution:
             # Raises ContainerGone: what was started once and is not there any more is not started a second time.
             await self._patiently(lambda: self._engine.inspect(known), TAKEOVER_PATIENCE_S)
             await self._open_gateway()
-            return
+            return None
         await asyncio.to_thread(self._workspace.create)
+        await self._measure()
+        if (full := self._full()) is not None:
+            return full
         await self._open_gateway()
         spec = self._spec(attempt)
         await self._have_image(spec)
@@ -229,6 +241,7 @@ class Execution:
         await self._writer.flush()
         self._ref = await self._patiently(lambda: self._engine.start(spec, attempt.key))
         await in_database(attempts.note_container, attempt, self._ref)
+        return None
 
     async def _open_gateway(self) -> None:
         if not self._definition.egress:
@@ -347,6 +360,7 @@ class Execution:
             if pumping.done():
                 return None
             self._scan_if_due()
+            self._measure_if_due()
             changed = asyncio.create_task(self._changed.wait())
             try:
                 await asyncio.wait(
@@ -362,6 +376,8 @@ class Execution:
         if self._pump.over_limit:
             mib = self._definition.limits.output_mib
             return Stop.failed("output-limit", f"the program printed more than {mib} MiB")
+        if (full := self._full()) is not None:
+            return full
         if monotonic() >= self._deadline():
             return Stop.failed("time-limit", f"the run took longer than {self._wall_s():g} s")
         if self._pump.program_done:
@@ -375,6 +391,8 @@ class Execution:
         moments = [self._deadline()]
         if self._done_seen_at is not None:
             moments.append(self._done_seen_at + DONE_PATIENCE_S)
+        if self._measuring is None:
+            moments.append(self._measure_at)
         if self._scan_wanted and self._scan is None:
             moments.append(self._scanned_at + SCAN_INTERVAL_S)
         return max(0.01, min(moments) - monotonic())
@@ -423,7 +441,7 @@ class Execution:
         """What goes on beside the run ends before it does: nothing of it may come after its `done`."""
         if self._gateway is not None:
             await self._gateway.close()
-        tasks = [*self._answers.values(), *([self._scan] if self._scan else [])]
+        tasks = [*self._answers.values(), *(task for task in (self._scan, self._measuring) if task)]
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
@@ -466,7 +484,7 @@ class Execution:
             image=definition.image,
             workspace=self._workspace.path,
             command=tuple(definition.command),
-            process_command=definition.host_command(),
+            process_command=tuple(definition.process_command),
             env={**definition.env, "AGENT_ID": self._agent_id, "RUN_ID": self.run_id, "WORKSPACE": "/workspace"},
             labels=attempts.labels(self._agent_id, attempt, self._writer.epoch),
             limits=definition.limits.limits(),
@@ -512,6 +530,32 @@ class Execution:
         finally:
             self._scan = None
             self._changed.set()
+
+    def _measure_if_due(self) -> None:
+        if self._measuring is None and monotonic() >= self._measure_at:
+            self._measuring = asyncio.create_task(self._measure())
+
+    async def _measure(self) -> None:
+        began = monotonic()
+        try:
+            self._used_bytes = await asyncio.to_thread(self._workspace.used_bytes, self._workspace_bytes)
+        except OSError as error:
+            log.warning("workspace not measured", run_id=self.run_id, error=str(error))
+        finally:
+            took_s = monotonic() - began
+            self._measure_at = monotonic() + max(MEASURE_INTERVAL_S, took_s / MEASURE_SHARE)
+            self._measuring = None
+            self._changed.set()
+
+    @property
+    def _workspace_bytes(self) -> int:
+        return self._definition.limits.workspace_mib * MIB
+
+    def _full(self) -> Stop | None:
+        if self._used_bytes <= self._workspace_bytes:
+            return None
+        mib = self._definition.limits.workspace_mib
+        return Stop.failed("workspace-full", f"the workspace takes more than {mib} MiB; delete some of its files")
 
     async def _file_drafts(self) -> list[Draft]:
         self._scanned_at = monotonic()

@@ -15,7 +15,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from containers.gateway.destinations import patterns
 
-EngineChoice = Literal["auto", "docker", "process"]
+EngineChoice = Literal["auto", "docker", "podman", "bwrap", "process"]
 PullChoice = Literal["never", "missing"]
 LogLevel = Annotated[
     Literal["DEBUG", "INFO", "WARNING", "ERROR"], BeforeValidator(lambda given: str(given).upper(), str)
@@ -31,6 +31,10 @@ def _key(variable: str, whose: str) -> Any:
     return Field(SecretStr(""), validation_alias=variable, description=f"{whose}. It enters no container.")
 
 
+def _ceiling(what: str) -> Any:
+    return Field(None, gt=0, description=f"{what}, that a definition may ask for; empty: any amount.")
+
+
 class Environment(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="AGENTSITE_", env_file=".env", extra="ignore", populate_by_name=True)
 
@@ -40,7 +44,7 @@ class Environment(BaseSettings):
     data_volume: str | None = Field(
         None, description="Docker volume that holds the data dir, if the worker runs in a container."
     )
-    engine: EngineChoice = Field("auto", description="Where agents run: auto, docker, process.")
+    engine: EngineChoice = Field("auto", description="Where agents run: auto, docker, podman, bwrap, process.")
     image_pull: PullChoice = Field(
         "never", description="Images that are not on the worker's machine: never, missing (pull them)."
     )
@@ -48,6 +52,12 @@ class Environment(BaseSettings):
         "unix:///var/run/docker.sock",
         validation_alias=AliasChoices("AGENTSITE_DOCKER_HOST", "DOCKER_HOST"),
         description="The container engine's API.",
+    )
+    podman_host: str = Field(
+        "", description="Podman's API; empty: the user's own socket, else /run/podman/podman.sock."
+    )
+    runtime_dir: Path | None = Field(
+        None, validation_alias="XDG_RUNTIME_DIR", description="Where the user's own Podman has its socket."
     )
     definitions_file: Path = Field(
         Path("agents.toml"), validation_alias="AGENTSITE_DEFINITIONS", description="The definitions; hot-reloaded."
@@ -92,6 +102,17 @@ class Environment(BaseSettings):
     run_time_limit_s: float = Field(
         3600, gt=0, description="Longest a run may take if its definition says nothing, seconds."
     )
+    max_cpus: float | None = Field(None, gt=0, description="Processors a definition may ask for; empty: any number.")
+    max_memory_mib: int | None = _ceiling("Memory, MiB")
+    max_pids: int | None = _ceiling("Processes and threads")
+    max_output_mib: int | None = _ceiling("Stdout and stderr together, MiB")
+    max_tmp_mib: int | None = _ceiling("/tmp, MiB")
+    max_shm_mib: int | None = _ceiling("/dev/shm, MiB")
+    max_workspace_mib: int | None = _ceiling("Workspace, MiB")
+    allowed_runtimes: str = Field(
+        "", description="Container runtimes that definitions may name beside the engine's own, comma-separated."
+    )
+    allow_root: bool = Field(False, description="May a definition's user be root in its container?")
     stop_grace_s: float = Field(5, ge=0, description="From SIGTERM to SIGKILL when a run is stopped, seconds.")
     commit_interval_s: float = Field(0.5, gt=0, description="Longest an event waits for the database, seconds.")
     commit_events: int = Field(100, ge=1, description="Most events that wait for the database before a commit starts.")
@@ -134,6 +155,15 @@ class Environment(BaseSettings):
             return str(alias.choices[0])
         return str(alias or f"AGENTSITE_{name.upper()}")
 
+    @field_validator(
+        *("max_cpus", "max_memory_mib", "max_pids", "max_output_mib", "max_tmp_mib", "max_shm_mib"),
+        *("max_workspace_mib", "runtime_dir"),
+        mode="before",
+    )
+    @classmethod
+    def _empty_is_none(cls, value: Any) -> Any:
+        return None if value == "" else value
+
     @field_validator("retention_days", mode="before")
     @classmethod
     def _empty_is_zero(cls, value: Any) -> Any:
@@ -141,6 +171,22 @@ class Environment(BaseSettings):
 
     def directory(self) -> Path:
         return self.data_dir.expanduser().absolute()
+
+    def ceilings(self) -> dict[str, Any]:
+        """As agents.definitions.ceilings takes them."""
+        limits = ("cpus", "memory_mib", "pids", "output_mib", "tmp_mib", "shm_mib", "workspace_mib")
+        given = {name: getattr(self, f"max_{name}") for name in limits}
+        return {
+            "limits": {name: most for name, most in given.items() if most is not None},
+            "runtimes": [name.strip() for name in self.allowed_runtimes.split(",") if name.strip()],
+            "root": self.allow_root,
+        }
+
+    def podman_address(self) -> str:
+        """The user's own socket if it is there: that one needs no root."""
+        own = self.runtime_dir / "podman" / "podman.sock" if self.runtime_dir else None
+        there = own if own and own.exists() else "/run/podman/podman.sock"
+        return self.podman_host or f"unix://{there}"
 
     def secret(self) -> str:
         """The secret key: given, or kept in the data dir, where it is made on first use (mode 0600)."""

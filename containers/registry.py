@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
 from containers.engine import Availability, Engine
-from containers.engines.docker import DEFAULT_URL, DockerEngine
+from containers.engines import docker, podman
+from containers.engines.bwrap import BwrapEngine
+from containers.engines.docker import DockerEngine
+from containers.engines.podman import PodmanEngine
 from containers.engines.process import ProcessEngine
 from containers.errors import EngineError, EngineUnavailable
 
@@ -17,15 +21,25 @@ AUTO = "auto"
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where engines find what they need. `state_dir` keeps the journals of engines that have no daemon.
+    """Where engines find what they need. `state_dir` keeps the journals of `process`; those of `bwrap` are beside it.
 
-    `data_dir` and `data_volume`: only if this process itself runs in a container, see DockerEngine.
+    `data_volume`: only if this process itself runs in a container, see DockerEngine. No sandbox shows `data_dir`.
     """
 
     state_dir: Path
-    docker_url: str = DEFAULT_URL
+    docker_url: str = docker.DEFAULT_URL
     data_dir: Path | None = None
     data_volume: str | None = None
+    podman_url: str = podman.DEFAULT_URL
+
+    @property
+    def hidden(self) -> tuple[Path, ...]:
+        """From programs that see parts of this machine: where a worker keeps what is its own."""
+        found = [self.data_dir] if self.data_dir else []
+        for look in (Path.home, Path.cwd):
+            with suppress(RuntimeError, OSError):  # a user without a home, a directory that was removed
+                found.append(look())
+        return tuple(found)
 
 
 class Candidate(NamedTuple):
@@ -34,7 +48,7 @@ class Candidate(NamedTuple):
 
 
 class Choice(NamedTuple):
-    """`considered` holds every engine that was asked, with its reason, the chosen one included."""
+    """`considered` holds every engine that was asked, with its reason; the chosen one is the last."""
 
     engine: Engine
     considered: tuple[Candidate, ...]
@@ -42,6 +56,8 @@ class Choice(NamedTuple):
 
 ENGINES: dict[str, Callable[[Place], Engine]] = {
     "docker": lambda place: DockerEngine(place.docker_url, data_dir=place.data_dir, data_volume=place.data_volume),
+    "podman": lambda place: PodmanEngine(place.podman_url, data_dir=place.data_dir, data_volume=place.data_volume),
+    "bwrap": lambda place: BwrapEngine(place.state_dir.with_name("bwrap"), place.hidden),
     "process": lambda place: ProcessEngine(place.state_dir),
 }
 """In the order in which "auto" prefers them."""
@@ -53,19 +69,20 @@ async def survey(place: Place, names: tuple[str, ...] = tuple(ENGINES)) -> list[
     return [Candidate(engine, await engine.check()) for engine in engines]
 
 
-async def choose(name: str, place: Place) -> Choice:
-    """The engine of that name, or the first usable one for "auto"; the others are closed.
+async def choose(name: str, place: Place, without: Sequence[str] = ()) -> Choice:
+    """The engine of that name, or the first usable one for "auto", but for those named in `without`; the others are
+    closed. For "auto" the ones behind the first usable one are not asked.
 
     Raises EngineUnavailable, with every reason, if there is none; EngineError for an unknown name.
     """
     if name != AUTO and name not in ENGINES:
         raise EngineError(f"no engine {name!r}; there are: {', '.join((AUTO, *ENGINES))}")
-    considered = await survey(place, tuple(ENGINES) if name == AUTO else (name,))
-    chosen = next((engine for engine, availability in considered if availability.usable), None)
-    for engine, _ in considered:
-        if engine is not chosen:
-            await engine.close()
-    if chosen is None:
-        reasons = "; ".join(f"{engine.name}: {availability.reason}" for engine, availability in considered)
-        raise EngineUnavailable(f"no engine can be used here ({reasons})")
-    return Choice(chosen, tuple(considered))
+    considered: list[Candidate] = []
+    for wanted in [one for one in ENGINES if one not in without] if name == AUTO else [name]:
+        engine = ENGINES[wanted](place)
+        considered.append(Candidate(engine, await engine.check()))
+        if considered[-1].availability.usable:
+            return Choice(engine, tuple(considered))
+        await engine.close()
+    reasons = "; ".join(f"{engine.name}: {availability.reason}" for engine, availability in considered)
+    raise EngineUnavailable(f"no engine can be used here ({reasons})")

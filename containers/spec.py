@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 MIB = 1024 * 1024
+TMP_INODES = 16384
+"""Files in /tmp: each takes memory of the kernel's, however small it is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,11 +32,12 @@ class Limits:
 class Spec:
     """One program in one container.
 
-    `command` is what the container runs; an empty one means the image's own. `process_command` is the same program as
-    the `process` engine would start it on the host (that engine has no images). `workspace` is a directory of the host,
-    mounted writable at /workspace and the working directory. `labels` are found again by `Engine.list`. `user` is whom
-    it runs as in a container, as uid:gid; see workspace.py. `gateway` is a directory of the host with the socket of the
-    run's way out (see containers.gateway), mounted read-only; None: there is no way out.
+    `command` is what the container runs; an empty one means the image's own. `process_command` is the same program for
+    engines without images; `{python}` and `{images}` in it stand for what those engines put there (programs.py).
+    `workspace` is a directory of the host, mounted writable at /workspace and the working directory. `labels` are found
+    again by `Engine.list`. `user` is whom it runs as in a container, as uid:gid; see workspace.py. `gateway` is a
+    directory of the host with the socket of the run's way out (see containers.gateway), mounted read-only; None: there
+    is no way out.
     """
 
     image: str

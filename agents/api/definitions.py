@@ -27,6 +27,9 @@ class DefinitionLimitsAnswer(BaseModel):
     pids: int
     wall_s: float
     output_mib: int
+    tmp_mib: int
+    shm_mib: int
+    workspace_mib: int
 
 
 class DefinitionAnswer(BaseModel):
@@ -127,5 +130,8 @@ def _answer(found: Definition) -> dict[str, Any]:
             "pids": limits.pids,
             "wall_s": limits.wall_s or settings.RUN_TIME_LIMIT_S,
             "output_mib": limits.output_mib,
+            "tmp_mib": limits.tmp_mib,
+            "shm_mib": limits.shm_mib,
+            "workspace_mib": limits.workspace_mib,
         },
     }

@@ -15,6 +15,7 @@ import structlog
 from django.conf import settings
 from pydantic import ValidationError
 
+from agents.definitions.ceilings import Ceilings, TooWide
 from agents.definitions.definition import Definition
 from agents.definitions.location import line_of
 
@@ -51,7 +52,8 @@ class CatalogFile:
                 stat = self._path.stat()
                 seen = (stat.st_mtime_ns, stat.st_ctime_ns, stat.st_size, stat.st_ino)
                 if seen != self._seen:
-                    self._catalog = Catalog(read(self._path.read_text(encoding="utf-8")))
+                    ceilings = Ceilings(**settings.DEFINITION_CEILINGS)
+                    self._catalog = Catalog(read(self._path.read_text(encoding="utf-8"), ceilings))
                     self._seen = seen
             except OSError as error:
                 self._keep(None, f"{self._path.name}: {error.strerror or error}")
@@ -83,8 +85,8 @@ def _file(path: Path) -> CatalogFile:
 catalog = _SiteCatalog()
 
 
-def read(text: str) -> dict[str, Definition]:
-    """The definitions in a TOML text. Raises Mistake, for the first one found."""
+def read(text: str, ceilings: Ceilings) -> dict[str, Definition]:
+    """The definitions in a TOML text, none wider than `ceilings`. Raises Mistake, for the first one found."""
     try:
         document = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
@@ -96,12 +98,20 @@ def read(text: str) -> dict[str, Definition]:
     tables = document.get("definitions", {})
     if not isinstance(tables, dict):
         raise _mistake(text, ["definitions"], "definitions", "must be tables [definitions.NAME]")
-    return {name: _definition(text, name, table) for name, table in tables.items()}
+    return {name: _held(text, _definition(text, name, table), ceilings) for name, table in tables.items()}
 
 
 def _mistake(text: str, path: Sequence[str], field_name: str, problem: str) -> Mistake:
     line = line_of(text, path)
     return Mistake(f"{f'line {line}: ' if line else ''}{field_name}: {problem}")
+
+
+def _held(text: str, definition: Definition, ceilings: Ceilings) -> Definition:
+    try:
+        return ceilings.hold(definition)
+    except TooWide as error:
+        field_name = ".".join((definition.name, *error.path))
+        raise _mistake(text, ["definitions", definition.name, *error.path], field_name, error.problem) from None
 
 
 def _definition(text: str, name: str, table: Any) -> Definition:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import re
-import sys
-from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator
@@ -12,7 +10,6 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validat
 from containers.gateway import Pattern
 from containers.spec import MIB, Limits
 
-IMAGES_DIR = Path(__file__).resolve().parents[2] / "containers" / "images"
 _ENV_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _ENV_OURS = frozenset(("AGENT_ID", "RUN_ID", "WORKSPACE"))
 
@@ -42,6 +39,9 @@ class DefinitionLimits(BaseModel):
     wall_s: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
     output_mib: Annotated[int, Field(ge=1, le=1024)] = 64
     tmp_mib: Annotated[int, Field(ge=1, le=16 * 1024)] = 64
+    shm_mib: Annotated[int, Field(ge=1, le=16 * 1024)] = 16
+    workspace_mib: Annotated[int, Field(ge=1, le=16 * 1024 * 1024)] = 4096
+    """Held by the supervisor, which looks now and then (agents.workspace.usage), and for one file by the engine."""
 
     def limits(self) -> Limits:
         return Limits(
@@ -50,12 +50,15 @@ class DefinitionLimits(BaseModel):
             pids=self.pids,
             output_bytes=self.output_mib * MIB,
             tmp_bytes=self.tmp_mib * MIB,
+            shm_bytes=self.shm_mib * MIB,
+            file_bytes=self.workspace_mib * MIB,
         )
 
 
 class Definition(BaseModel):
-    """What can be run. `process_command` is the same program for the engine without containers: only a `trusted`
-    definition may use that, and `{python}` and `{images}` in it stand for this interpreter and containers/images."""
+    """What can be run. `process_command` is the same program for the engines without images, `bwrap` and `process` (the
+    latter isolates nothing, and runs `trusted` definitions only). In it `{python}` and `{images}` stand for the site's
+    interpreter and the bundled programs, where the program sees them."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -89,13 +92,6 @@ class Definition(BaseModel):
             if name in _ENV_OURS:
                 raise ValueError(f"{name} is set by the site")
         return env
-
-    def host_command(self) -> tuple[str, ...]:
-        # Not `format`: other braces are the command's own.
-        return tuple(
-            part.replace("{python}", sys.executable).replace("{images}", str(IMAGES_DIR))
-            for part in self.process_command
-        )
 
     def config(self) -> dict[str, Any]:
         """`config` of the container protocol's start line."""

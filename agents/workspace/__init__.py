@@ -10,6 +10,7 @@ never opened.
     directory   `Workspace`: make, open, write, delete
     changes     what is different from what the log knows, for `files` events
     digests     SHA-256, once per content
+    usage       how much room it takes
     removal     taking a tree down, however deep
     history     what was in it before and after each run
     belongings  a workspace and its history: what an agent has on disk

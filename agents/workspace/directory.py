@@ -27,6 +27,7 @@ from agents.workspace.digests import DIGESTS
 from agents.workspace.errors import DiskFull, FileTooLarge, PathInvalid, PathTaken
 from agents.workspace.paths import DIRECTORY, UPLOADING, components, directory
 from agents.workspace.removal import empty
+from agents.workspace.usage import measure
 from agents.workspace.walk import Entry, Identity, Listing, entry_of, walk
 from containers.workspace import program_user
 
@@ -90,6 +91,14 @@ class Workspace:
             os.close(fd)
             raise
         return OpenFile(os.fdopen(fd, "rb"), entry_of(path, status))
+
+    def used_bytes(self, enough_bytes: int) -> int:
+        """As the disk counts it; looking stops when it is more than `enough_bytes`. Without a workspace 0."""
+        try:
+            with self._root() as root:
+                return measure(root, enough_bytes)
+        except NotFound:
+            return 0
 
     def scan(self, known: Mapping[str, Mapping[str, Any]]) -> list[Change]:
         """What is different from `known` (`files` of the folded state: path → {size, sha256}), sorted by path.

@@ -6,7 +6,7 @@ import asyncio
 import errno
 import os
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,7 +18,7 @@ from agentsite.cli import images
 from agentsite.cli.problem import CliProblem
 from agentsite.environment import Environment
 from containers.errors import EngineError
-from containers.registry import Choice, Place, choose
+from containers.registry import AUTO, Choice, Place, choose
 
 if TYPE_CHECKING:
     from agents.definitions import Definition
@@ -111,12 +111,14 @@ def broker(url: str) -> None:
         raise CliProblem(f"the broker at {_without_password(url)} does not answer: {reason}") from None
 
 
-def definitions(path: Path, say: Callable[[str], None]) -> dict[str, Definition]:
+def definitions(environment: Environment, say: Callable[[str], None]) -> dict[str, Definition]:
     """A site that runs keeps the last good ones; one that starts has none. They may also be written later."""
+    path = environment.definitions_file.expanduser().absolute()
     from agents.definitions.catalog import Mistake, read
+    from agents.definitions.ceilings import Ceilings
 
     try:
-        return read(path.read_text(encoding="utf-8"))
+        return read(path.read_text(encoding="utf-8"), Ceilings(**environment.ceilings()))
     except FileNotFoundError:
         say(f"nothing can be run until there are definitions in {path}")
         return {}
@@ -129,26 +131,41 @@ def definitions(path: Path, say: Callable[[str], None]) -> dict[str, Definition]
 
 
 async def engine(environment: Environment, directory: Path, say: Callable[[str], None]) -> str:
-    """A line about the engine that was chosen. With Docker, our images are built if they are not there or not current.
+    """A line about the engine that was chosen. With containers, our images are built if they are not there or not
+    current; where they can't be, "auto" goes on to engines that need none.
 
     The choice is put where the worker reads it, so that both say the same.
     """
-    place = Place(directory / "process", environment.docker_host, directory, environment.data_volume)
-    choice = await _choose(environment.engine, place)
-    if choice.engine.name == "docker":
-        problem = await images.ensure(environment, say)
-        if problem and environment.engine == "auto":
-            say(f"docker is there, but its images could not be built: {problem}")
-            choice = await _choose("process", place)
-        elif problem:
+    choice = await _choose(environment.engine, place(environment, directory))
+    if (url := builder(choice.engine.name, environment)) and (problem := await images.ensure(url, say)):
+        if environment.engine == AUTO:
+            say(f"{choice.engine.name} is there, but its images could not be built: {problem}")
+            choice = await _choose(AUTO, place(environment, directory), without=("docker", "podman"))
+        else:
             say(f"images not built, runs that need them will fail: {problem}")
     os.environ["AGENTSITE_ENGINE"] = choice.engine.name
     return _line(choice)
 
 
-async def _choose(name: str, place: Place) -> Choice:
+def place(environment: Environment, directory: Path) -> Place:
+    """Where the engines of a site find what they need."""
+    return Place(
+        state_dir=directory / "process",
+        docker_url=environment.docker_host,
+        podman_url=environment.podman_address(),
+        data_dir=directory,
+        data_volume=environment.data_volume,
+    )
+
+
+def builder(engine_name: str, environment: Environment) -> str | None:
+    """The API that images are built with; None for an engine without images."""
+    return {"docker": environment.docker_host, "podman": environment.podman_address()}.get(engine_name)
+
+
+async def _choose(name: str, where: Place, without: Sequence[str] = ()) -> Choice:
     try:
-        choice = await choose(name, place)
+        choice = await choose(name, where, without)
     except EngineError as error:
         raise CliProblem(str(error)) from None
     await choice.engine.close()
@@ -156,11 +173,9 @@ async def _choose(name: str, place: Place) -> Choice:
 
 
 def _line(choice: Choice) -> str:
-    others = [
-        f"{one.engine.name}: {one.availability.reason}" for one in choice.considered if not one.availability.usable
-    ]
-    why = f" ({'; '.join(others)})" if others else ""
-    return f"engine: {choice.engine.name}, isolation: {choice.engine.isolation}{why}"
+    chosen = choice.considered[-1].availability.reason
+    others = [f"; not {one.engine.name}: {one.availability.reason}" for one in choice.considered[:-1]]
+    return f"engine: {choice.engine.name}, isolation: {choice.engine.isolation} ({chosen}{''.join(others)})"
 
 
 def _without_password(url: str) -> str:

@@ -9,7 +9,7 @@ from typing import NamedTuple
 from agentsite.cli import checks, embedded_redis
 from agentsite.cli.problem import CliProblem
 from agentsite.environment import Environment
-from containers.registry import Place, survey
+from containers.registry import AUTO, survey
 
 
 class Line(NamedTuple):
@@ -24,14 +24,25 @@ def doctor() -> int:
     engines = asyncio.run(_engines(environment))
     for good, name, said in [*needed, *(engine._replace(name=f"engine {engine.name}") for engine in engines)]:
         print(f"{'ok ' if good else 'no '} {name:<16} {said}")
+    choice = _choice(environment.engine, engines)
+    print(f"\n{choice.said}")
+    return 0 if choice.good and all(line.good for line in needed) else 2
+
+
+def _choice(setting: str, engines: list[Line]) -> Line:
+    """Which engine is taken. Why the others are not stands in their lines."""
     usable = [engine.name for engine in engines if engine.good]
-    print(f"\nauto would choose: {usable[0] if usable else 'nothing: no run can start'}")
-    return 0 if usable and all(line.good for line in needed) else 2
+    if setting != AUTO:
+        good = setting in usable
+        return Line(good, setting, f"AGENTSITE_ENGINE says {setting}{'' if good else ': no run can start'}")
+    if not usable:
+        return Line(False, "nothing", "auto would choose: nothing: no run can start")
+    only_trusted = " (only definitions marked trusted can run)" if usable[0] == "process" else ""
+    return Line(True, usable[0], f"auto would choose: {usable[0]}{only_trusted}")
 
 
 async def _engines(environment: Environment) -> list[Line]:
-    directory = environment.directory()
-    found = await survey(Place(directory / "process", environment.docker_host, directory))
+    found = await survey(checks.place(environment, environment.directory()))
     for one in found:
         await one.engine.close()
     return [Line(one.availability.usable, one.engine.name, one.availability.reason) for one in found]

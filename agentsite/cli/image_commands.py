@@ -74,8 +74,7 @@ def age(created_at: datetime | None) -> str:
 def _named() -> dict[str, list[str]]:
     """Image → definitions, in the order of the file."""
     named: dict[str, list[str]] = {}
-    path = checks.environment().definitions_file.expanduser().absolute()
-    definitions = checks.definitions(path, _say)
+    definitions = checks.definitions(checks.environment(), _say)
     for definition in definitions.values():
         named.setdefault(definition.image, []).append(definition.name)
     return named
@@ -91,7 +90,8 @@ def _look(named: Mapping[str, Sequence[str]]) -> list[Found]:
 
 def _with_engine(work: Callable[[DockerApi], Awaitable[T]]) -> T:
     async def connected() -> T:
-        api = DockerApi(checks.environment().docker_host)
+        environment = checks.environment()
+        api = DockerApi(checks.builder(environment.engine, environment) or environment.docker_host)
         try:
             return await work(api)
         finally:

@@ -8,15 +8,14 @@ from pathlib import Path
 
 from aiodocker.exceptions import DockerError
 
-from agentsite.environment import Environment
 from containers.engines.docker_api import DockerApi
 from containers.errors import EngineError
 from containers.images.build import build, find_images, is_current
 
 
-async def ensure(environment: Environment, say: Callable[[str], None]) -> str | None:
-    """None if all images are there now; else one line that says why not."""
-    api = DockerApi(environment.docker_host)
+async def ensure(url: str, say: Callable[[str], None]) -> str | None:
+    """With the engine at `url`. None if all images are there now; else one line that says why not."""
+    api = DockerApi(url)
     try:
         for image in find_images():
             if not await is_current(api, image, None):

@@ -21,7 +21,7 @@ app.add_typer(images, name="images")
 Host = Annotated[str | None, typer.Option(help="Address to listen on. [AGENTSITE_HOST]")]
 Port = Annotated[int | None, typer.Option(help="Port to listen on; 0 takes a free one. [AGENTSITE_PORT]")]
 DataDir = Annotated[Path | None, typer.Option(help="Database, workspaces, tokens. [AGENTSITE_DATA_DIR]")]
-Engine = Annotated[str | None, typer.Option(help="auto, docker or process. [AGENTSITE_ENGINE]")]
+Engine = Annotated[str | None, typer.Option(help="auto, docker, podman, bwrap or process. [AGENTSITE_ENGINE]")]
 Url = Annotated[str | None, typer.Option(help="The site; default: that of AGENTSITE_HOST and AGENTSITE_PORT.")]
 Token = Annotated[str | None, typer.Option(help="API token; default: <data-dir>/admin-token. [AGENTSITE_TOKEN]")]
 AsJson = Annotated[bool, typer.Option("--json", help="Events as JSON, one a line.")]

@@ -52,7 +52,7 @@ class _Stack:
         return 0
 
     async def _start(self) -> None:
-        checks.definitions(self._environment.definitions_file.expanduser().absolute(), self._children.say)
+        checks.definitions(self._environment, self._children.say)
         await self._start_redis()
         if self._environment.broker_url:
             await asyncio.to_thread(checks.broker, self._environment.broker_url)

@@ -55,6 +55,7 @@ class DockerEngine:
 
     name = "docker"
     isolation = "container"
+    product = "Docker"
 
     def __init__(
         self,
@@ -64,7 +65,7 @@ class DockerEngine:
         data_volume: str | None = None,
         patience_s: float = PATIENCE_S,
     ) -> None:
-        self._api = DockerApi(url)
+        self._api = DockerApi(url, self.product)
         self._data_dir = data_dir
         self._data_volume = data_volume
         self._patience_s = patience_s
@@ -92,7 +93,7 @@ class DockerEngine:
         try:
             await self._api.image(spec.image)
         except DockerError as error:
-            raise _refusal(error, spec) from error
+            raise self._refusal(error, spec) from error
 
     async def pull(self, image: str) -> AsyncGenerator[PullProgress, None]:
         layers = Layers()
@@ -115,7 +116,7 @@ class DockerEngine:
                     ref = await self._api.create(config, name)
                 except DockerError as error:
                     if error.status != 409:
-                        raise _refusal(error, spec) from error
+                        raise self._refusal(error, spec) from error
                     if (adopted := await self._adopt(name)) is not None:
                         return adopted
                     continue
@@ -291,6 +292,11 @@ class DockerEngine:
                 return True
         return False
 
+    def _refusal(self, error: DockerError, spec: Spec) -> EngineError:
+        if error.status == 404 and "image" in error.message.lower():
+            return ImageMissing(spec.image, f"run `{remedy(spec.image, self.name)}`")
+        return StartFailed(_one_line(error.message))
+
     async def _inspect_or_none(self, ref: str, gate: asyncio.Semaphore) -> Inspection | None:
         async with gate:
             with suppress(ContainerGone):
@@ -316,12 +322,6 @@ class _Retry:
             raise error
         await asyncio.sleep(self._pause_s)
         self._pause_s = min(self._pause_s * 2, _RETRY_MAX_S)
-
-
-def _refusal(error: DockerError, spec: Spec) -> EngineError:
-    if error.status == 404 and "image" in error.message.lower():
-        return ImageMissing(spec.image, f"run `{remedy(spec.image)}`")
-    return StartFailed(_one_line(error.message))
 
 
 def _gone(error: DockerError, ref: str) -> EngineError:

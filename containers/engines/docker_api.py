@@ -29,8 +29,9 @@ NOT_CONNECTED = 900
 class DockerApi:
     """One daemon. Bound to the event loop that first uses it."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, product: str = "Docker") -> None:
         self.url = url
+        self._product = product
         self._client: Docker | None = None
         self._connector: aiohttp.BaseConnector | None = None
 
@@ -214,12 +215,14 @@ class DockerApi:
     def _unavailable(self, error: BaseException) -> EngineUnavailable:
         number = getattr(error, "errno", None)
         if number in (errno.EACCES, errno.EPERM):
-            return EnginePermission(f"this user may not use {self.url} (is it in the docker group?)")
+            group = " (is it in the docker group?)" if self._product == "Docker" else ""
+            return EnginePermission(f"this user may not use {self.url}{group}")
         if number == errno.ENOENT:
-            return EngineUnavailable(f"no Docker at {self.url}: no such socket")
+            return EngineUnavailable(f"no {self._product} at {self.url}: no such socket")
         if number == errno.ECONNREFUSED:
-            return EngineUnavailable(f"no Docker at {self.url}: connection refused (is the daemon running?)")
-        return EngineUnavailable(f"no answer from Docker at {self.url}: {str(error) or type(error).__name__}")
+            return EngineUnavailable(f"no {self._product} at {self.url}: connection refused (is the daemon running?)")
+        reason = str(error) or type(error).__name__
+        return EngineUnavailable(f"no answer from {self._product} at {self.url}: {reason}")
 
 
 async def _refused(response: aiohttp.ClientResponse) -> DockerError:

@@ -11,13 +11,12 @@ from typing import Any
 from containers.engines.names import KEY_LABEL
 from containers.engines.seccomp import profile_json
 from containers.gateway.place import GATEWAY_VARIABLE, INSIDE, SOCKET
-from containers.spec import MIB, Limits, Spec
+from containers.spec import MIB, TMP_INODES, Limits, Spec
 
 WORKSPACE = "/workspace"
 
 STOP_TIMEOUT_S = 10
 """For a `docker stop` by hand and the daemon's shutdown; the engine's own `stop` gives the grace it was told."""
-TMP_INODES = 16384
 OOM_SCORE = 500
 """When the machine itself runs out of memory, containers go before the worker and the database."""
 LOG_OVERHEAD = 72

@@ -1,257 +1,47 @@
 """Programs as plain processes of this machine: no container, no isolation. For definitions marked trusted only.
 
-What it does enforce: output, open files, core and file size, and that nothing is left running. What it does not: CPUs,
-memory (RLIMIT_AS counts address space, which runtimes reserve far more of than they use), number of processes
-(RLIMIT_NPROC counts the whole user), network, and the file system. Linux only (FIFOs, subreaper, inotify, locks).
-
-Recorders have a session of their own, so they outlive the worker, its terminal and its process group. A service manager
-that kills whole control groups kills them too: with systemd, say `KillMode=process`.
+What it does enforce is what every recorder does (recorded.py). What it does not: CPUs, memory (RLIMIT_AS counts address
+space, which runtimes reserve far more of than they use), number of processes (RLIMIT_NPROC counts the whole user),
+network, and the file system.
 """
 
 from __future__ import annotations
 
-import asyncio
-import fcntl
-import json
-import os
-import select
-import shutil
-import subprocess
 import sys
-import time
-import uuid
-from collections.abc import AsyncIterator, Iterator, Mapping
-from contextlib import asynccontextmanager, contextmanager, suppress
 from pathlib import Path
 
-from containers.engine import BEGINNING, Availability, Exit, Inspection, Offset, Output
-from containers.engines import recorder
-from containers.engines.frames import FrameReader
-from containers.engines.names import KEY_LABEL, name_of
-from containers.engines.process_state import State
-from containers.engines.sender import Sender
-from containers.engines.watch import Watcher
-from containers.errors import ContainerGone, EngineError, SpecRefused, StartFailed
+from containers.engine import Availability
+from containers.engines.recorded import Order, RecordedEngine
+from containers.errors import SpecRefused
 from containers.gateway.place import GATEWAY_VARIABLE, SOCKET
+from containers.programs import IMAGES_DIR, SYSTEM_PATH, filled_in
 from containers.spec import Spec
 
-READ_BYTES = 256 * 1024
-START_TIMEOUT_S = 20.0
-KILLED_WITHIN_S = 30.0
-SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-NEW, GONE = ".new-", ".gone-"
-"""How a program's directory is named before it is whole, and once it is on its way out. Never listed."""
-_POLL_S = 0.01
 
-
-class ProcessEngine:
-    """`state_dir` holds a directory a program: it is the journal, and what makes a program found again."""
-
+class ProcessEngine(RecordedEngine):
     name = "process"
     isolation = "none"
 
-    def __init__(self, state_dir: Path) -> None:
-        self._state_dir = state_dir
-        self._watcher = Watcher()
-        self._sender = Sender(self._write_line)
-
     async def check(self) -> Availability:
-        if sys.platform != "linux":
-            return Availability(False, "needs Linux")
-        try:
-            self._state_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
-        except OSError as error:
-            return Availability(False, f"cannot use {self._state_dir}: {error.strerror}")
-        if not os.access(self._state_dir, os.W_OK | os.X_OK):
-            return Availability(False, f"cannot write to {self._state_dir}")
+        found = await super().check()
+        if not found.usable:
+            return found
         return Availability(True, "no isolation, trusted definitions only; CPUs, memory and processes are not limited")
 
-    async def check_image(self, spec: Spec) -> None:
-        """There are no images: what is checked is that this engine may run it, and knows how."""
+    def _refuse(self, spec: Spec) -> None:
         if not spec.trusted:
             raise SpecRefused("the process engine isolates nothing: it runs only what is marked trusted")
-        if not spec.process_command:
-            raise SpecRefused(f"{spec.image!r} says no process_command, so it runs in a container only")
 
-    async def start(self, spec: Spec, key: str) -> str:
-        await self.check_image(spec)
-        if not spec.workspace.is_dir():
-            raise StartFailed(f"workspace {spec.workspace} is not a directory")
-        state = State(self._state_dir / name_of(key))
-        if not state.exists():
-            self._prepare(state, spec, key)
-        if not state.was_started():
-            await self._launch(state)
-        return state.ref
-
-    async def output(self, ref: str, after: Offset = BEGINNING) -> AsyncIterator[Output]:
-        state, reader, told = self._state(ref), FrameReader(after), True
-        with self._watcher.watch(state.path) as changes, _journal(state) as journal:
-            while True:
-                changes.forget()
-                # Asked before reading: what a program that has ended printed is all there is to read.
-                ended = state.has_ended() if told else state.inspect().exit is not None
-                while chunk := os.read(journal, READ_BYTES):
-                    for piece in reader.feed(chunk):
-                        yield piece
-                    await asyncio.sleep(0)
-                if ended:
-                    return
-                told = await changes.wait()
-
-    async def send(self, ref: str, line: bytes) -> None:
-        await self._sender.send(ref, line)
-
-    async def inspect(self, ref: str) -> Inspection:
-        return self._state(ref).inspect()
-
-    async def wait(self, ref: str) -> Exit:
-        state = self._state(ref)
-        with self._watcher.watch(state.path) as changes:
-            while True:
-                changes.forget()
-                if (found := state.inspect()).exit is not None:
-                    return found.exit
-                await changes.wait()
-
-    async def stop(self, ref: str, grace_s: float) -> None:
-        with suppress(ContainerGone):
-            state = self._state(ref)
-            if not state.inspect().running:
-                return
-            state.ask_to_stop(grace_s)
-            try:
-                async with asyncio.timeout(grace_s + KILLED_WITHIN_S):
-                    await self.wait(ref)
-            except TimeoutError:
-                raise EngineError(f"process {ref} still runs {KILLED_WITHIN_S:.0f} s after SIGKILL") from None
-
-    async def remove(self, ref: str) -> None:
-        self._sender.forget(ref)
-        await self.stop(ref, 0)
-        with suppress(ContainerGone, FileNotFoundError):
-            await asyncio.to_thread(_discard, self._state(ref))
-
-    async def list(self, labels: Mapping[str, str]) -> list[Inspection]:
-        found = []
-        for path in sorted(self._state_dir.glob("[!.]*")):
-            with suppress(ContainerGone):
-                inspection = State(path).inspect()
-                if _carries(inspection.labels, labels):
-                    found.append(inspection)
-        return found
-
-    async def tidy(self, older_than_s: float) -> int:
-        return await asyncio.to_thread(_tidy, self._state_dir, older_than_s)
-
-    async def close(self) -> None:
-        await self._sender.close()
-        self._watcher.close()
-
-    def _state(self, ref: str) -> State:
-        state = State(self._state_dir / ref)
-        if Path(ref).name != ref or not state.exists():
-            raise ContainerGone(f"no process {ref}")
-        return state
-
-    def _prepare(self, state: State, spec: Spec, key: str) -> None:
-        """The directory, at once or not at all. Of two that prepare the same, the first one's stays."""
-        new = self._state_dir / f"{NEW}{uuid.uuid4().hex}"
-        try:
-            new.mkdir(mode=0o700, parents=True)
-            (new / "spec.json").write_text(json.dumps(_recorded(spec, key)), encoding="utf-8")
-            os.mkfifo(new / "stdin", 0o600)
-            new.rename(state.path)
-        except OSError as error:
-            shutil.rmtree(new, ignore_errors=True)
-            if not state.exists():
-                raise StartFailed(f"cannot write to {self._state_dir}: {error.strerror}") from error
-
-    async def _launch(self, state: State) -> None:
-        """Start a recorder. If there already is one the new one goes away again, so this may be done by anybody."""
-        command = [sys.executable, "-I", "-S", recorder.__file__, str(state.path)]
-        said = await asyncio.to_thread(_run, command)
-        deadline = time.monotonic() + START_TIMEOUT_S
-        while not state.was_started():
-            if state.recorder_pid() is None and not state.was_started():
-                _discard(state)
-                raise StartFailed(f"the recorder failed: {said or 'no reason given'}")
-            if time.monotonic() > deadline:
-                raise StartFailed(f"not started within {START_TIMEOUT_S:.0f} s")
-            await asyncio.sleep(_POLL_S)
-
-    async def _write_line(self, ref: str, line: bytes) -> None:
-        """A line that is longer than what a FIFO takes at once may be torn by the death of this process. A file says
-        so until it is whole; whoever sends next then begins with a newline."""
-        state = self._state(ref)
-        torn = state.path / "torn"
-        async with _locked(state.path / "stdin.lock"):
-            try:
-                fd = os.open(state.path / "stdin", os.O_WRONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-            except OSError:  # nobody reads any more
-                raise EngineError(f"process {ref} has ended: nobody reads its stdin") from None
-            try:
-                data = (b"\n" if torn.exists() else b"") + line + b"\n"
-                if len(data) > select.PIPE_BUF:
-                    torn.touch()
-                await _write(fd, data)
-                torn.unlink(missing_ok=True)
-            except BrokenPipeError:
-                raise EngineError(f"process {ref} has ended: nobody reads its stdin") from None
-            finally:
-                os.close(fd)
-
-
-def _discard(state: State) -> None:
-    """At once or not at all, for everybody else: half a directory would keep its key for ever."""
-    gone = state.path.with_name(f"{GONE}{uuid.uuid4().hex}")
-    with suppress(FileNotFoundError):
-        state.path.rename(gone)
-        shutil.rmtree(gone, ignore_errors=True)
-
-
-def _tidy(state_dir: Path, older_than_s: float) -> int:
-    """Directories that are no program's: half made, half removed."""
-    left = [path for path in state_dir.glob("*") if path.name.startswith((NEW, GONE)) or not State(path).exists()]
-    old = [path for path in left if _age_s(path) >= older_than_s]
-    for path in old:
-        shutil.rmtree(path, ignore_errors=True)
-    return sum(not path.exists() for path in old)
-
-
-def _age_s(path: Path) -> float:
-    """Since anything was made, renamed or removed there; nothing is as young as what has just gone."""
-    with suppress(FileNotFoundError):
-        return max(0.0, time.time() - path.stat().st_ctime)
-    return -1.0
-
-
-@contextmanager
-def _journal(state: State) -> Iterator[int]:
-    try:
-        fd = os.open(state.path / "journal", os.O_RDONLY | os.O_CLOEXEC)
-    except FileNotFoundError:
-        raise ContainerGone(f"no process {state.ref}") from None
-    try:
-        yield fd
-    finally:
-        os.close(fd)
-
-
-def _recorded(spec: Spec, key: str) -> dict[str, object]:
-    return {
-        "command": spec.process_command,
-        "env": _environment(spec),
-        "cwd": str(spec.workspace),
-        "labels": {**spec.labels, KEY_LABEL: key},
-        "output_bytes": spec.limits.output_bytes,
-        "open_files": spec.limits.open_files,
-        "file_bytes": spec.limits.file_bytes,
-    }
+    def _order(self, spec: Spec, place: Path) -> Order:
+        return Order(
+            command=filled_in(spec.process_command, sys.executable, str(IMAGES_DIR)),
+            env=_environment(spec),
+            cwd=str(spec.workspace),
+        )
 
 
 def _environment(spec: Spec) -> dict[str, str]:
-    """Nothing of ours is inherited: a worker's environment is full of keys. `python3` is the interpreter we run on."""
+    """`python3` is the interpreter we run on."""
     return {
         "PATH": f"{Path(sys.executable).parent}:{SYSTEM_PATH}",
         "HOME": str(spec.workspace),
@@ -262,49 +52,3 @@ def _environment(spec: Spec) -> dict[str, str]:
         **({GATEWAY_VARIABLE: str(spec.gateway / SOCKET)} if spec.gateway else {}),
         "WORKSPACE": str(spec.workspace),
     }
-
-
-def _carries(labels: Mapping[str, str], wanted: Mapping[str, str]) -> bool:
-    return all(name in labels and value in ("", labels[name]) for name, value in wanted.items())
-
-
-def _run(command: list[str]) -> str:
-    """Returns what it said on stderr, when it has closed it. The environment is its own business: it gets none."""
-    try:
-        done = subprocess.run(
-            command, env={}, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
-            start_new_session=True, timeout=START_TIMEOUT_S, check=False,
-        )  # fmt: skip
-    except (OSError, subprocess.SubprocessError) as error:
-        return str(error)
-    lines = done.stderr.decode("utf-8", "replace").strip().splitlines()
-    return lines[-1] if lines else ""
-
-
-@asynccontextmanager
-async def _locked(path: Path) -> AsyncIterator[None]:
-    """One sender at a time, over all processes. Waits as long as it takes; the caller has the deadline."""
-    with path.open("wb") as file:
-        while True:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            except BlockingIOError:
-                await asyncio.sleep(_POLL_S)
-        yield
-
-
-async def _write(fd: int, data: bytes) -> None:
-    """All of it, as the program reads it. BrokenPipeError if it ends."""
-    loop = asyncio.get_running_loop()
-    rest = memoryview(data)
-    while rest:
-        try:
-            rest = rest[os.write(fd, rest) :]
-        except BlockingIOError:
-            writable = asyncio.Event()
-            loop.add_writer(fd, writable.set)
-            try:
-                await writable.wait()
-            finally:
-                loop.remove_writer(fd)

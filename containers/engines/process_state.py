@@ -1,4 +1,4 @@
-"""The directory of one program of the `process` engine, as files: see recorder.py for what each of them holds."""
+"""The directory of one program that has a recorder, as files: see recorder.py for what each of them holds."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ class State:
         return Inspection(
             ref=self.ref,
             running=ended is None and state is not None,
-            exit=None if ended is None else Exit(ended["code"], False, _time(ended["finished_at"])),
+            exit=None if ended is None else _exit(ended),
             started_at=_time(state["started_at"]) if state else None,
             labels=spec.get("labels", {}),
             pid=state["pid"] if state and ended is None else None,
@@ -99,6 +99,10 @@ class State:
     def _check_exists(self) -> None:
         if not self.exists():
             raise ContainerGone(f"no process {self.ref}")
+
+
+def _exit(ended: dict[str, Any]) -> Exit:
+    return Exit(ended["code"], bool(ended.get("oom_killed")), _time(ended["finished_at"]))
 
 
 def kill_leftover(state: dict[str, Any]) -> None:

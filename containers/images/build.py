@@ -110,10 +110,10 @@ def with_tag(reference: str) -> str:
     return reference if "@" in reference or ":" in reference.rpartition("/")[2] else f"{reference}:latest"
 
 
-def remedy(reference: str) -> str:
+def remedy(reference: str, engine: str = "docker") -> str:
     """The command that brings an image here."""
     ours = find_by_tag(reference)
-    return f"agentsite images build {ours.name}" if ours else f"docker pull {reference}"
+    return f"agentsite images build {ours.name}" if ours else f"{engine} pull {reference}"
 
 
 def _images(folder: Path) -> list[Image]:

@@ -173,7 +173,7 @@ ALLOWED = {
     "agents/sweep.py:_is_old": "compared with the engine's clock, not the database's; rows decide what may go",
     "agents/workspace/unowned.py:_is_due": "compared with the disk's clock",
     "agentsite/cli/image_commands.py:age": "for people, of what the engine says",
-    "containers/engines/process.py:_age_s": "compared with the disk's clock",
+    "containers/engines/recorded.py:_age_s": "compared with the disk's clock",
     "containers/engines/recorder.py:start": "a stamp for people, and for the sweep's grace",
     "containers/engines/recorder.py:record": "a stamp for people, and for the sweep's grace",
     "streaming/events.py:now": "events' timestamps are for people; order is by seq",

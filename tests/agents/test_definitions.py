@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import os
+import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from agents.definitions import CatalogFile
+from agentsite.environment import Environment
+from containers.programs import IMAGES_DIR, filled_in
+from containers.spec import MIB
 
 GOOD = """
 [definitions.one]
@@ -124,11 +129,74 @@ def test_a_file_that_can_not_be_read(file: Path) -> None:
     assert "Is a directory" in str(catalog.current().problem)
 
 
+@pytest.fixture
+def held(settings: Any) -> None:
+    """A site that allows little."""
+    limits = {"cpus": 0.5, "memory_mib": 256, "pids": 64, "output_mib": 8, "tmp_mib": 32, "shm_mib": 8}
+    settings.DEFINITION_CEILINGS = {"limits": {**limits, "workspace_mib": 100}, "runtimes": ["runsc"], "root": False}
+
+
+@pytest.mark.usefixtures("held")
+@pytest.mark.parametrize(
+    ("field", "most"),
+    [("cpus", 0.5), ("memory_mib", 256), ("pids", 64), ("output_mib", 8), ("tmp_mib", 32), ("shm_mib", 8),
+     ("workspace_mib", 100)],
+)  # fmt: skip
+def test_a_definition_can_not_widen_what_the_site_allows(file: Path, field: str, most: float) -> None:
+    text = f"[definitions.x]\nimage = 'a'\n[definitions.x.limits]\n{field} = "
+    said = problem(file, f"{text}{most + 1}\n")
+    assert f"line 4: x.limits.{field}: this site allows {most:g} at most (AGENTSITE_MAX_{field.upper()})" in said
+    file.write_text(f"{text}{most}\n")
+    limits = CatalogFile(file).current().definitions["x"].limits
+    assert getattr(limits, field) == most
+
+
+@pytest.mark.usefixtures("held")
+def test_a_definition_that_says_nothing_gets_no_more_than_the_site_allows(file: Path) -> None:
+    limits = CatalogFile(file).current().definitions["one"].limits
+    given = (limits.cpus, limits.memory_mib, limits.pids, limits.output_mib, limits.tmp_mib, limits.shm_mib)
+    assert (*given, limits.workspace_mib) == (0.5, 256, 64, 8, 32, 8, 100)
+    assert limits.limits().memory_bytes == 256 * MIB
+
+
+@pytest.mark.usefixtures("held")
+@pytest.mark.parametrize(
+    ("line", "says"),
+    [
+        ("runtime = 'kata'", "line 3: x.runtime: this site does not allow 'kata' (AGENTSITE_ALLOWED_RUNTIMES: runsc)"),
+        ("user = '0:0'", "line 3: x.user: this site does not allow root (AGENTSITE_ALLOW_ROOT)"),
+        ("user = '00:5'", "line 3: x.user: this site does not allow root"),
+        ("user = '5:0'", "line 3: x.user: this site does not allow root"),
+    ],
+)
+def test_runtimes_and_root_are_the_sites_to_allow(file: Path, line: str, says: str) -> None:
+    assert says in problem(file, f"[definitions.x]\nimage = 'a'\n{line}\n")
+
+
+def test_what_a_site_allows_is_allowed(file: Path, settings: Any) -> None:
+    settings.DEFINITION_CEILINGS = {"limits": {}, "runtimes": ["runsc"], "root": True}
+    file.write_text("[definitions.x]\nimage = 'a'\nruntime = 'runsc'\nuser = '0:0'\n[definitions.x.limits]\ncpus = 9\n")
+    found = CatalogFile(file).current().definitions["x"]
+    assert (found.runtime, found.user, found.limits.cpus) == ("runsc", "0:0", 9)
+
+
+@pytest.mark.parametrize("line", ["runtime = 'runsc'", "user = '0:0'"])
+def test_without_a_word_of_the_site_no_other_runtime_and_no_root(file: Path, line: str) -> None:
+    assert "this site does not allow" in problem(file, f"[definitions.x]\nimage = 'a'\n{line}\n")
+
+
+def test_ceilings_come_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in {"MAX_CPUS": "1.5", "MAX_PIDS": "", "ALLOWED_RUNTIMES": "runsc, kata,"}.items():
+        monkeypatch.setenv(f"AGENTSITE_{name}", value)
+    assert Environment().ceilings() == {"limits": {"cpus": 1.5}, "runtimes": ["runsc", "kata"], "root": False}
+
+
 def test_braces_of_a_command_are_its_own(file: Path) -> None:
     file.write_text(
         "[definitions.x]\nimage = 'a'\nprocess_command = ['{python}', '-c', 'print({1: {}})', '{images}/demo']\n"
     )
-    python, *_, code, demo = CatalogFile(file).current().definitions["x"].host_command()
+    given = CatalogFile(file).current().definitions["x"].process_command
+    python, *_, code, demo = filled_in(given, sys.executable, str(IMAGES_DIR))
     assert Path(python).exists()
     assert code == "print({1: {}})"
     assert Path(demo).is_dir()

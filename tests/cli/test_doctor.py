@@ -19,7 +19,13 @@ def doctor(terminal: Terminal, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("AGENTSITE_DATA_DIR", str(tmp_path / "data"))
     monkeypatch.setenv("AGENTSITE_DOCKER_HOST", f"unix://{tmp_path}/docker.sock")
+    monkeypatch.setenv("AGENTSITE_PODMAN_HOST", f"unix://{tmp_path}/podman.sock")
     return terminal
+
+
+@pytest.fixture
+def without_bwrap(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("containers.engines.bwrap._bwrap", lambda: None)
 
 
 @pytest.fixture
@@ -34,6 +40,7 @@ def line(shown: Shown, name: str) -> str:
     return found
 
 
+@pytest.mark.usefixtures("without_bwrap")
 def test_a_machine_without_docker_can_run_trusted_agents(doctor: Terminal, tmp_path: Path):
     shown = doctor("doctor")
     assert (shown.code, shown.err) == (0, "")
@@ -42,8 +49,25 @@ def test_a_machine_without_docker_can_run_trusted_agents(doctor: Terminal, tmp_p
     assert line(shown, "database").endswith("SQLite in the data dir")
     assert line(shown, "engine docker").startswith("no ")
     assert "no such socket" in line(shown, "engine docker")
+    assert "no Podman at" in line(shown, "engine podman")
+    assert "not installed" in line(shown, "engine bwrap")
     assert line(shown, "engine process").startswith("ok ")
-    assert shown.out.endswith("auto would choose: process\n")
+    assert shown.out.endswith("auto would choose: process (only definitions marked trusted can run)\n")
+
+
+@pytest.mark.bwrap
+def test_a_sandbox_comes_before_no_isolation(doctor: Terminal):
+    shown = doctor("doctor")
+    assert (shown.code, shown.err) == (0, "")
+    assert line(shown, "engine bwrap").startswith("ok  engine bwrap     bubblewrap ")
+    assert shown.out.endswith("auto would choose: bwrap\n")
+
+
+def test_an_engine_that_is_asked_for_has_to_be_there(doctor: Terminal, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("AGENTSITE_ENGINE", "podman")
+    shown = doctor("doctor")
+    assert shown.code == 2
+    assert shown.out.endswith("AGENTSITE_ENGINE says podman: no run can start\n")
 
 
 @pytest.mark.docker

@@ -52,6 +52,10 @@ class Bench:
     def place(self) -> Place:
         return Place(state_dir=self.directory / "state", docker_url=docker_url())
 
+    def inside(self, name: str) -> str:
+        """A file of the workspace, as the program sees it."""
+        return str(self.workspace / name) if self.name == "process" else f"/workspace/{name}"
+
     def another_engine(self) -> Engine:
         """As another worker would have it."""
         engine = ENGINES[self.name](self.place())
@@ -216,7 +220,14 @@ async def _bench(name: str, directory: Path, image: str) -> AsyncIterator[Bench]
     await bench.close()
 
 
-@pytest_asyncio.fixture(params=["process", pytest.param("docker", marks=pytest.mark.docker)])
+ENGINE_PARAMS = [
+    "process",
+    pytest.param("bwrap", marks=pytest.mark.bwrap),
+    pytest.param("docker", marks=pytest.mark.docker),
+]
+
+
+@pytest_asyncio.fixture(params=ENGINE_PARAMS)
 async def bench(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Bench]:
     """Every engine there is."""
     image = await docker_image() if request.param == "docker" else "none"
@@ -227,6 +238,12 @@ async def bench(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator
 @pytest_asyncio.fixture
 async def docker_bench(tmp_path: Path) -> AsyncIterator[Bench]:
     async for bench in _bench("docker", tmp_path, await docker_image()):
+        yield bench
+
+
+@pytest_asyncio.fixture
+async def bwrap_bench(tmp_path: Path) -> AsyncIterator[Bench]:
+    async for bench in _bench("bwrap", tmp_path, "none"):
         yield bench
 
 

@@ -1,30 +1,75 @@
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import pytest_asyncio
 
 from containers.engines.names import name_of
-from containers.errors import EngineError, EngineUnavailable
+from containers.errors import EngineError, EngineUnavailable, ImageMissing
 from containers.registry import ENGINES, Place, choose, survey
-from tests.containers.bench import docker_url
+from tests.containers.bench import Bench, docker_url
 
 pytestmark = pytest.mark.asyncio
 
 
+@pytest_asyncio.fixture
+async def bench(docker_bench: Bench) -> AsyncIterator[Bench]:
+    yield docker_bench
+
+
 @pytest.fixture
 def place(tmp_path: Path) -> Place:
-    return Place(state_dir=tmp_path / "state", docker_url=f"unix://{tmp_path}/no.sock")
+    """Of a machine without a daemon."""
+    nobody = f"unix://{tmp_path}/no.sock"
+    return Place(state_dir=tmp_path / "state", docker_url=nobody, podman_url=nobody)
 
 
+@pytest.fixture
+def without_bwrap(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("containers.engines.bwrap._bwrap", lambda: None)
+
+
+@pytest.mark.usefixtures("without_bwrap")
 async def test_auto_takes_the_first_that_can_be_used_and_says_why_not_the_others(place: Place) -> None:
     choice = await choose("auto", place)
     assert choice.engine.name == "process"
     reasons = {engine.name: availability.reason for engine, availability in choice.considered}
-    assert list(reasons) == ["docker", "process"]
-    assert "no such socket" in reasons["docker"]
+    assert list(reasons) == ["docker", "podman", "bwrap", "process"]
+    assert "no Docker at" in reasons["docker"]
+    assert "no Podman at" in reasons["podman"]
+    assert "no such socket" in reasons["podman"]
+    assert "not installed" in reasons["bwrap"]
     await choice.engine.close()
+
+
+@pytest.mark.bwrap
+async def test_auto_prefers_a_sandbox_to_nothing(place: Place) -> None:
+    choice = await choose("auto", place)
+    assert (choice.engine.name, choice.engine.isolation) == ("bwrap", "sandbox")
+    assert [engine.name for engine, _ in choice.considered] == ["docker", "podman", "bwrap"]
+    await choice.engine.close()
+
+
+async def test_auto_goes_past_what_it_is_told_to(place: Place) -> None:
+    choice = await choose("auto", place, without=("docker", "podman", "bwrap"))
+    assert [engine.name for engine, _ in choice.considered] == ["process"]
+    await choice.engine.close()
+
+
+@pytest.mark.docker
+async def test_podman_is_the_same_engine_under_its_own_name(bench: Bench, place: Place) -> None:
+    """A Podman is not needed for that: its API is Docker's."""
+    engine = ENGINES["podman"](replace(place, podman_url=docker_url()))
+    bench.engines.append(engine)
+    assert (engine.name, engine.isolation) == ("podman", "container")
+    assert (await engine.check()).usable
+    ref = await engine.start(bench.spec("print('up')"), bench.key())
+    assert [data async for _, data in engine.output(ref)] == [b"up\n"]
+    with pytest.raises(ImageMissing, match="podman pull no-such:1"):
+        await engine.check_image(bench.spec("pass", image="no-such:1"))
 
 
 @pytest.mark.docker
@@ -40,13 +85,15 @@ async def test_engine_that_was_asked_for_is_not_replaced_by_another(place: Place
 
 
 async def test_unknown_engine_is_an_error_that_names_the_known(place: Place) -> None:
-    with pytest.raises(EngineError, match="auto, docker, process"):
+    with pytest.raises(EngineError, match="auto, docker, podman, bwrap, process"):
         await choose("kubernetes", place)
 
 
+@pytest.mark.usefixtures("without_bwrap")
 async def test_survey_asks_every_engine(place: Place) -> None:
     found = await survey(place)
-    assert {engine.name: availability.usable for engine, availability in found} == {"docker": False, "process": True}
+    usable = {engine.name: availability.usable for engine, availability in found}
+    assert usable == {"docker": False, "podman": False, "bwrap": False, "process": True}
     for engine, _ in found:
         await engine.close()
     assert [engine.name for engine, _ in found] == list(ENGINES)

@@ -1,3 +1,3 @@
-from tests.containers.bench import bench, docker_bench, process_bench
+from tests.containers.bench import bench, bwrap_bench, docker_bench, process_bench
 
-__all__ = ["bench", "docker_bench", "process_bench"]
+__all__ = ["bench", "bwrap_bench", "docker_bench", "process_bench"]

@@ -381,8 +381,7 @@ async def test_command_that_does_not_exist_ends_with_127(bench: Bench) -> None:
 
 async def test_command_that_cannot_be_executed_ends_with_126(bench: Bench) -> None:
     (bench.workspace / "data").write_text("not a program")
-    program = "/workspace/data" if bench.name == "docker" else str(bench.workspace / "data")
-    ref = await bench.engine.start(bench.command(program), bench.key())
+    ref = await bench.engine.start(bench.command(bench.inside("data")), bench.key())
     assert (await bench.engine.wait(ref)).code == 126
 
 

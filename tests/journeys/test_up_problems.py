@@ -141,7 +141,7 @@ def needs_python_for_somebody() -> None:
     [
         ("AGENTSITE_PORT", "http"),
         ("AGENTSITE_PORT", "99999"),
-        ("AGENTSITE_ENGINE", "podman"),
+        ("AGENTSITE_ENGINE", "kubernetes"),
         ("AGENTSITE_LEASE_S", "-1"),
         ("AGENTSITE_LOG_LEVEL", "LOUD"),
     ],

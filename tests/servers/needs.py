@@ -1,4 +1,4 @@
-"""What this machine may lack: a container engine that answers, a Chromium. A problem is one line for the report."""
+"""What this machine may lack: a container engine, bubblewrap, a Chromium. A problem is one line for the report."""
 
 from __future__ import annotations
 
@@ -7,10 +7,13 @@ import json
 import os
 import shutil
 import socket
+import subprocess
 import sys
 from functools import cache
 from pathlib import Path
+from typing import Any
 
+NOBODY = 65532
 DEFAULT_ENGINE = "unix:///var/run/docker.sock"
 
 
@@ -56,6 +59,23 @@ def engine_name() -> str | None:
 
 def engine_problem() -> str | None:
     return _engine_version()[1]
+
+
+@cache
+def bwrap_problem() -> str | None:
+    """Whether bubblewrap can make the namespaces that a sandbox is made of. As somebody else where we are root, since
+    that is who runs it."""
+    if (bwrap := shutil.which("bwrap")) is None:
+        return "no bubblewrap (package bubblewrap)"
+    command = [bwrap, "--unshare-user", "--unshare-pid", "--unshare-net", "--ro-bind", "/", "/", "true"]
+    somebody: dict[str, Any] = {"user": NOBODY, "group": NOBODY, "extra_groups": []} if os.geteuid() == 0 else {}
+    try:
+        subprocess.run(command, **somebody, cwd="/", capture_output=True, text=True, check=True, timeout=20)
+    except subprocess.CalledProcessError as error:
+        return f"bubblewrap does not work here: {error.stderr.strip()}"
+    except (OSError, subprocess.SubprocessError) as error:
+        return f"bubblewrap does not work here: {error}"
+    return None
 
 
 def chromium_path() -> str | None:

@@ -82,6 +82,7 @@ def pytest_report_header(config: pytest.Config) -> list[str]:
     return [
         f"database: {'SQLite' if needs.on_sqlite() else 'PostgreSQL'}",
         f"engine: {needs.engine_problem() or needs.engine_name()}",
+        f"sandbox: {needs.bwrap_problem() or 'bubblewrap'}",
         f"browser: {needs.browser_problem() or needs.chromium_path() or 'installed by playwright'}",
     ]
 
@@ -95,6 +96,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def pytest_runtest_setup(item: pytest.Item) -> None:
     if item.get_closest_marker("docker"):
         _require(needs.engine_problem(), "AGENTSITE_REQUIRE_ENGINE")
+    if item.get_closest_marker("bwrap"):
+        _require(needs.bwrap_problem(), "AGENTSITE_REQUIRE_ENGINE")
     if item.get_closest_marker("browser"):
         _require(needs.browser_problem(), "AGENTSITE_REQUIRE_BROWSER")
         # Playwright's loop makes Django think that a synchronous test is a coroutine.
