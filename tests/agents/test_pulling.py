@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from agents import attempts as attempts_module
-from agents import lifecycle, pulling
+from agents import lifecycle, pulling, supervisor
 from agents.models import Run
 from containers.engine import PullProgress
 from containers.engines.docker import DockerEngine
@@ -107,14 +107,18 @@ def test_a_run_can_be_cancelled_while_its_image_is_pulled(docker_site: Site, reg
 
 
 @pytest.mark.docker
-def test_a_worker_that_stops_while_it_pulls_gives_the_run_back(docker_site: Site, registry: ImageRegistry) -> None:
+def test_a_worker_that_stops_while_it_pulls_gives_the_run_back(
+    docker_site: Site, registry: ImageRegistry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """At once, not when its patience with all that may be stuck is at its end."""
+    monkeypatch.setattr(supervisor, "DETACH_MOST_S", 60.0)
     first = docker_site.worker()
     run = docker_site.start(define(docker_site, registry))
     registry.let(10)
     wait_bytes(docker_site, run)
     docker_site.worker()
     docker_site.detach(first)
-    until(lambda: Log.objects.get(agent_id=run.agent_id).owner != first.worker, "the lease is given back", 3)
+    until(lambda: Log.objects.get(agent_id=run.agent_id).owner != first.worker, "the lease is given back", 10)
     registry.let_all()
     assert docker_site.end(run)[-1].data["status"] == "completed"
     assert len(attempts(run)) == 1

@@ -116,6 +116,12 @@ def test_a_large_file_that_nobody_touched_is_no_change(history, workspace):
     ]
 
 
+def test_a_large_file_is_not_even_opened(history, workspace, monkeypatch):
+    run(history, workspace, large="x" * 5000)
+    monkeypatch.setattr(Workspace, "open_file", unreadable)
+    run(history, workspace)
+
+
 def test_the_first_manifest_stays(history, workspace):
     """The run is taken over, and a worker that stood still comes back."""
     run_id = str(new_id())

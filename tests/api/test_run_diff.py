@@ -75,9 +75,19 @@ def test_a_run_of_which_nothing_is_kept_says_so(api, run_id):
     assert api.get(f"/api/runs/{run_id}/diff") == {"files": [], "complete": False}
 
 
-@pytest.mark.parametrize(
-    "path", ["/api/runs/{run}/diff", "/api/agents/{agent}/diff", "/api/agents/{agent}/diff?run={run}"]
-)
+def test_an_ended_run_is_not_compared_with_what_later_came_to_the_disk(api, agent_id):
+    """Its worker could not keep what was there at its end."""
+    _, body = api.call("POST", f"/api/agents/{agent_id}/runs", {"input": "Hello"})
+    run_id = body["id"]
+    History(agent_id).keep(run_id, "before", Workspace(agent_id))
+    write(agent_id, [draft("status", run_id, status="running")])
+    Workspace(agent_id).write_file("f", [b"x"])
+    assert [file["path"] for file in api.get(f"/api/runs/{run_id}/diff")["files"]] == ["f"]
+    write(agent_id, [draft("done", run_id, status="failed")])
+    assert api.get(f"/api/runs/{run_id}/diff") == {"files": [], "complete": False}
+
+
+@pytest.mark.parametrize("path", ["runs/{run}/diff", "agents/{agent}/diff", "agents/{agent}/diff?run={run}"])
 def test_somebody_elses_is_not_there(stranger, agent_id, run_id, path):
     assert problem(stranger.call("GET", "/api/" + path.format(run=run_id, agent=agent_id))) == (404, "not-found")
 
