@@ -111,7 +111,7 @@ MUTANTS = {
         [Change("agents/translate.py", 'return said.get("stream") == "egress"', "return False")],
     ),
     "definition's egress": Mutant(
-        f"{EGRESS}::test_a_container_reaches_what_its_definition_names_and_nothing_else",
+        f"{EGRESS}::test_a_container_reaches_what_its_definition_names_and_nothing_else[docker]",
         [Change(DESTINATIONS, f"{MATCHES}_wanted):", "if False:")],
     ),
     "site's egress": Mutant(
@@ -119,11 +119,11 @@ MUTANTS = {
         [Change(DESTINATIONS, f"{MATCHES}_site):", "if False:")],
     ),
     "addresses": Mutant(
-        f"{EGRESS}::test_a_container_reaches_what_its_definition_names_and_nothing_else",
+        f"{EGRESS}::test_a_container_reaches_what_its_definition_names_and_nothing_else[docker]",
         [Change(GATEWAY, "if addresses.is_public(address)]", "]")],
     ),
     "read-only gateway": Mutant(
-        f"{EGRESS}::test_a_program_can_change_nothing_in_the_gateways_directory",
+        f"{EGRESS}::test_a_program_can_change_nothing_in_the_gateways_directory[docker]",
         [
             Change(CONFIG, '"Target": INSIDE, "ReadOnly": True', '"Target": INSIDE, "ReadOnly": False'),
             Change("containers/gateway/place.py", "directory.chmod(0o755)", "directory.chmod(0o777)"),
@@ -138,7 +138,7 @@ MUTANTS = {
         [Change(GATEWAY, "async with self._places:", "if True:")],
     ),
     "socket taken over": Mutant(
-        f"{EGRESS}::test_another_worker_takes_the_gateway_over",
+        f"{EGRESS}::test_another_worker_takes_the_gateway_over[docker]",
         [
             Change(
                 "agents/execution.py",

@@ -14,6 +14,7 @@ from containers.gateway import Gateway
 from containers.gateway.destinations import patterns
 from containers.gateway.server import Streams
 from streaming.events import Event
+from tests.agents.conftest import Parts
 from tests.agents.site import PRELUDE, Site, errors, text, until
 
 ASKS = """
@@ -25,7 +26,15 @@ def ask(target, words=b"hello"):
         proxy.shutdown(socket.SHUT_WR)
         return b"".join(iter(lambda: proxy.recv(65536), b"")).decode()
 """
-FORWARDED = ["python3", "/run/agentsite/forward.py", "--", "python3", "-u", "-c"]
+FORWARDED = ["/run/agentsite/forward.py", "--", "python3", "-u", "-c"]
+
+
+@pytest.fixture(
+    params=[pytest.param("docker", marks=pytest.mark.docker), pytest.param("bwrap", marks=pytest.mark.bwrap)]
+)
+def walled_site(request: pytest.FixtureRequest, parts: Parts) -> Iterator[Site]:
+    """With every engine that leaves a program no network."""
+    yield from parts.site(request.param)
 
 
 class Internet:
@@ -73,12 +82,12 @@ def reports(events: list[Event]) -> list[str]:
 
 
 def forwarded(site: Site, name: str, code: str, egress: list[str]) -> str:
-    return site.define(name, command=[*FORWARDED, PRELUDE + ASKS + code], egress=egress)
+    program = [*FORWARDED, PRELUDE + ASKS + code]
+    return site.define(name, command=["python3", *program], process_command=["{python}", *program], egress=egress)
 
 
-@pytest.mark.docker
-def test_a_container_reaches_what_its_definition_names_and_nothing_else(docker_site: Site, internet: Internet):
-    site = docker_site
+def test_a_container_reaches_what_its_definition_names_and_nothing_else(walled_site: Site, internet: Internet):
+    site = walled_site
     site.worker()
     forwarded(
         site,
@@ -103,19 +112,17 @@ def test_a_container_reaches_what_its_definition_names_and_nothing_else(docker_s
     assert egress.place().run_ids() == [], "the gateway is gone with its run"
 
 
-@pytest.mark.docker
-def test_without_egress_there_is_no_gateway_in_the_container(docker_site: Site):
-    docker_site.worker()
-    docker_site.define(
+def test_without_egress_there_is_no_gateway_in_the_container(walled_site: Site):
+    walled_site.worker()
+    walled_site.define(
         "looks", "say(\"text\", content=f\"{os.path.exists('/run/agentsite')} {'AGENTSITE_GATEWAY' in os.environ}\")"
     )
-    assert text(docker_site.ended("looks")) == "False False"
+    assert text(walled_site.ended("looks")) == "False False"
 
 
-@pytest.mark.docker
-def test_a_program_can_change_nothing_in_the_gateways_directory(docker_site: Site, internet: Internet):
-    docker_site.worker()
-    docker_site.define(
+def test_a_program_can_change_nothing_in_the_gateways_directory(walled_site: Site, internet: Internet):
+    walled_site.worker()
+    walled_site.define(
         "vandal",
         """
 for name, act in (("remove", lambda p: os.remove(p)), ("write", lambda p: open(p, "w")),
@@ -130,12 +137,11 @@ say("text", content=" ".join(sorted(os.listdir("/run/agentsite"))))
 """,
         egress=["a.example:443"],
     )
-    assert text(docker_site.ended("vandal")) == "forward.py gateway.sock"
+    assert text(walled_site.ended("vandal")) == "forward.py gateway.sock"
 
 
-@pytest.mark.docker
-def test_another_worker_takes_the_gateway_over(docker_site: Site, internet: Internet):
-    site = docker_site
+def test_another_worker_takes_the_gateway_over(walled_site: Site, internet: Internet):
+    site = walled_site
     first = site.worker()
     forwarded(
         site,
