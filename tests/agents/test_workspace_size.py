@@ -4,12 +4,14 @@ room; what counts is what the disk says."""
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from agents import lifecycle
 from agents.models import Run
+from agents.workspace.removal import empty
 from agents.workspace.usage import ENTRY_BYTES, measure
 from containers.spec import MIB
 from streaming.events import Event
@@ -98,10 +100,19 @@ def test_many_small_files_take_room_too(tmp_path: Path) -> None:
     assert used(tmp_path) == 1002 * ENTRY_BYTES
 
 
-def test_nothing_is_hidden_by_depth_and_one_descriptor_is_enough(tmp_path: Path) -> None:
+@pytest.fixture
+def emptied(tmp_path: Path) -> Iterator[Path]:
+    """pytest's own cleaning up does not get so deep."""
+    yield tmp_path
+    root = os.open(tmp_path, os.O_RDONLY | os.O_DIRECTORY)
+    empty(root)
+    os.close(root)
+
+
+def test_nothing_is_hidden_by_depth_and_one_descriptor_is_enough(emptied: Path) -> None:
     """A path of that depth is too long for the system; so are its descriptors, one a level."""
     depth = 3000
-    fd = os.open(tmp_path, os.O_RDONLY | os.O_DIRECTORY)
+    fd = os.open(emptied, os.O_RDONLY | os.O_DIRECTORY)
     for _ in range(depth):
         os.mkdir("d", dir_fd=fd)
         below = os.open("d", os.O_RDONLY | os.O_DIRECTORY, dir_fd=fd)
@@ -111,8 +122,8 @@ def test_nothing_is_hidden_by_depth_and_one_descriptor_is_enough(tmp_path: Path)
     os.write(deep, b"x" * MIB)
     os.close(deep)
     os.close(fd)
-    (tmp_path / "beside").write_bytes(b"x" * MIB)
-    assert used(tmp_path) >= depth * ENTRY_BYTES + 2 * MIB
+    (emptied / "beside").write_bytes(b"x" * MIB)
+    assert used(emptied) >= depth * ENTRY_BYTES + 2 * MIB
 
 
 def test_looking_stops_when_there_is_enough(tmp_path: Path) -> None:
