@@ -70,7 +70,7 @@ NOWHERE = [
     "/api/x",
     "/api/agents/",
     "/api/agents/x/y",
-    "/api/agents/x/diff",
+    "/api/agents/x/diffs",
     "/api/docs/../x",
     "/api/%00",
 ]
@@ -91,6 +91,7 @@ def test_an_unknown_address_is_not_found_in_json(api, method, path):
         ("OPTIONS", "/api/agents", "GET, POST"),
         ("TRACE", "/api/agents", "GET, POST"),
         ("GET", "/api/agents/x/execute", "POST"),
+        ("POST", "/api/agents/x/diff", "GET"),
         ("NONSENSE", "/api/agents", "GET, POST"),
     ],
 )
