@@ -10,19 +10,18 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import re
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
 from time import monotonic
 
-import structlog
-
 from containers.gateway import addresses
 from containers.gateway.destinations import Allowlist, Destination, DestinationInvalid
 from containers.gateway.place import listen
 
-log = structlog.get_logger(__name__)
+log = logging.getLogger(__name__)
 
 CONNECTIONS = 64
 """At once, of one run; more of them wait."""
@@ -125,7 +124,7 @@ class Gateway:
                 if (connection := await self._handle(reader, writer)) is not None:
                     await self._report(connection)
         except (ConnectionError, TimeoutError) as error:  # the program's end is gone
-            log.debug("egress ended", error=str(error))
+            log.debug("egress ended: %s", error)
         except Exception:
             log.exception("egress failed")
         finally:
