@@ -46,7 +46,7 @@ class Pattern(NamedTuple):
         """Raises DestinationInvalid."""
         name, colon, number = text.strip().rpartition(":")
         if not colon:
-            raise DestinationInvalid("must be host:port, for example pypi.org:443")
+            raise DestinationInvalid("must be host:port, for example example.org:443")
         port = None if number == ANY else _port(number)
         if name == ANY:
             return cls(ANY, port)
