@@ -28,8 +28,8 @@ EVERYTHING = patterns("*:*")
 @pytest.mark.parametrize(
     ("text", "host", "port"),
     [
-        ("example.org:443", "example.org", 443),
-        ("Example.org.:443", "example.org", 443),
+        ("web.test:443", "web.test", 443),
+        ("Web.test.:443", "web.test", 443),
         ("_srv.a-b.example:1", "_srv.a-b.example", 1),
         ("bücher.example:443", "xn--bcher-kva.example", 443),
         ("93.184.216.34:65535", PUBLIC, 65535),
@@ -43,7 +43,7 @@ def test_destinations(text: str, host: str, port: int):
 @pytest.mark.parametrize(
     "text",
     [
-        "", "example.org", ":443", "example.org:", "example.org:0", "example.org:65536", "example.org:44three", "example.org:+443",
+        "", "web.test", ":443", "web.test:", "web.test:0", "web.test:65536", "web.test:44three", "web.test:+443",
         "a..b:1", "-a.b:1", "a_.b-:1", "a b:1", "a/b:1", "user@a.b:1", "*.a.b:1", "a" * 64 + ".b:1", "a." * 200 + "b:1",
         "127.1:80", "0x7f000001:80", "2130706433:80", "0177.0.0.1:80", "1.2.3.4.5:80", "::1:80", "[::1:80", "[a.b]:80",
         "a\x00b:1", "a\nb:1", "a.b:\u0661", "\ud800.b:1",
@@ -57,11 +57,11 @@ def test_what_is_no_destination(text: str):
 @pytest.mark.parametrize(
     ("pattern", "matching", "other"),
     [
-        ("example.org:443", ["example.org:443"], ["example.org:80", "www.example.org:443", "xexample.org:443", "example.org.evil:443"]),
-        ("*.example.org:443", ["a.example.org:443", "a.b.example.org:443"], ["example.org:443", "xexample.org:443", "a.example.org:80"]),
-        ("*:443", ["example.org:443", "1.1.1.1:443"], ["example.org:80"]),
-        ("*:*", ["example.org:80"], []),
-        ("example.org:*", ["example.org:1"], ["a.example.org:1"]),
+        ("web.test:443", ["web.test:443"], ["web.test:80", "www.web.test:443", "xweb.test:443", "web.test.evil:443"]),
+        ("*.web.test:443", ["a.web.test:443", "a.b.web.test:443"], ["web.test:443", "xweb.test:443", "a.web.test:80"]),
+        ("*:443", ["web.test:443", "1.1.1.1:443"], ["web.test:80"]),
+        ("*:*", ["web.test:80"], []),
+        ("web.test:*", ["web.test:1"], ["a.web.test:1"]),
         ("[2606::1]:443", ["[2606::0:1]:443"], ["[2606::2]:443"]),
     ],
 )
@@ -72,15 +72,15 @@ def test_patterns(pattern: str, matching: list[str], other: list[str]):
     assert not any(made.matches(Destination.parse(one)) for one in other)
 
 
-@pytest.mark.parametrize("text", ["*", "example.org", "*.1.2.3.4:1", "a*b.org:1", "*.*.org:1", "https://a.b:1"])
+@pytest.mark.parametrize("text", ["*", "web.test", "*.1.2.3.4:1", "a*b.org:1", "*.*.org:1", "https://a.b:1"])
 def test_what_is_no_pattern(text: str):
     with pytest.raises(DestinationInvalid):
         Pattern.parse(text)
 
 
 def test_a_definition_gets_no_more_than_the_site_allows():
-    allowlist = Allowlist(patterns("example.org:443, a.example:22"), patterns("*:443"))
-    assert allowlist.refusal(Destination("example.org", 443)) is None
+    allowlist = Allowlist(patterns("web.test:443, a.example:22"), patterns("*:443"))
+    assert allowlist.refusal(Destination("web.test", 443)) is None
     assert "the site's" in (allowlist.refusal(Destination("a.example", 22)) or "")
     assert "the definition's" in (allowlist.refusal(Destination("b.example", 443)) or "")
     assert Allowlist(EVERYTHING, ()).refusal(Destination("a.example", 443))
@@ -96,7 +96,7 @@ def test_a_definition_gets_no_more_than_the_site_allows():
         "::", "::1", "fe80::1", "fe80::1%eth0", "fec0::1", "fc00::1", "fd00:ec2::254", "ff02::1", "2001:db8::1",
         "::ffff:127.0.0.1", "::ffff:93.184.216.34", "::7f00:1", "64:ff9b::7f00:1", "64:ff9b::a9fe:a9fe",
         "64:ff9b:1::5db8:d822", "2002:7f00:1::", "2002:a9fe:a9fe::1", "2001:0:4136:e378:8000:63bf:3fff:fdd2", "4000::1",
-        "", "example.org", "1.2.3", "1.2.3.4.5",
+        "", "web.test", "1.2.3", "1.2.3.4.5",
     ],
 )  # fmt: skip
 def test_addresses_that_are_not_public(address: str):
