@@ -124,10 +124,10 @@ def test_while_it_starts(any_site: Site, moment: str, monkeypatch: pytest.Monkey
     asked: list[str] = []
 
     def ask() -> None:
-        wanted = Run.objects.filter(agent=agent, cancel_requested_at=None)
-        if wanted.exists():
+        # A step may be taken twice at the same time (the reader and the writer of stdin both inspect): both may ask.
+        for wanted in Run.objects.filter(agent=agent, cancel_requested_at=None):
             asked.append(moment)
-            lifecycle.request_cancel(wanted.get())
+            lifecycle.request_cancel(wanted)
 
     if moment == "note_container":
         from agents import attempts
@@ -150,9 +150,11 @@ def test_while_it_starts(any_site: Site, moment: str, monkeypatch: pytest.Monkey
 
         monkeypatch.setattr(engine, moment, later)
     run = lifecycle.submit_run(agent, "go")
-    if moment == "inspect" and any_site.engine == "process":
+    if moment == "inspect" and any_site.engine == "process":  # which looks at a program's end only
         until(lambda: Run.objects.get(pk=run.pk).status == "running")
         lifecycle.request_cancel(run)
+    else:
+        until(lambda: asked, "the step is taken")
     is_cancelled(any_site, run)
 
 
