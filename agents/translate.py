@@ -13,7 +13,7 @@ from typing import Any
 
 from containers.protocols.jsonl import Line
 from streaming.errors import EventInvalid
-from streaming.events import SCHEMA, Draft, draft
+from streaming.events import NAME_CHARS, SCHEMA, Draft, draft
 
 SAYABLE = frozenset(
     (
@@ -29,6 +29,9 @@ SAYABLE = frozenset(
         "error",
     )
 )
+DELTAS = {"text": "message_id", "thinking": "message_id", "tool-output": "call_id"}
+"""With the field that says whose they are."""
+DEFAULT_MESSAGE_ID = "m1"
 _NEEDS_MESSAGE_ID = frozenset(("text", "thinking", "message"))
 NEWLINE = "\n"
 
@@ -51,6 +54,8 @@ class Translator:
             return self.as_log(line)
         said = dict(line.value)
         type_ = said.pop("type")
+        if (delta := self._delta(type_, said)) is not None:
+            return [delta]
         try:
             if type_ == "done":
                 self.done = self._final(said)
@@ -63,6 +68,20 @@ class Translator:
             return [made]
         except EventInvalid:
             return self.as_log(line)
+
+    def _delta(self, type_: str, said: dict[str, Any]) -> Draft | None:
+        """What programs say most, without the checks that the parser has made: a token a line is a delta a line."""
+        target = DELTAS.get(type_)
+        if target is None:
+            return None
+        whose, content = said.get(target, DEFAULT_MESSAGE_ID if target == "message_id" else None), said.get("content")
+        if not (isinstance(whose, str) and 0 < len(whose) <= NAME_CHARS and isinstance(content, str)):
+            return None
+        return (
+            None
+            if whose == user_message_id(self.run_id)
+            else Draft(type_, self.run_id, {target: whose, "content": content})
+        )
 
     def _is_anothers(self, type_: str, said: dict[str, Any]) -> bool:
         """What would be taken for something else: a user's words, our own, an answer to another question."""
@@ -78,7 +97,7 @@ class Translator:
         """What a program may leave out."""
         data = {key: value for key, value in said.items() if key in SCHEMA[type_].model_fields}
         if type_ in _NEEDS_MESSAGE_ID:
-            data.setdefault("message_id", "m1")
+            data.setdefault("message_id", DEFAULT_MESSAGE_ID)
         if type_ == "message":
             data.setdefault("role", "assistant")
         if type_ == "tool-call":

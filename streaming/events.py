@@ -32,7 +32,8 @@ def _whole(value: Any) -> Any:
 
 
 Count = Annotated[int, BeforeValidator(_whole), Field(ge=0, le=MAX_SAFE_INTEGER)]
-Name = Annotated[str, Field(min_length=1, max_length=200)]
+NAME_CHARS = 200
+Name = Annotated[str, Field(min_length=1, max_length=NAME_CHARS)]
 
 
 class Data(BaseModel):

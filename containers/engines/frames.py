@@ -20,7 +20,8 @@ class FrameError(EngineError):
 class FrameReader:
     """Bytes to Output, without the `after` bytes of each stream. Chunks may cut frames anywhere.
 
-    Data is passed on as it comes: a frame that has not ended yet is not waited for.
+    Data is passed on as it comes: a frame that has not ended yet is not waited for. Neighbours of one stream are given
+    as one: engines make a frame of every line, and each piece costs its reader more than its bytes do.
     """
 
     def __init__(self, after: Offset) -> None:
@@ -36,32 +37,42 @@ class FrameReader:
         return Offset(self._given["stdout"], self._given["stderr"])
 
     def feed(self, chunk: bytes) -> list[Output]:
-        found: list[Output] = []
-        at = 0
-        while at < len(chunk):
+        parts: list[tuple[Stream, list[bytes]]] = []
+        at, size = 0, len(chunk)
+        while at < size:
             if self._left == 0:
                 at = self._read_header(chunk, at)
                 continue
-            piece = chunk[at : at + self._left]
-            at += len(piece)
-            self._left -= len(piece)
-            self._give(piece, found)
-        return found
+            end = min(at + self._left, size)
+            if not parts or parts[-1][0] is not self._stream:
+                parts.append((self._stream, []))
+            parts[-1][1].append(chunk[at:end])
+            self._left -= end - at
+            at = end
+        given = (self._beyond(stream, b"".join(pieces)) for stream, pieces in parts)
+        return [output for output in given if output.data]
 
     def _read_header(self, chunk: bytes, at: int) -> int:
+        """Where the frame's data begins, or the chunk ends."""
+        if not self._header and len(chunk) - at >= HEADER.size:
+            self._begin(*HEADER.unpack_from(chunk, at))
+            return at + HEADER.size
         missing = HEADER.size - len(self._header)
         self._header += chunk[at : at + missing]
         if len(self._header) == HEADER.size:
-            number, self._left = HEADER.unpack(self._header)
-            if number not in STREAMS:
-                raise FrameError(f"stream {number} in a frame's header")
-            self._stream, self._header = STREAMS[number], b""
+            self._begin(*HEADER.unpack(self._header))
+            self._header = b""
         return min(at + missing, len(chunk))
 
-    def _give(self, piece: bytes, found: list[Output]) -> None:
-        skipped = min(self._skip[self._stream], len(piece))
-        self._skip[self._stream] -= skipped
-        if skipped == len(piece):
-            return
-        self._given[self._stream] += len(piece) - skipped
-        found.append(Output(self._stream, piece[skipped:]))
+    def _begin(self, number: int, length: int) -> None:
+        if number not in STREAMS:
+            raise FrameError(f"stream {number} in a frame's header")
+        self._stream, self._left = STREAMS[number], length
+
+    def _beyond(self, stream: Stream, data: bytes) -> Output:
+        """What of `data` was not consumed before."""
+        if skipped := min(self._skip[stream], len(data)):
+            self._skip[stream] -= skipped
+            data = data[skipped:]
+        self._given[stream] += len(data)
+        return Output(stream, data)

@@ -76,14 +76,18 @@ class Parser:
 
     def feed(self, stream: Stream, data: bytes) -> list[Line]:
         """The lines that `data` completes. Blank lines are dropped."""
-        pending, lines, start = self._pending[stream], [], 0
+        pending, start = self._pending[stream], 0
+        lines: list[Line | None] = []
         while (newline := data.find(b"\n", start)) >= 0:
-            self._keep(pending, data, start, newline)
-            if (line := self._end_line(stream, pending, newline_bytes=1)) is not None:
-                lines.append(line)
+            if pending.length == 0 and newline - start <= self._line_bytes:  # most are whole: they need no keeping
+                pending.consumed += newline + 1 - start
+                lines.append(self._line(stream, data[start:newline]))
+            else:
+                self._keep(pending, data, start, newline)
+                lines.append(self._end_line(stream, pending, newline_bytes=1))
             start = newline + 1
         self._keep(pending, data, start, len(data))
-        return lines
+        return [line for line in lines if line is not None]
 
     def finish(self) -> list[Line]:
         """The last line of each stream, if the program ended without a newline."""
@@ -102,9 +106,14 @@ class Parser:
         pending.length = 0
         pending.consumed += length + newline_bytes
         if length == len(raw) and raw.endswith(b"\r"):
-            raw, length = raw[:-1], length - 1
+            length -= 1
         if length > self._line_bytes:
             return Line(stream, "cut", _cut_text(raw[: self._line_bytes]), self.offset)
+        return self._line(stream, raw)
+
+    def _line(self, stream: Stream, raw: bytes) -> Line | None:
+        """A whole line, that ends where `offset` is; None if it is blank."""
+        raw = raw.removesuffix(b"\r")
         if not raw.strip():
             return None
         text = raw.decode("utf-8", "replace").replace("\x00", _REPLACEMENT)
@@ -120,7 +129,7 @@ def _cut_text(raw: bytes) -> str:
 
 def _parse_object(text: str) -> dict[str, Any] | None:
     """The JSON object in `text` if it has a string "type" and can be stored; otherwise None."""
-    if not text.lstrip().startswith("{"):
+    if not text.startswith("{") and not text.lstrip().startswith("{"):
         return None
     try:
         value = _DECODER.decode(text)

@@ -13,12 +13,12 @@ from typing import NamedTuple
 from tests.mutation import Change, mutated, run_in
 
 CONFIG, DOCKER = "containers/engines/docker_config.py", "containers/engines/docker.py"
-WORKSPACE, EXECUTION = "agents/workspace/directory.py", "agents/execution.py"
+WORKSPACE, EXECUTION = "agents/workspace/directory.py", "agents/execution/execution.py"
 DESTINATIONS, GATEWAY = "containers/gateway/destinations.py", "containers/gateway/server.py"
 RESOURCES, ESCAPES = "tests/abuse/test_resources.py", "tests/abuse/test_escapes.py"
 EGRESS = "tests/agents/test_egress.py"
 MATCHES = "if not any(pattern.matches(destination) for pattern in self."
-INSPECT = "await self._patiently(lambda: self._engine.inspect(known), TAKEOVER_PATIENCE_S)"
+INSPECT = "await self._wishes.patiently(lambda: self._engine.inspect(known), patience.TAKEOVER_PATIENCE_S)"
 
 
 class Mutant(NamedTuple):
@@ -53,13 +53,13 @@ MUTANTS = {
     ),
     "output": Mutant(
         f"{RESOURCES}::test_a_gigabyte_of_output[stderr]",
-        [Change(EXECUTION, "if self._pump.over_limit:", "if False:")],
+        [Change(EXECUTION, "if pump.over_limit:", "if False:")],
     ),
     "room for tiny lines": Mutant(
         f"{RESOURCES}::test_a_million_tiny_lines", [Change(CONFIG, "LOG_OVERHEAD = 72", "LOG_OVERHEAD = 8")]
     ),
     "wall time": Mutant(
-        f"{RESOURCES}::test_fork_bomb", [Change(EXECUTION, "if monotonic() >= self._deadline():", "if False:")]
+        f"{RESOURCES}::test_fork_bomb", [Change(EXECUTION, "if monotonic() >= deadline:", "if False:")]
     ),
     "kill": Mutant(
         f"{RESOURCES}::test_it_ignores_sigterm_and_has_a_hundred_children_in_sessions_of_their_own",
@@ -141,7 +141,7 @@ MUTANTS = {
         f"{EGRESS}::test_another_worker_takes_the_gateway_over[docker]",
         [
             Change(
-                "agents/execution.py",
+                "agents/execution/execution.py",
                 f"{INSPECT}\n            await self._open_gateway()",
                 INSPECT,
             )

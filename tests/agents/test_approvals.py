@@ -145,12 +145,12 @@ for _ in range(2):
     run = any_site.start(any_site.define("twice", code))
     any_site.wait_status(run, "waiting")
     with monkeypatch.context() as broken:
-        from agents.execution import Execution
+        from agents.execution.answers import Answers
 
-        async def lose(self: Execution, drafts: list[object], offset: object = None) -> list[object]:
+        async def lose(self: Answers, *_: object) -> None:
             raise ConnectionError("the worker dies here")
 
-        broken.setattr(Execution, "_append", lose)
+        broken.setattr(Answers, "_record", lose)
         lifecycle.answer_approval(run, "a1", "approve", "ada")
         any_site.wait_file(run, "answers")
         any_site.kill(first)

@@ -212,7 +212,7 @@ def test_last_words_on_stderr_are_no_mistake(any_site: Site) -> None:
 def test_a_program_that_hangs_after_done_is_stopped_and_completed(
     any_site: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("agents.execution.DONE_PATIENCE_S", 0.5)
+    monkeypatch.setattr("agents.execution.execution.DONE_PATIENCE_S", 0.5)
     events = run_bad(any_site, 'say("done", result="ready")\ntime.sleep(600)\n')
     assert errors(events) == []
     assert (events[-1].data["status"], events[-1].data["result"]) == ("completed", "ready")
@@ -353,8 +353,8 @@ def test_a_mistake_of_ours_ends_the_run_and_not_the_worker(site: Site, monkeypat
         def fail(*_: object) -> None:
             raise KeyError("oops")
 
-        broken.setattr("agents.execution.history", fail)
-        broken.setattr("agents.execution.Execution._spec", fail)
+        broken.setattr("agents.execution.execution.history", fail)
+        broken.setattr("agents.execution.start.Start._spec", fail)
         events = site.end(lifecycle.submit_run(agent, "go"))
     assert errors(events) == ["internal-error"]
     assert "KeyError" in events[-3].data["message"]
@@ -379,7 +379,7 @@ def test_a_broken_file_of_definitions_leaves_the_last_good_ones(site: Site) -> N
 
 
 def test_without_an_engine_a_run_ends_and_says_why(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("agents.execution.START_PATIENCE_S", 0.5)
+    monkeypatch.setattr("agents.execution.wishes.START_PATIENCE_S", 0.5)
     site.settings.ENGINE = "docker"
     site.settings.DOCKER_HOST = "unix:///nonexistent.sock"
     site.worker()

@@ -28,7 +28,7 @@ time.sleep(600)
 
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("agents.execution.MEASURE_INTERVAL_S", 0.1)
+    monkeypatch.setattr("agents.execution.disk.MEASURE_INTERVAL_S", 0.1)
 
 
 def errors(events: list[Event]) -> list[str]:

@@ -1,0 +1,79 @@
+"""Answers to what a program asks: to the program, then into the log."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Collection
+
+import structlog
+
+from containers.errors import EngineError
+from containers.protocols import jsonl
+from streaming.errors import Fenced
+from streaming.events import Draft, draft
+from streaming.fold import State
+
+log = structlog.get_logger(__name__)
+
+
+def waits_for_answer(state: State, run_id: str, beside: Collection[str] = ()) -> bool:
+    """Has the program asked something that nobody has answered? `beside`: questions that do not count."""
+    return any(
+        approval["run_id"] == run_id and approval["decision"] is None and approval["approval_id"] not in beside
+        for approval in state["approvals"]
+    )
+
+
+class Answers:
+    """Beside the run: a program that does not read its stdin must keep nobody from cancelling it.
+
+    `send` writes a line to the program's stdin, `append` puts drafts into the log, `state` is what they fold to.
+    """
+
+    def __init__(
+        self,
+        run_id: str,
+        send: Callable[[bytes], Awaitable[None]],
+        append: Callable[[list[Draft]], Awaitable[object]],
+        state: Callable[[], State],
+    ) -> None:
+        self._run_id = run_id
+        self._send = send
+        self._append = append
+        self._state = state
+        self._passing: dict[str, asyncio.Task[None]] = {}
+        self._closed = False
+
+    def take(self, approval_id: str, decision: str, by: str, reason: str) -> None:
+        """Any number of times: what is on its way is not sent again."""
+        if self._closed or approval_id in self._passing:
+            return
+        task = asyncio.create_task(self._pass_on(approval_id, decision, by, reason))
+        self._passing[approval_id] = task
+        task.add_done_callback(lambda _: self._passing.pop(approval_id, None))
+
+    async def close(self) -> None:
+        self._closed = True
+        tasks = list(self._passing.values())
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _pass_on(self, approval_id: str, decision: str, by: str, reason: str) -> None:
+        """To the program first: a crash in between repeats it, and programs drop repeats; the other order loses it."""
+        try:
+            await self._send(jsonl.approval(approval_id, decision, command_id=approval_id))
+            await self._record(approval_id, decision, by, reason)
+        except EngineError as error:  # the supervisor looks again, and asks again while the program lives
+            log.info("answer not taken", run_id=self._run_id, approval_id=approval_id, error=str(error))
+        except Fenced:
+            pass
+        except Exception:
+            log.exception("answer not passed on", run_id=self._run_id, approval_id=approval_id)
+
+    async def _record(self, approval_id: str, decision: str, by: str, reason: str) -> None:
+        said = {"approval_id": approval_id, "decision": decision, "by": by, "reason": reason or None}
+        drafts = [draft("approval-response", self._run_id, **said)]
+        if not waits_for_answer(self._state(), self._run_id, {approval_id}):
+            drafts.append(draft("status", self._run_id, status="running"))
+        await self._append(drafts)

@@ -1,0 +1,323 @@
+"""The life of one run; agents.execution says which steps it has."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from time import monotonic
+
+import structlog
+from django.conf import settings
+
+from agents import attempts, egress, position, reconcile, sweep
+from agents.definitions import Definition
+from agents.engines import Engines
+from agents.execution import wishes as patience
+from agents.execution.answers import Answers, waits_for_answer
+from agents.execution.disk import Disk
+from agents.execution.start import Start
+from agents.execution.stop import stop_container
+from agents.execution.wishes import Detached, Wishes
+from agents.history import history
+from agents.models import Attempt
+from agents.pump import Pump, late_drafts
+from agents.tally import Tally
+from agents.translate import Translator
+from agents.verdict import Stop, Verdict, judge
+from containers.engine import Engine, Exit, Offset
+from containers.errors import ContainerGone, EngineError, StartFailed
+from containers.gateway import Gateway
+from containers.protocols import jsonl
+from streaming.database import in_database
+from streaming.errors import StreamingError
+from streaming.events import Draft, Event, draft
+from streaming.fold import State
+from streaming.writer import Writer
+
+log = structlog.get_logger(__name__)
+DONE_PATIENCE_S = 5.0
+"""From a program's `done` line to SIGTERM."""
+
+
+class Execution:
+    """`ask` has the supervisor look for what people asked meanwhile."""
+
+    def __init__(
+        self,
+        run_id: str,
+        agent_id: str,
+        definition: Definition,
+        engines: Engines,
+        writer: Writer,
+        worker: str,
+        ask: Callable[[], None],
+    ) -> None:
+        self.run_id = run_id
+        self._agent_id = agent_id
+        self._definition = definition
+        self._engines = engines
+        self._writer = writer
+        self._worker = worker
+        self._ask = ask
+        self._tally = Tally(run_id)
+        self._translator = Translator(run_id)
+        self._wishes = Wishes(writer)
+        mib = definition.limits.workspace_mib
+        self._disk = Disk(agent_id, run_id, mib, self._append, self._state, self._wishes.notify)
+        self._answers = Answers(run_id, self._send, self._append, self._state)
+        self._done_seen_at: float | None = None
+        self._pump: Pump | None = None
+        self._engine: Engine
+        self._gateway: Gateway | None = None
+        self._attempt: Attempt | None = None
+        self._ref = ""
+
+    # What others ask of it ----------------------------------------------------------------------------------------
+
+    def cancel(self, reason: str) -> None:
+        self._wishes.ask_to_cancel(reason)
+
+    def detach(self) -> None:
+        self._wishes.ask_to_detach()
+
+    def want_scan(self) -> None:
+        """Somebody may have changed files."""
+        self._disk.want_scan()
+
+    def answer(self, approval_id: str, decision: str, by: str, reason: str) -> None:
+        """Any number of times; before there is a container it is not taken, and asked again later."""
+        if self._ref:
+            self._answers.take(approval_id, decision, by, reason)
+
+    # The run ------------------------------------------------------------------------------------------------------
+
+    async def execute(self, content: str, resumed: bool) -> None:
+        """Raises Fenced when another is the writer, Detached when the worker stops."""
+        exit_: Exit | None = None
+        try:
+            exit_, stop = await self._run(content, resumed)
+        except EngineError as error:
+            log.warning("run could not start", run_id=self.run_id, code=error.code, error=str(error))
+            stop = self._wishes.cancel or Stop.failed(error.code, str(error), retryable=error.retryable)
+        except OSError as error:
+            reason = f"the workspace can't be used: {error.strerror or error}"
+            stop = Stop.failed("workspace-unusable", reason)
+        except (StreamingError, Detached):
+            raise
+        except Exception as error:
+            log.exception("a mistake of ours ended a run", run_id=self.run_id)
+            stop = Stop.failed("internal-error", f"the site made a mistake ({type(error).__name__}); its log says more")
+        finally:
+            await self._end_company()
+        await self._finish(exit_, stop)
+
+    async def _run(self, content: str, resumed: bool) -> tuple[Exit | None, Stop | None]:
+        attempt = await self._begin(resumed)
+        if self._wishes.cancel is not None and not attempt.container_ref:
+            if resumed:  # it may have been started, and its starter have died before it wrote that down
+                await self._wishes.patiently(
+                    lambda: sweep.remove_leftovers(self._engines, self.run_id), patience.TAKEOVER_PATIENCE_S
+                )
+            return None, self._wishes.cancel
+        if (stop := await self._start(attempt)) is not None:
+            return None, stop
+        self._ask()
+        return await self._follow(content, attempt)
+
+    async def _begin(self, resumed: bool) -> Attempt:
+        known = await self._resume() if resumed else None
+        wanted = known.engine if known else None
+        patience_s = patience.TAKEOVER_PATIENCE_S if known else patience.START_PATIENCE_S
+        engine = await self._wishes.patiently(lambda: self._engines(wanted), patience_s, unless_cancelled=known is None)
+        self._engine = engine
+        self._attempt = attempt = await in_database(
+            attempts.open_attempt, self.run_id, engine.name, engine.isolation, self._worker
+        )
+        reasons = ["taken over"] if resumed else []
+        if engine.isolation == "none":
+            reasons.append("isolation: none")
+        await self._say_status("waiting" if self._waits() else "running", ", ".join(reasons) or None)
+        return attempt
+
+    async def _resume(self) -> Attempt | None:
+        """Take up what another worker has left; the attempt that it had begun, if it had."""
+        self._tally.add(await in_database(reconcile.events_of, self._agent_id, self.run_id))
+        approvals = [one for one in self._writer.state["approvals"] if one["run_id"] == self.run_id]
+        self._translator.resume(self._tally.usage, {one["approval_id"] for one in approvals})
+        self._attempt = known = await in_database(attempts.unfinished_of, self.run_id)
+        return known
+
+    async def _start(self, attempt: Attempt) -> Stop | None:
+        """A reason, if there is nothing to be started."""
+        if known := attempt.container_ref:
+            self._ref = known
+            # Raises ContainerGone: what was started once and is not there any more is not started a second time.
+            await self._wishes.patiently(lambda: self._engine.inspect(known), patience.TAKEOVER_PATIENCE_S)
+            await self._open_gateway()
+            return None
+        await self._open_gateway()
+        gateway = egress.directory(self.run_id) if self._gateway is not None else None
+        start = Start(self._definition, self._engine, attempt, self._writer, self._wishes, self._report)
+        found = await start.container(self._disk, gateway)
+        if isinstance(found, Stop):
+            return found
+        self._ref = found
+        return None
+
+    async def _open_gateway(self) -> None:
+        if not self._definition.egress:
+            return
+        try:
+            self._gateway = await egress.open_gateway(self.run_id, self._definition, self._append)
+        except OSError as error:
+            raise StartFailed(f"the gateway's socket can't be made: {error.strerror or error}") from error
+
+    async def _send_start(self, content: str, attempt: Attempt) -> None:
+        line = jsonl.start(self.run_id, content, history(self._writer.state, self.run_id), self._definition.config())
+        try:
+            await self._send(line)
+            await in_database(attempts.note_start_sent, attempt)
+        except (EngineError, StreamingError) as error:
+            # A program may end before it reads its input; what it printed and its exit code say more than this.
+            log.info("start line not taken", run_id=self.run_id, error=str(error))
+
+    async def _follow(self, content: str, attempt: Attempt) -> tuple[Exit | None, Stop | None]:
+        """Output into the log until the container has ended, of its own accord or because it had to."""
+        offset = position.read(self._writer.position, self.run_id, attempt.number)
+        most_bytes = self._definition.limits.limits().output_bytes
+        self._pump = pump = Pump(self._translator, offset, most_bytes, self._append, self._wishes.notify)
+        # Beside reading: a program may print for a long time before it reads, and its stdin may not take a long line.
+        tasks = [pumping := asyncio.create_task(pump.run(self._engine.output(self._ref, offset)))]
+        if attempt.start_sent_at is None:
+            tasks.append(asyncio.create_task(self._send_start(content, attempt)))
+        try:
+            stop = await self._watch(pump, pumping, attempt.monotonic_start + self._wall_s())
+            if stop is not None:
+                await stop_container(self._engine, self._ref, stop, self.run_id, pumping, self._wishes)
+            if pumping.done():
+                pumping.result()
+            return await self._exit(), stop
+        except EngineError as error:
+            return None, self._wishes.cancel or Stop.failed(error.code, str(error), retryable=error.retryable)
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _watch(self, pump: Pump, pumping: asyncio.Task[None], deadline: float) -> Stop | None:
+        """Returns when the output has ended (None) or the container has to be stopped. `deadline`: of the run, on the
+        monotonic clock; a worker that takes over goes on with what is left."""
+        while True:
+            self._wishes.look()
+            if (stop := self._reason_to_stop(pump, deadline)) is not None:
+                return stop
+            if pumping.done():
+                return None
+            self._disk.tend()
+            done_at = float("inf") if self._done_seen_at is None else self._done_seen_at + DONE_PATIENCE_S
+            until = min(deadline, done_at, self._disk.due_at())
+            await self._wishes.wait(pumping, timeout_s=max(0.01, until - monotonic()))
+
+    def _reason_to_stop(self, pump: Pump, deadline: float) -> Stop | None:
+        if self._wishes.cancel is not None:
+            return self._wishes.cancel
+        if pump.over_limit:
+            mib = self._definition.limits.output_mib
+            return Stop.failed("output-limit", f"the program printed more than {mib} MiB")
+        if (full := self._disk.full()) is not None:
+            return full
+        if monotonic() >= deadline:
+            return Stop.failed("time-limit", f"the run took longer than {self._wall_s():g} s")
+        if pump.program_done:
+            self._done_seen_at = self._done_seen_at or monotonic()
+            if monotonic() - self._done_seen_at >= DONE_PATIENCE_S:
+                return Stop("done")
+        return None
+
+    def _wall_s(self) -> float:
+        return min(self._definition.limits.wall_s or settings.RUN_TIME_LIMIT_S, settings.RUN_TIME_LIMIT_S)
+
+    async def _exit(self) -> Exit | None:
+        try:
+            return await self._engine.wait(self._ref)
+        except ContainerGone:
+            return None
+
+    async def _end_company(self) -> None:
+        """What goes on beside the run ends before it does: nothing of it may come after its `done`."""
+        if self._gateway is not None:
+            await self._gateway.close()
+        await self._answers.close()
+        await self._disk.close()
+
+    # The end ------------------------------------------------------------------------------------------------------
+
+    async def _finish(self, exit_: Exit | None, stop: Stop | None) -> None:
+        said, pump = self._translator.done, self._pump
+        verdict = judge(exit_, stop, said, self._definition.limits, pump.stderr_tail if pump else ())
+        drafts = late_drafts(pump, self._error) if pump else []
+        if verdict.problem is not None:
+            drafts.append(self._error(*verdict.problem, retryable=verdict.retryable))
+        drafts += await self._disk.changes()
+        await self._disk.keep("after")
+        drafts.append(draft("status", self.run_id, status=verdict.status, reason=verdict.reason))
+        self._tally.add(drafts)
+        result = said.data.get("result") if said else None
+        await self._writer.append([*drafts, self._tally.done(verdict.status, result, self._duration_ms())])
+        await self._writer.flush()
+        await self._clear_away(exit_, verdict)
+
+    async def _clear_away(self, exit_: Exit | None, verdict: Verdict) -> None:
+        """Losing this to a crash is harmless: the sweep does the same a minute later."""
+        if self._ref:
+            try:
+                await self._engine.remove(self._ref)
+            except EngineError as error:
+                log.info("container not removed yet", run_id=self.run_id, error=str(error))
+        if self._gateway is not None:
+            await asyncio.to_thread(egress.place().remove, self.run_id)
+        if self._attempt is not None:
+            await in_database(attempts.close_attempt, self._attempt, exit_.code if exit_ else None, verdict.outcome)
+
+    def _duration_ms(self) -> int | None:
+        attempt = self._attempt
+        return None if attempt is None else max(0, round((monotonic() - attempt.monotonic_start) * 1000))
+
+    # The log ------------------------------------------------------------------------------------------------------
+
+    async def _append(self, drafts: list[Draft], offset: Offset | None = None) -> list[Event]:
+        if not drafts:
+            return []
+        asks = [one for one in drafts if one.type == "approval-request"]
+        if asks:
+            drafts = [*drafts, draft("status", self.run_id, status="waiting", reason=asks[-1].data["question"][:200])]
+        at = None
+        if offset is not None and self._attempt is not None:
+            at = position.write(self.run_id, self._attempt.number, offset)
+        events = await self._writer.append(drafts, at)
+        self._tally.add(events)
+        if any(event.type == "tool-result" for event in events):
+            self.want_scan()  # a tool may have written files
+        if asks:
+            await self._writer.flush()  # whoever sees the question may answer at once, and that asks the database
+        return events
+
+    async def _report(self, reason: str) -> None:
+        """What it is doing."""
+        await self._say_status("running", reason)
+
+    async def _say_status(self, status: str, reason: str | None) -> None:
+        number = self._attempt.number if self._attempt else None
+        await self._append([draft("status", self.run_id, status=status, reason=reason, attempt=number)])
+
+    async def _send(self, line: bytes) -> None:
+        await self._engine.send(self._ref, line)
+
+    def _state(self) -> State:
+        return self._writer.state
+
+    def _waits(self) -> bool:
+        return waits_for_answer(self._writer.state, self.run_id)
+
+    def _error(self, code: str, message: str, retryable: bool = False) -> Draft:
+        return draft("error", self.run_id, code=code, message=message, retryable=retryable)

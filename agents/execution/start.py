@@ -1,0 +1,92 @@
+"""An attempt gets its container, by steps that are harmless to repeat: whoever takes over half way does them again."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+from agents import attempts, pulling
+from agents.definitions import Definition
+from agents.execution.disk import Disk
+from agents.execution.wishes import Wishes
+from agents.models import Attempt
+from agents.verdict import Stop
+from containers.engine import Engine
+from containers.errors import ImageMissing
+from containers.spec import Spec
+from containers.workspace import program_user
+from streaming.database import in_database
+from streaming.writer import Writer
+
+Report = Callable[[str], Awaitable[object]]
+
+
+class Start:
+    """Of one attempt. `report` says what takes so long."""
+
+    def __init__(
+        self, definition: Definition, engine: Engine, attempt: Attempt, writer: Writer, wishes: Wishes, report: Report
+    ) -> None:
+        self._definition = definition
+        self._engine = engine
+        self._attempt = attempt
+        self._writer = writer
+        self._wishes = wishes
+        self._report = report
+
+    async def container(self, disk: Disk, gateway: Path | None) -> Stop | str:
+        """The ref of the container, or why there is nothing to be started. Raises EngineError, OSError."""
+        await disk.create()
+        await disk.measure()
+        if (full := disk.full()) is not None:
+            return full
+        spec = self._spec(disk.path, gateway)
+        await self._have_image(spec)
+        await disk.keep("before")
+        # A log that says "queued" has no container: else one whose starter died would outlive a cancel from the queue.
+        await self._writer.flush()
+        ref = await self._wishes.patiently(lambda: self._engine.start(spec, self._attempt.key))
+        await in_database(attempts.note_container, self._attempt, ref)
+        return ref
+
+    def _spec(self, workspace: Path, gateway: Path | None) -> Spec:
+        definition, run_id, agent_id = self._definition, str(self._attempt.run_id), self._writer.agent_id
+        return Spec(
+            image=definition.image,
+            workspace=workspace,
+            command=tuple(definition.command),
+            process_command=tuple(definition.process_command),
+            env={**definition.env, "AGENT_ID": agent_id, "RUN_ID": run_id, "WORKSPACE": "/workspace"},
+            labels=attempts.labels(agent_id, self._attempt, self._writer.epoch),
+            limits=definition.limits.limits(),
+            user=definition.user or program_user(),
+            runtime=definition.runtime,
+            gateway=gateway,
+            trusted=definition.trusted,
+        )
+
+    async def _have_image(self, spec: Spec) -> None:
+        """Before anything is started. The time a program may take begins after its image was pulled."""
+        try:
+            await self._wishes.patiently(lambda: self._engine.check_image(spec))
+        except ImageMissing as missing:
+            if not pulling.allowed(self._engine):
+                raise
+            await self._pull(spec.image, missing)
+            await in_database(attempts.start_clock, self._attempt)
+            await self._wishes.patiently(lambda: self._engine.check_image(spec))
+
+    async def _pull(self, image: str, missing: ImageMissing) -> None:
+        """Raises `missing` when the run is cancelled meanwhile: there is still no image."""
+        pull = asyncio.create_task(pulling.pull(self._engine, image, self._report))
+        try:
+            while not pull.done():
+                self._wishes.look()
+                if self._wishes.cancel is not None:
+                    raise missing
+                await self._wishes.wait(pull)
+            pull.result()
+        finally:
+            pull.cancel()
+            await asyncio.gather(pull, return_exceptions=True)

@@ -1,0 +1,92 @@
+"""What others ask of an execution while it goes on, and waiting that listens to them."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Awaitable, Callable
+from time import monotonic
+from typing import Any, TypeVar
+
+from agents.verdict import Stop
+from containers.errors import EngineUnavailable
+from streaming.errors import Fenced
+from streaming.writer import Writer
+
+CANCEL_PATIENCE_S = 1.0
+"""From `cancel` on stdin to SIGTERM: a program that listens ends by itself."""
+START_PATIENCE_S = 15.0
+"""How long an engine may be away when a run starts: a daemon that is just restarting is waited for."""
+TAKEOVER_PATIENCE_S = 120.0
+"""The same for a run whose container is there already: it may well be going on."""
+RETRY_FIRST_S, RETRY_MOST_S = 0.2, 4.0
+T = TypeVar("T")
+
+
+class Detached(Exception):
+    """The worker stops; the container goes on, and so does the run, in another worker."""
+
+
+class Wishes:
+    """`cancel`: why to stop, once somebody wants it; the first one stays."""
+
+    def __init__(self, writer: Writer) -> None:
+        self.cancel: Stop | None = None
+        self._detach = False
+        self._writer = writer
+        self._changed = asyncio.Event()
+
+    def ask_to_cancel(self, reason: str) -> None:
+        if self.cancel is None:
+            self.cancel = Stop("cancel", "cancelled", reason=reason or None, patience_s=CANCEL_PATIENCE_S)
+            self.notify()
+
+    def ask_to_detach(self) -> None:
+        self._detach = True
+        self.notify()
+
+    def notify(self) -> None:
+        """Something may have changed: whoever waits looks again."""
+        self._changed.set()
+
+    def look(self) -> None:
+        """Before looking at what may have changed: what changes from here on ends the next wait. Raises Fenced or
+        Detached if this worker has to let go of the run."""
+        self._changed.clear()
+        self.check()
+
+    def check(self) -> None:
+        if self._writer.lost:
+            raise Fenced(self._writer.agent_id, self._writer.epoch)
+        if self._detach:
+            raise Detached
+
+    async def wait(self, *tasks: asyncio.Task[Any], timeout_s: float | None = None) -> None:
+        """Until something has changed since `look`, one of `tasks` has ended, the log is lost, or the time is over."""
+        lost = asyncio.create_task(self._writer.wait_lost())
+        changed = asyncio.create_task(self._changed.wait())
+        try:
+            await asyncio.wait((*tasks, lost, changed), timeout=timeout_s, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            lost.cancel()
+            changed.cancel()
+
+    async def patiently(
+        self, call: Callable[[], Awaitable[T]], patience_s: float | None = None, *, unless_cancelled: bool = False
+    ) -> T:
+        """For calls that are harmless to repeat: while the engine is away, for START_PATIENCE_S if nothing is said.
+        `unless_cancelled`: not any more once somebody wants to cancel."""
+        deadline = monotonic() + (START_PATIENCE_S if patience_s is None else patience_s)
+        pause_s = RETRY_FIRST_S
+        while True:
+            try:
+                return await call()
+            except EngineUnavailable as error:
+                unwanted = unless_cancelled and self.cancel is not None
+                if not error.retryable or unwanted or monotonic() >= deadline:
+                    raise
+            self.look()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(pause_s):
+                    await self._changed.wait()
+            pause_s = min(2 * pause_s, RETRY_MOST_S)

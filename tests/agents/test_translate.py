@@ -1,0 +1,39 @@
+"""What a program says most, a delta a line, goes a shorter way; it must come to the same."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from agents.translate import Translator, user_message_id
+from containers.protocols.jsonl import Parser
+from streaming.errors import EventInvalid
+from streaming.events import Draft, draft
+
+RUN = "0199c3f0-0000-7000-8000-000000000001"
+anything = st.none() | st.integers() | st.text(max_size=8) | st.lists(st.integers(), max_size=2)
+ids = st.sampled_from(["m1", "", "x" * 200, "x" * 201, user_message_id(RUN)]) | anything
+said = st.fixed_dictionaries(
+    {"type": st.sampled_from(["text", "thinking", "tool-output"])},
+    optional={"message_id": ids, "call_id": ids, "content": st.text(max_size=20) | anything, "seq": st.integers()},
+)
+
+
+@given(said)
+def test_a_delta_is_what_the_schema_makes_of_it(line: dict[str, Any]) -> None:
+    (parsed,) = Parser().feed("stdout", json.dumps(line).encode() + b"\n")
+    (made,) = Translator(RUN).translate(parsed)
+    assert made == _by_the_schema(line) or (made.type == "log" and _by_the_schema(line) is None)
+
+
+def _by_the_schema(line: dict[str, Any]) -> Draft | None:
+    """None if it is not for a program to say."""
+    given_ = {"message_id": "m1", **line} if line["type"] != "tool-output" else line
+    try:
+        made = draft(line["type"], RUN, **{key: value for key, value in given_.items() if key != "type"})
+    except EventInvalid:
+        return None
+    return None if made.data.get("message_id") == user_message_id(RUN) else made
