@@ -35,7 +35,7 @@ from agents.errors import (
 )
 from agents.models import Agent, ApprovalAnswer, Run
 from agents.models.run import OPEN, update_together
-from agents.settle import end_streams, settle_now
+from agents.settle import end_streams, settle_now, settle_run_now
 from agents.workspace import Workspace, belongings
 from streaming import journal
 
@@ -135,8 +135,10 @@ def submit_run(
     run = _insert(agent, input, strategy, metadata, idempotency_key, retry_of)
     if strategy == "interrupt":
         _interrupt(agent, run)
-    settle_now(str(agent.pk))
-    enqueue(str(agent.pk))
+    if enqueue(str(agent.pk)):
+        settle_run_now(str(agent.pk), str(run.pk))
+    else:
+        settle_now(str(agent.pk))
     run.refresh_from_db()
     return run
 
@@ -173,16 +175,19 @@ def answer_approval(run: Run, approval_id: str, decision: str, by: str, reason: 
     _announce(run.agent)
 
 
-def enqueue(agent_id: str) -> None:
-    """Ask the workers to look at this agent. Losing it costs some seconds: the reaper asks again."""
+def enqueue(agent_id: str) -> bool:
+    """Ask the workers to look at this agent; whether they were asked. Losing it costs some seconds: the reaper asks
+    again."""
     from agents.tasks import supervise
 
     open_runs = Run.objects.filter(agent_id=agent_id, finished_at=None)
     if update_together(open_runs, enqueued_at=Now()):
         try:
             supervise.apply_async((agent_id,), retry=False)
+            return True
         except OperationalError as error:
             log.warning("broker not reached, the reaper will ask again", agent_id=agent_id, error=str(error))
+    return False
 
 
 def _announce(agent: Agent, *, files: bool = False) -> None:

@@ -1,30 +1,50 @@
 """Putting intents into the log when no worker is the writer: become the writer for one append, and stop.
 
 So what was posted shows in every tab at once, also when no worker is free. While a run is active its supervisor is the
-writer: it is poked, and looks for itself every INTENT_POLL_S in case the poke is lost.
+writer: it is poked, and looks for itself every INTENT_POLL_S in case the poke is lost. A worker that is free is let go
+first: whoever writes ahead of it makes it wait, and the log is taken over twice.
 """
 
 from __future__ import annotations
 
 import asyncio
+from time import monotonic
 
 import structlog
 from asgiref.sync import async_to_sync
 from django.conf import settings
+from django.db.models.functions import Now
 
 from agents import lease as leases
 from agents import pokes, reconcile
 from agents.lease import Lease
-from agents.moment import acquire_soon, owner_for_a_moment
+from agents.models import Run
+from agents.moment import MOMENT_S, acquire_soon, owner_for_a_moment
 from agents.projection import projection
 from agents.workspace import Workspace
 from streaming.bus import Bus
 from streaming.database import in_database
 from streaming.errors import BusUnavailable, Fenced, LogMissing
+from streaming.models import Log
 from streaming.takeover import take_over
 from streaming.writer import Writer
 
 log = structlog.get_logger(__name__)
+HEADSTART_S = 0.1
+"""How long a worker that was asked has to become the writer, before we do."""
+LOOK_S = 0.015
+
+
+async def settle_run(agent_id: str, run_id: str) -> None:
+    """A run is in the log when this returns, unless a worker is the writer and was told. Workers have been asked."""
+    began = monotonic()
+    is_worker_first = not await in_database(_is_held, agent_id)
+    while is_worker_first and monotonic() < began + MOMENT_S:
+        await asyncio.sleep(LOOK_S)
+        if await in_database(_is_in_log, run_id):
+            return
+        is_worker_first = monotonic() < began + HEADSTART_S or await in_database(_is_held, agent_id)
+    await settle(agent_id)
 
 
 async def settle(agent_id: str, *, files: bool = False) -> bool:
@@ -81,5 +101,15 @@ async def _end_streams(agent_id: str) -> None:
         await bus.close()
 
 
+def _is_held(agent_id: str) -> bool:
+    return Log.objects.filter(agent_id=agent_id, lease_until__gte=Now()).exclude(owner=None).exists()
+
+
+def _is_in_log(run_id: str) -> bool:
+    """Or gone with its agent."""
+    return not Run.objects.filter(pk=run_id, first_seq=None).exists()
+
+
 settle_now = async_to_sync(settle)
+settle_run_now = async_to_sync(settle_run)
 end_streams = async_to_sync(_end_streams)

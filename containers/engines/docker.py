@@ -127,13 +127,12 @@ class DockerEngine:
 
     async def output(self, ref: str, after: Offset = BEGINNING) -> AsyncIterator[Output]:
         reader = FrameReader(after)
-        retry = _Retry(self._patience_s)
+        retry, ended = _Retry(self._patience_s), False
         while True:
             try:
-                # Asked before reading: what a program that has ended printed is all there is to read. A followed log
-                # also ends when the daemon goes, and 20.10 may end it before the last lines; so the end is believed
-                # only of a reading that began after it. That costs a second reading, at 12 MB/s for lines of 100 bytes.
-                ended = (await self.inspect(ref)).exit is not None
+                # A followed log also ends when the daemon goes, and 20.10 may end it before the last lines; so the end
+                # is believed only of a reading that began after it, when all that the program printed is there to be
+                # read. That costs a second reading.
                 async with aclosing(self._api.logs(ref, follow=not ended)) as chunks:
                     async for chunk in chunks:
                         retry.reset()
@@ -146,7 +145,8 @@ class DockerEngine:
             except EngineUnavailable as error:
                 await retry.pause(error)
             else:
-                await asyncio.sleep(0 if await self._has_ended(ref) else _POLL_S)
+                ended = await self._has_ended(ref)
+                await asyncio.sleep(0 if ended else _POLL_S)
             reader = FrameReader(reader.given)
 
     async def send(self, ref: str, line: bytes) -> None:

@@ -172,7 +172,7 @@ def test_a_run_whose_poster_died_before_it_was_announced_is_taken(site: Site, mo
     """There is a row, and nothing else: no event, no message."""
     with monkeypatch.context() as patch:
         patch.setattr(lifecycle, "settle_now", lambda agent_id: None)
-        patch.setattr(lifecycle, "enqueue", lambda agent_id: None)
+        patch.setattr(lifecycle, "enqueue", lambda agent_id: False)
         run = site.start(site.define("fine", FINE))
     assert site.log(run) == []
     site.worker()

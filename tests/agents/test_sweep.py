@@ -34,7 +34,7 @@ def test_a_queued_run_that_nobody_took_is_asked_for_again(site: Site) -> None:
 
 def test_a_run_that_was_never_handed_out_is_asked_for(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     """The web process died between the row and the broker."""
-    monkeypatch.setattr(lifecycle, "enqueue", lambda agent_id: None)
+    monkeypatch.setattr(lifecycle, "enqueue", lambda agent_id: False)
     run = site.start(site.define("fine", ""))
     assert reaper.stranded() == [str(run.agent_id)]
 
