@@ -120,7 +120,7 @@ class _CsrfCheck(CsrfViewMiddleware):
 def csrf_problem(request: HttpRequest) -> str | None:
     """Why this request may come from another site; None if it does not. Safe methods never have a problem."""
     check = _CsrfCheck(lambda _: HttpResponse())
-    request.csrf_processing_done = False  # type: ignore[attr-defined]
+    request.csrf_processing_done = False  # type: ignore[attr-defined]  # set by Django's own middleware, not in its stubs
     check.process_request(request)
     answer = check.process_view(request, lambda _: HttpResponse(), (), {})
     return answer.content.decode() if answer is not None else None

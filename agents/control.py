@@ -28,7 +28,7 @@ from streaming.subscriber import Subscriber
 log = structlog.get_logger(__name__)
 
 
-class Control(AsyncWebsocketConsumer):  # type: ignore[misc]
+class Control(AsyncWebsocketConsumer):  # type: ignore[misc]  # channels has no types
     _events: asyncio.Task[None] | None = None
 
     async def connect(self) -> None:

@@ -25,7 +25,7 @@ def channel_of(user_id: Any) -> str:
     return f"user-{user_id}"
 
 
-class FeedGate(DefaultChannelManager):  # type: ignore[misc]
+class FeedGate(DefaultChannelManager):  # type: ignore[misc]  # the package has no types
     """The one place that says who may read which feed: everybody their own, whatever the request names."""
 
     def get_channels_for_request(self, request: HttpRequest, view_kwargs: dict[str, Any]) -> set[str]:

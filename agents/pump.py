@@ -85,7 +85,7 @@ class Pump:
                 await self._append(drafts, offset)
 
     async def _read(self, output: AsyncIterator[Output]) -> None:
-        async with contextlib.aclosing(output) as pieces:  # type: ignore[type-var]
+        async with contextlib.aclosing(output) as pieces:  # type: ignore[type-var]  # an async generator by contract, typed as an iterator
             async for stream, data in pieces:
                 for start in range(0, len(data), PARSED_BYTES):
                     await self._feed(stream, data[start : start + PARSED_BYTES])

@@ -25,8 +25,8 @@ application = ProtocolTypeRouter(
         "http": URLRouter(
             [
                 # Channels routes ASGI applications with Django's paths, which are typed for views.
-                path("api/agents/<agent_id>/stream", streams),  # type: ignore[arg-type]
-                re_path(r"", django_application),  # type: ignore[arg-type]
+                path("api/agents/<agent_id>/stream", streams),  # type: ignore[arg-type]  # ASGI applications are routes here, by channels' documentation
+                re_path(r"", django_application),  # type: ignore[arg-type]  # ASGI applications are routes here, by channels' documentation
             ]
         ),
         "websocket": AllowedHostsOriginValidator(

@@ -121,7 +121,7 @@ WHITENOISE_AUTOREFRESH = DEBUG
 REDIS_URL = ENVIRONMENT.redis_url or "redis://127.0.0.1:6379/0"
 CELERY_BROKER_URL = ENVIRONMENT.broker_url or REDIS_URL
 # No read timeout: django-eventstream's listener would stop for good after five silent seconds (redis-py 8's default).
-EVENTSTREAM_REDIS = {**parse_url(REDIS_URL), "socket_timeout": None}  # type: ignore[no-untyped-call]
+EVENTSTREAM_REDIS = {**parse_url(REDIS_URL), "socket_timeout": None}  # type: ignore[no-untyped-call]  # redis does not annotate it
 EVENTSTREAM_CHANNELMANAGER_CLASS = "agents.feed.FeedGate"
 
 # Which providers can be used; the keys themselves are read where they are needed, and nowhere shown.

@@ -15,12 +15,12 @@ import logging
 from collections.abc import Awaitable, Callable
 from typing import Any, ClassVar
 
-from daphne.cli import CommandLineInterface  # type: ignore[import-untyped]
-from daphne.server import Server, reactor  # type: ignore[import-untyped]
+from daphne.cli import CommandLineInterface  # type: ignore[import-untyped]  # no types
+from daphne.server import Server, reactor  # type: ignore[import-untyped]  # no types
 from django.conf import settings
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IPushProducer
-from zope.interface import implementer  # type: ignore[import-untyped]
+from zope.interface import implementer  # type: ignore[import-untyped]  # no types
 
 log = logging.getLogger(__name__)
 
@@ -43,7 +43,7 @@ class Valve:
         self.open.set()
 
 
-class PatientServer(Server):  # type: ignore[misc]
+class PatientServer(Server):  # type: ignore[misc]  # no types
     before_shutdown: ClassVar[Callable[[], Awaitable[None]] | None] = None
 
     async def handle_reply(self, protocol: Any, message: dict[str, Any]) -> None:
@@ -127,7 +127,7 @@ def _finished() -> asyncio.Future[None]:
     return future
 
 
-class PatientDaphne(CommandLineInterface):  # type: ignore[misc]
+class PatientDaphne(CommandLineInterface):  # type: ignore[misc]  # no types
     server_class = PatientServer
 
 

@@ -21,6 +21,6 @@ class ReadOnly:
         return False
 
 
-class HistoryAdmin(ReadOnly, admin.ModelAdmin):  # type: ignore[type-arg]
+class HistoryAdmin(ReadOnly, admin.ModelAdmin):  # type: ignore[type-arg]  # not generic at run time
     show_full_result_count = False
     list_per_page = 50

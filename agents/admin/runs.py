@@ -21,14 +21,14 @@ from streaming.cursor import parse
 from streaming.errors import StreamingError
 
 
-class AttemptInline(ReadOnly, admin.TabularInline):  # type: ignore[type-arg]
+class AttemptInline(ReadOnly, admin.TabularInline):  # type: ignore[type-arg]  # not generic at run time
     model = Attempt
     extra = 0
     fields = ("number", "engine", "worker", "takeovers", "started_at", "finished_at", "exit_code", "outcome")
     readonly_fields = ("started_at",)
 
 
-class AnswerInline(ReadOnly, admin.TabularInline):  # type: ignore[type-arg]
+class AnswerInline(ReadOnly, admin.TabularInline):  # type: ignore[type-arg]  # not generic at run time
     model = ApprovalAnswer
     extra = 0
     fields = ("approval_id", "decision", "by", "reason", "created_at")

@@ -11,7 +11,7 @@ from agents.models import ApiToken
 
 
 @admin.register(ApiToken)
-class ApiTokenAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
+class ApiTokenAdmin(admin.ModelAdmin):  # type: ignore[type-arg]  # not generic at run time
     """Made, shown once, revoked (deleted). Never changed: what a token may do is what its user may."""
 
     list_display = ("name", "user", "created_at", "last_used_at")
@@ -34,7 +34,7 @@ class ApiTokenAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
         token = access.new_token()
         obj.sha256 = access.hash_token(token)
         super().save_model(request, obj, form, change)
-        request.new_token = token  # type: ignore[attr-defined]
+        request.new_token = token  # type: ignore[attr-defined]  # ours, for the answer to this request
 
     def response_add(self, request: HttpRequest, obj: ApiToken, post_url_continue: str | None = None) -> HttpResponse:
         """The only page that ever shows the token. It is in no message, no session and no cache."""
@@ -42,7 +42,7 @@ class ApiTokenAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
             **self.admin_site.each_context(request),
             "title": "API token",
             "opts": self.model._meta,
-            "token": request.new_token,  # type: ignore[attr-defined]
+            "token": request.new_token,  # type: ignore[attr-defined]  # ours, for the answer to this request
             "row": obj,
         }
         headers = {"Cache-Control": "no-store"}

@@ -59,7 +59,7 @@ def download_file(request: HttpRequest, agent_id: str, path: str, download: bool
     """Images and text to be shown, anything else to be saved; `download=true` to save it whatever it is."""
     opened = Workspace(agent_for(caller(request), agent_id).pk).open_file(path)
     response = StreamingHttpResponse(_chunks(request, opened))
-    response._resource_closers.append(opened.file.close)  # type: ignore[attr-defined]
+    response._resource_closers.append(opened.file.close)  # type: ignore[attr-defined]  # Django closes these after the last byte; no public name
     shown_as = None if download else _shown_as(path)
     response["Content-Type"] = shown_as or "application/octet-stream"
     response["Content-Length"] = str(opened.entry.size)

@@ -57,7 +57,7 @@ def _routes() -> tuple[list[URLPattern], str, str]:
     for pattern in patterns:
         assert isinstance(pattern, URLPattern)
         pattern.callback = in_json(pattern.callback)
-    return patterns, app_name, namespace  # type: ignore[return-value]
+    return patterns, app_name, namespace  # type: ignore[return-value]  # its stubs know fewer
 
 
 urlpatterns = [

@@ -115,7 +115,7 @@ def _parser() -> MarkdownIt:
     parser.add_render_rule("s_open", lambda *_: "<del>")
     parser.add_render_rule("s_close", lambda *_: "</del>")
     # `links` judges addresses, not the parser: what it refuses becomes text here and in the browser alike.
-    parser.validateLink = lambda url: True  # type: ignore[method-assign]
+    parser.validateLink = lambda url: True  # type: ignore[method-assign]  # as its documentation says
     parser.core.ruler.push("point", _point)
     parser.core.ruler.push("tick", _tick)
     return parser

@@ -54,7 +54,7 @@ class DockerApi:
 
     async def volume(self, name: str) -> dict[str, Any]:
         async with self._sorted_errors():
-            return dict(await DockerVolume(self._docker, name).show())  # type: ignore[no-untyped-call]
+            return dict(await DockerVolume(self._docker, name).show())  # type: ignore[no-untyped-call]  # aiodocker does not annotate it
 
     async def create(self, config: dict[str, Any], name: str) -> str:
         async with self._sorted_errors():
