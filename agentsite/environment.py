@@ -136,6 +136,7 @@ class Environment(BaseSettings):
         3, gt=0, description="How often a web process looks for events whose message was lost, seconds."
     )
     upload_max_bytes: int = Field(512 * 2**20, gt=0, description="Largest file that may be uploaded, bytes.")
+    import_max_bytes: int = Field(2 * 2**30, gt=0, description="Largest export that may be imported, bytes.")
     input_max_bytes: int = Field(256 * 2**10, gt=0, description="Largest input of a run, bytes.")
     workspace_scan_files: int = Field(
         10_000, ge=1, description="Files of a workspace that are looked at for `files` events."

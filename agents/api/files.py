@@ -24,6 +24,7 @@ from ninja.responses import Status
 from agents import lifecycle
 from agents.access import agent_for
 from agents.api.auth import caller
+from agents.api.bodies import announced_bytes, body
 from agents.api.schemas import FileAnswer, FileList
 from agents.errors import NotFound
 from agents.workspace import Entry, FileTooLarge, OpenFile, Workspace
@@ -86,7 +87,7 @@ def upload_file(request: HttpRequest, agent_id: str, path: str) -> Any:
     workspace = Workspace(agent.pk)
     workspace.create()
     existed = _exists(workspace, path)
-    entry = workspace.write_file(path, _body(request), settings.UPLOAD_MAX_BYTES)
+    entry = workspace.write_file(path, body(request), settings.UPLOAD_MAX_BYTES)
     lifecycle.files_changed(agent)
     return Status(200 if existed else 201, _answer(entry))
 
@@ -129,14 +130,8 @@ async def _read_later(file: BinaryIO, size: int) -> AsyncIterator[bytes]:
 
 
 def _refuse_large(request: HttpRequest) -> None:
-    announced = request.META.get("CONTENT_LENGTH") or "0"
-    if announced.isascii() and announced.isdigit() and int(announced[:20]) > settings.UPLOAD_MAX_BYTES:
+    if announced_bytes(request) > settings.UPLOAD_MAX_BYTES:
         raise FileTooLarge(f"a file may have {settings.UPLOAD_MAX_BYTES} bytes", limit_bytes=settings.UPLOAD_MAX_BYTES)
-
-
-def _body(request: HttpRequest) -> Iterator[bytes]:
-    while chunk := request.read(CHUNK_BYTES):
-        yield chunk
 
 
 def _exists(workspace: Workspace, path: str) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any, Self
 
 import httpx
@@ -74,6 +74,28 @@ class Client:
         """Its id."""
         key = {"Idempotency-Key": str(uuid.uuid4())}
         return str(self.call("POST", f"/api/agents/{agent_id}/runs", {"input": prompt}, **key)["id"])
+
+    def download(self, path: str, **params: Any) -> Iterator[bytes]:
+        """A body of any size, in pieces. Raises CliProblem, also when it is cut."""
+        try:
+            with self._http.stream("GET", path, params=params) as answer:
+                if answer.is_error:
+                    answer.read()
+                    raise CliProblem(_said(answer))
+                yield from answer.iter_bytes()
+        except httpx.HTTPError as error:
+            raise CliProblem(f"{self.url}: {error}") from None
+
+    def upload(self, path: str, content: Iterable[bytes], media_type: str, **params: Any) -> Any:
+        """The JSON answer to a body of any size. Raises CliProblem."""
+        headers = {"Content-Type": media_type}
+        try:
+            answer = self._http.post(path, content=content, params=params, headers=headers)
+        except httpx.HTTPError as error:
+            raise CliProblem(f"{self.url} does not answer ({error}); is `agentsite up` running?") from None
+        if answer.is_error:
+            raise CliProblem(_said(answer))
+        return answer.json()
 
     def stream(self, agent_id: str, after: str) -> Iterator[dict[str, Any]]:
         """Events behind a cursor, then live. Raises StreamEnded; CliProblem if the site refuses."""

@@ -159,6 +159,37 @@ def runs(agent: str, url: Url = None, token: Token = None) -> None:
         show(client.call("GET", f"/api/agents/{agent}/runs"))
 
 
+@app.command(name="export")
+def export_agent(
+    agent: str,
+    output: Annotated[str, typer.Option("--output", "-o", help="A file; `-` is stdout.")] = "-",
+    files: Annotated[bool, typer.Option(help="With the files of its workspace.")] = True,
+    url: Url = None,
+    token: Token = None,
+) -> None:
+    """A whole agent as JSON Lines: definition, runs, log, files."""
+    from agentsite.cli.client import Client
+    from agentsite.cli.transfer import export_agent as run
+
+    with Client(url, token) as client:
+        run(client, agent, output, files=files)
+
+
+@app.command(name="import")
+def import_agent(
+    path: Annotated[str, typer.Argument(metavar="FILE", help="An export; `-` is stdin.")],
+    definition: Annotated[str | None, typer.Option(help="In place of the one that the export names.")] = None,
+    url: Url = None,
+    token: Token = None,
+) -> None:
+    """A new agent from an export; prints its id."""
+    from agentsite.cli.client import Client
+    from agentsite.cli.transfer import import_agent as run
+
+    with Client(url, token) as client:
+        print(run(client, path, definition))
+
+
 @images.command(name="list")
 def list_images() -> None:
     """The images that definitions name: present, missing, or stale (ours, and its folder has changed)."""

@@ -102,6 +102,35 @@ def test_nothing_an_agent_says_drives_the_terminal(at_site: Terminal):
         assert "\x07" not in out
 
 
+# export, import -------------------------------------------------------------------------------------------------------
+
+
+def test_an_agent_goes_into_a_file_and_comes_out_as_another(at_site: Terminal, tmp_path):
+    told = events_of(at_site("run", "greets", "Good morning", "--json").out)
+    path = tmp_path / "agent.jsonl"
+    shown = at_site("export", told[0]["agent_id"], "--output", str(path))
+    assert (shown.code, shown.out, shown.err) == (0, "", "")
+    lines = [json.loads(line) for line in path.read_text().splitlines()]
+    assert [line for line in lines if "seq" in line] == told
+    assert list(tmp_path.iterdir()) == [path]
+    imported = at_site("import", str(path))
+    assert (imported.code, imported.err) == (0, "")
+    again = [json.loads(line) for line in at_site("export", imported.out.strip(), "--no-files").out.splitlines()]
+    assert [line["data"] for line in again if line.get("type") == "text"] == [
+        event["data"] for event in told if event["type"] == "text"
+    ]
+
+
+@pytest.mark.parametrize("command", ["export", "import"])
+def test_what_can_not_be_taken_along_is_one_line(at_site: Terminal, tmp_path, command: str):
+    (tmp_path / "cut").write_text('{"type":"agent","format":1,"agent_id":"x","definition":"greets"}\n')
+    arguments = ["no-such-agent", "-o", str(tmp_path / "new")] if command == "export" else [str(tmp_path / "cut")]
+    shown = at_site(command, *arguments)
+    assert (shown.code, shown.out, shown.err.count("\n")) == (2, "", 1)
+    assert ("no such agent" if command == "export" else "line 2: ") in shown.err
+    assert not (tmp_path / "new").exists()
+
+
 # attach, agents, runs -------------------------------------------------------------------------------------------------
 
 
