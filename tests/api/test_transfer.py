@@ -12,6 +12,7 @@ from django.contrib.auth.models import User
 from agents.models import Agent, Run
 from agents.workspace import Workspace
 from streaming import journal
+from streaming.cursor import Cursor
 from streaming.events import draft
 from tests.api.conftest import field, over_asgi, problem, write
 
@@ -36,7 +37,7 @@ def take(api, lines: list[Any], query: str = "") -> tuple[int, Any]:
 
 
 @pytest.fixture
-def told(api, agent_id) -> str:
+def told(api, agent_id):
     """An agent with a title, metadata, two runs (the second goes on), and files."""
     first = api.call("POST", f"/api/agents/{agent_id}/runs", {"input": "Count", "metadata": {"ticket": 7}})[1]["id"]
     write(
@@ -73,7 +74,7 @@ def test_export_begins_with_the_agent_and_ends_with_the_end(api, told):
 
 def test_exported_events_are_those_of_the_wire_byte_for_byte(api, told):
     raw = b"".join(api.send("GET", f"/api/agents/{told}/export").streaming_content).decode().splitlines()
-    stored = [one.payload for one in journal.page(told, journal.Cursor(0, 0)).events]
+    stored = [one.payload for one in journal.page(told, Cursor(0, 0)).events]
     assert [line for line in raw if '"seq":' in line] == stored
 
 
@@ -174,7 +175,7 @@ def event(type_: str, seq: int, run_id: str | None = RUN, **data: Any) -> dict[s
 OTHER = "0199c3f0-0000-7000-8000-000000000002"
 DONE = event("done", 2, status="completed")
 FILE = {"type": "file", "path": "a"}
-WRONG = {
+WRONG: dict[str, tuple[list[Any], int]] = {
     "nothing": ([], 1),
     "no-agent": ([END], 1),
     "not-json": ([AGENT, b"{"], 2),
