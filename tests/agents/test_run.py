@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 
+import pytest
+
 from agents import lifecycle
 from agents.models import Run
 from tests.agents.site import Site, attempts, errors, statuses, text
@@ -133,3 +135,19 @@ wait("go")
     events = site.end(run)
     changes = [change["path"] for event in events if event.type == "files" for change in event.data["changes"]]
     assert sorted(changes) == ["a", "b", "c", "go"]
+
+
+def test_a_free_worker_writes_the_prompt_itself(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Or the log would be taken over twice before anything starts. However slow this machine is: it is waited for."""
+    for patience in ("HEADSTART_S", "MOMENT_S"):
+        monkeypatch.setattr(f"agents.settle.{patience}", 30.0)
+    site.worker()
+    run = site.start(site.define("fine", ""))
+    assert site.log(run)[0].type == "message"  # whoever has posted finds it in the log
+    assert {event.epoch for event in site.end(run)} == {1}
+
+
+def test_nobody_waits_for_a_worker_that_is_not_there(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("agents.settle.HEADSTART_S", 0.01)
+    run = site.start(site.define("fine", ""))
+    assert statuses(site.log(run)) == ["queued"]
