@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterable
 from time import monotonic
 from uuid import UUID
 
@@ -29,6 +30,7 @@ def open_attempt(run_id: str, engine: str, isolation: str, worker: str) -> Attem
     """The unfinished attempt of this run, taken over; else a new one."""
     Run.objects.filter(pk=run_id).update(engine=engine, isolation=isolation)
     attempt = unfinished_of(run_id)
+    is_new = attempt is None
     if attempt is not None:
         if attempt.worker != worker:
             # Another engine only if nothing was started: then the setting has changed meanwhile.
@@ -39,7 +41,8 @@ def open_attempt(run_id: str, engine: str, isolation: str, worker: str) -> Attem
         last = Attempt.objects.filter(run_id=run_id).aggregate(last=Max("number"))["last"] or 0
         attempt = Attempt.objects.create(run_id=run_id, number=last + 1, engine=engine, worker=worker)
         Attempt.objects.filter(pk=attempt.pk).update(started_at=Now())
-    attempt.monotonic_start = monotonic() - _age_s(attempt)
+    attempt.monotonic_start = monotonic() - (0.0 if is_new else _age_s(attempt))
+    attempt.is_new = is_new
     return attempt
 
 
@@ -51,6 +54,12 @@ def _age_s(attempt: Attempt) -> float:
 
 def unfinished_of(run_id: str) -> Attempt | None:
     return Attempt.objects.filter(run_id=run_id, finished_at=None).order_by("-number").first()
+
+
+def attempted(run_ids: Iterable[str]) -> frozenset[str]:
+    """Those that have an attempt which has not ended."""
+    rows = Attempt.objects.filter(run_id__in=list(run_ids), finished_at=None).values_list("run_id", flat=True)
+    return frozenset(map(str, rows))
 
 
 def engines_of(run_id: str) -> list[str]:

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from agents import attempts
 from agents.models import Agent, ApprovalAnswer, Run
 from agents.tally import Tally
 from agents.translate import user_message_id
@@ -22,11 +23,13 @@ from streaming.fold import State
 
 @dataclass(frozen=True, slots=True)
 class Intents:
-    """What the rows of one agent ask for now. `cancels`: run id → reason."""
+    """What the rows of one agent ask for now. `cancels`: run id → reason. `attempted`: those of them that somebody has
+    begun to execute, whatever the log says."""
 
     title: str | None = None
     runs: Sequence[tuple[str, str]] = ()
     cancels: dict[str, str] = field(default_factory=dict)
+    attempted: frozenset[str] = frozenset()
     answers: Sequence[ApprovalAnswer] = ()
 
 
@@ -39,16 +42,22 @@ def read(agent_id: str) -> Intents:
     if agent is None:
         raise LogMissing(agent_id)
     open_runs = list(Run.objects.filter(agent_id=agent_id, finished_at=None).order_by("number"))
+    cancels = {str(run.pk): run.cancel_reason for run in open_runs if run.cancel_requested_at}
     return Intents(
         title=agent["wanted_title"],
         runs=[(str(run.pk), run.input) for run in open_runs],
-        cancels={str(run.pk): run.cancel_reason for run in open_runs if run.cancel_requested_at},
+        cancels=cancels,
+        attempted=attempts.attempted(cancels) if cancels else frozenset(),
         answers=list(ApprovalAnswer.objects.filter(run__in=open_runs).order_by("created_at")),
     )
 
 
 def drafts(state: State, intents: Intents) -> list[Draft]:
-    """The events that are missing from the log: renames, announcements of runs, ends of runs cancelled in the queue."""
+    """The events that are missing from the log: renames, announcements of runs, ends of runs cancelled in the queue.
+
+    One that was attempted is not ended from here: its container may have been started, by a worker that died with the
+    Redis that had its `running`. Whoever takes the run sees to both.
+    """
     missing: list[Draft] = []
     if intents.title is not None and intents.title != state["title"]:
         missing.append(draft("title", None, title=intents.title))
@@ -57,7 +66,8 @@ def drafts(state: State, intents: Intents) -> list[Draft]:
         if run_id not in known:
             missing.append(draft("message", run_id, message_id=user_message_id(run_id), role="user", content=content))
             missing.append(draft("status", run_id, status="queued"))
-        if run_id in intents.cancels and state["active_run"] != run_id and not _finished(state, run_id):
+        cancelled_here = run_id in intents.cancels and run_id not in intents.attempted
+        if cancelled_here and state["active_run"] != run_id and not _finished(state, run_id):
             missing.extend(cancelled(run_id, intents.cancels[run_id]))
     return missing
 

@@ -225,9 +225,9 @@ def commit(write: Commit) -> None:
         return
     _store(write.agent_id, write.events)
     if write.state is not None:
-        Snapshot.objects.update_or_create(
-            agent_id=write.agent_id, defaults={"epoch": last.epoch, "seq": last.seq, "state": write.state}
-        )
+        row = Snapshot(agent_id=write.agent_id, epoch=last.epoch, seq=last.seq, state=write.state)
+        fields = ["epoch", "seq", "state"]
+        Snapshot.objects.bulk_create([row], update_conflicts=True, unique_fields=["agent_id"], update_fields=fields)
     if write.project is not None:
         write.project()
 
@@ -252,7 +252,8 @@ def begin(
         _store(agent_id, adopted)
         if project is not None:
             project()
-    EpochStartRow.objects.get_or_create(agent_id=agent_id, epoch=epoch, defaults={"first_seq": log.seq + 1})
+    start = EpochStartRow(agent_id=agent_id, epoch=epoch, first_seq=log.seq + 1)
+    EpochStartRow.objects.bulk_create([start], ignore_conflicts=True)  # there is one already if this is a repetition
     return Cursor(log.tip_epoch, log.seq)
 
 

@@ -114,7 +114,7 @@ class Execution:
     async def _run(self, content: str, resumed: bool) -> tuple[Exit | None, Stop | None]:
         attempt = await self._begin(resumed)
         if self._wishes.cancel is not None and not attempt.container_ref:
-            if resumed:  # it may have been started, and its starter have died before it wrote that down
+            if not attempt.is_new:  # it may have been started, and its starter have died before it wrote that down
                 await self._wishes.patiently(
                     lambda: sweep.remove_leftovers(self._engines, self.run_id), patience.TAKEOVER_PATIENCE_S
                 )

@@ -37,20 +37,13 @@ class Start:
 
     async def container(self, disk: Disk, gateway: Path | None) -> Stop | str:
         """The ref of the container, or why there is nothing to be started. Raises EngineError, OSError."""
-        committing = asyncio.create_task(self._writer.flush())
-        try:
-            await disk.create()
-            await disk.measure()
-            if (full := disk.full()) is not None:
-                return full
-            spec = self._spec(disk.path, gateway)
-            await self._have_image(spec)
-            await disk.keep("before")
-            # A log that says "queued" has no container: one whose starter died would else outlive a cancel from there.
-            await committing
-        finally:
-            committing.cancel()
-            await asyncio.gather(committing, return_exceptions=True)
+        await disk.create()
+        await disk.measure()
+        if (full := disk.full()) is not None:
+            return full
+        spec = self._spec(disk.path, gateway)
+        await self._have_image(spec)
+        await disk.keep("before")
         ref = await self._wishes.patiently(lambda: self._engine.start(spec, self._attempt.key))
         await in_database(attempts.note_container, self._attempt, ref)
         return ref

@@ -24,6 +24,8 @@ class Attempt(models.Model):
 
     monotonic_start: float
     """When it started, on this process's monotonic clock; set by whoever opens it, never stored."""
+    is_new: bool
+    """Whoever opened it has made it: nobody else can have started its container. Never stored."""
 
     class Meta:
         ordering = ("run", "number")
