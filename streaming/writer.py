@@ -126,9 +126,13 @@ class Writer:
     async def flush(self) -> None:
         """Returns when everything appended so far is in the database. Raises Fenced."""
         wanted = self.seq
-        if self.committed < wanted:
-            self._commit_now.set()
+        self.hasten()
         await self._wait(lambda: self.committed >= wanted)
+
+    def hasten(self) -> None:
+        """Have everything appended so far in the database soon, without waiting for it."""
+        if self.committed < self.seq:
+            self._commit_now.set()
 
     async def close(self) -> None:
         """Flush, and stop. Raises Fenced if not everything got in. Subscribers get it now if Redis answers, else by

@@ -137,6 +137,7 @@ class Execution:
         if engine.isolation == "none":
             reasons.append("isolation: none")
         await self._say_status("waiting" if self._waits() else "running", ", ".join(reasons) or None)
+        self._writer.hasten()  # whoever has posted waits for it
         return attempt
 
     async def _resume(self) -> Attempt | None:
