@@ -32,7 +32,7 @@ def projection(agent_id: str) -> Callable[[Sequence[Event]], None]:
         _place(shown)
         for event in shown:
             _STEPS[event.type](agent_id, event)
-        _settle(agent_id)
+        _settle(agent_id, [event for event in shown if event.type in ("status", "done")])
 
     return project
 
@@ -83,16 +83,16 @@ def _message(agent_id: str, event: Event) -> None:
         Agent.objects.filter(pk=agent_id, title="").update(title=title)
 
 
-def _settle(agent_id: str) -> None:
-    """The same rule as in streaming.fold: the active run's status, else queued, else the run's that ended last."""
+def _settle(agent_id: str, changes: Sequence[Event]) -> None:
+    """The same rule as in streaming.fold: the active run's status, else queued, else that of the run that changed last;
+    as it was if none did."""
     runs = Run.objects.filter(agent_id=agent_id)
     status = (
         runs.filter(status__in=ACTIVE).values_list("status", flat=True).first()
         or runs.filter(status=RunStatus.QUEUED).values_list("status", flat=True).first()
-        or runs.exclude(finished_at=None).order_by("-finished_at").values_list("status", flat=True).first()
-        or "idle"
+        or (changes[-1].data["status"] if changes else None)
     )
-    Agent.objects.filter(pk=agent_id).update(status=status, updated_at=Now())
+    Agent.objects.filter(pk=agent_id).update(updated_at=Now(), **({"status": status} if status else {}))
     transaction.on_commit(lambda: _tell(agent_id))
 
 

@@ -80,7 +80,7 @@ def _status(state: State, event: Event) -> State:
         queue.append(run_id)
     elif status not in FINAL:
         active = run_id
-    return _settle({**state, "queue": queue, "active_run": active})
+    return _settle({**state, "queue": queue, "active_run": active}, status)
 
 
 def _done(state: State, event: Event) -> State:
@@ -92,19 +92,18 @@ def _done(state: State, event: Event) -> State:
     messages = [
         _interrupted(message) if message["run_id"] == event.run_id else message for message in state["messages"]
     ]
-    return _settle({**state, "active_run": active, "queue": queue, "messages": messages})
+    return _settle({**state, "active_run": active, "queue": queue, "messages": messages}, event.data["status"])
 
 
-def _settle(state: State) -> State:
-    """The agent's status: that of its active run, else queued, else that of the run that changed last."""
+def _settle(state: State, changed_to: str) -> State:
+    """The agent's status: that of its active run, else queued, else that of the run that changed last. Which that was
+    is the log's order: timestamps may be of two machines whose clocks differ."""
     if state["active_run"] is not None:
         status = (_run(state, state["active_run"]) or {"status": "running"})["status"]
     elif state["queue"]:
         status = "queued"
     else:
-        finished = [run for run in state["runs"] if run["finished_at"] is not None]
-        last = max(finished, key=lambda run: run["finished_at"], default=None) or (state["runs"] or [None])[-1]
-        status = last["status"] if last else "idle"
+        status = changed_to
     return {**state, "status": status}
 
 

@@ -111,6 +111,9 @@ def as_line(event: dict[str, Any]) -> str:
 
 _FLOWING = {"text": "", "thinking": "dim italic", "tool-output": "dim"}
 _LINES: dict[str, Any] = {
+    "status": lambda data: (
+        (f"~ {data['reason']}", "dim") if data["status"] == "running" and data.get("reason") else None
+    ),
     "message": lambda data: (f"> {data['content']}", "bold") if data["role"] == "user" else (data["content"], ""),
     "tool-call": lambda data: (f"* {data.get('title') or data['name']}", "cyan"),
     "tool-result": lambda data: ("  failed", "red") if data["is_error"] else None,

@@ -52,8 +52,8 @@ def events_of(out: str) -> list[dict[str, Any]]:
 def test_a_run_that_completes_ends_with_0(at_site: Terminal):
     shown = at_site("run", "greets", "Good morning")
     assert (shown.code, shown.err) == (0, "")
-    asked, said, ended = shown.out.splitlines()
-    assert (asked, said) == ("> Good morning", "Hello.")
+    asked, doing, said, ended = shown.out.splitlines()
+    assert (asked, doing, said) == ("> Good morning", "~ isolation: none", "Hello.")
     assert ended.startswith("completed in ")
 
 

@@ -47,7 +47,7 @@ function status(state, event) {
   let active = next.active_run;
   if (status === "queued") queue.push(id);
   else if (!FINAL.has(status)) active = id;
-  return settle({ ...next, queue, active_run: active });
+  return settle({ ...next, queue, active_run: active }, status);
 }
 
 function done(state, event) {
@@ -56,28 +56,22 @@ function done(state, event) {
   const next = run
     ? putRun(state, { ...run, status: event.data.status, finished_at: event.timestamp })
     : state;
-  return settle({
+  const left = {
     ...next,
     active_run: next.active_run === id ? null : next.active_run,
     queue: next.queue.filter((queued) => queued !== id),
     messages: next.messages.map((message) => (message.run_id === id ? interrupted(message) : message)),
-  });
+  };
+  return settle(left, event.data.status);
 }
 
-/** The agent's status: that of its active run, else queued, else that of the run that changed last. */
-function settle(state) {
-  return { ...state, status: settledStatus(state) };
-}
-
-function settledStatus(state) {
-  if (state.active_run !== null) return findRun(state, state.active_run)?.status ?? "running";
-  if (state.queue.length) return "queued";
-  let last = null;
-  for (const run of state.runs) {
-    // Strictly later: of two that finished at the same moment the first counts, as Python's max() has it.
-    if (run.finished_at !== null && (last === null || run.finished_at > last.finished_at)) last = run;
-  }
-  return (last ?? state.runs.at(-1))?.status ?? "idle";
+/** The agent's status: that of its active run, else queued, else that of the run that changed last. Which that was is the
+    log's order: timestamps may be of two machines whose clocks differ. */
+function settle(state, changedTo) {
+  let status = changedTo;
+  if (state.active_run !== null) status = findRun(state, state.active_run)?.status ?? "running";
+  else if (state.queue.length) status = "queued";
+  return { ...state, status };
 }
 
 function error(state, event) {
