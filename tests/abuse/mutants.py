@@ -42,10 +42,10 @@ MUTANTS = {
         [Change("agents/verdict.py", "if exit_.oom_killed and (exit_.code or said is None):", "if False:")],
     ),
     "size of tmp": Mutant(
-        f"{RESOURCES}::test_filling_what_is_memory[/tmp]", [Change(CONFIG, "size={limits.tmp_bytes},", "")]
+        f"{RESOURCES}::test_filling_what_is_memory[/tmp]", [Change(CONFIG, ",size={limits.tmp_bytes}", "")]
     ),
     "inodes of tmp": Mutant(
-        f"{RESOURCES}::test_filling_tmp_with_empty_files", [Change(CONFIG, "nr_inodes={TMP_INODES},", "")]
+        f"{RESOURCES}::test_filling_tmp_with_empty_files", [Change(CONFIG, "{TMP_FILES},mode", ",mode")]
     ),
     "size of shm": Mutant(
         f"{RESOURCES}::test_filling_what_is_memory[/dev/shm]",
@@ -85,7 +85,7 @@ MUTANTS = {
     ),
     "system calls": Mutant(
         f"{ESCAPES}::test_system_calls_that_no_agent_needs",
-        [Change(CONFIG, 'f"seccomp={profile_json()}"', '"seccomp=unconfined"')],
+        [Change(CONFIG, 'f"{PROFILE}{profile_json()}"', '"seccomp=unconfined"')],
     ),
     "only its own workspace": Mutant(
         f"{ESCAPES}::test_the_hosts_files",
