@@ -24,6 +24,14 @@ class Change(NamedTuple):
     new: str
 
 
+class Mutant(NamedTuple):
+    """A protection that is taken out, and the test that has to fail then. Of those that stand behind one another, all
+    are taken out."""
+
+    test: str
+    changes: list[Change]
+
+
 @contextmanager
 def mutated(changes: Sequence[Change]) -> Iterator[Path]:
     """A copy of the tree with `changes` made."""

@@ -9,7 +9,7 @@ from typing import Any
 
 from agents import lifecycle
 from agents.models import Agent
-from containers.engines import bwrap
+from containers.engines import cgroups
 from containers.engines.bwrap_command import counts_processes
 from streaming.events import Event
 from tests.agents.site import Site, errors, text, until
@@ -72,7 +72,7 @@ def limits(site: Site, what: str) -> bool:
     if what == "files in /tmp":
         return os.geteuid() == 0
     counted = what == "processes" and counts_processes(platform.release())
-    return counted or what not in bwrap.find_groups().missing
+    return counted or what not in cgroups.find_groups().missing
 
 
 def resident_mib() -> float:

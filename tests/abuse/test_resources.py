@@ -10,8 +10,7 @@ import uuid
 
 import pytest
 
-from containers.engines import bwrap
-from containers.engines.cgroups import Groups
+from containers.engines import bwrap, cgroups
 from tests.abuse.ordeal import MIB, Ordeal, forget_peak, limits, processes_named, resident_mib
 from tests.agents.site import Site, text, until
 
@@ -70,7 +69,8 @@ def test_memory_of_the_program(site: Site) -> None:
 @pytest.mark.parametrize("site", ["bwrap"], indirect=True)
 def test_where_no_control_group_can_be_had_memory_is_not_limited(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     """As for an ordinary user without delegation, on every machine. The rest is as safe as ever."""
-    monkeypatch.setattr(bwrap, "find_groups", lambda: Groups({}))
+    for module in (bwrap, cgroups):
+        monkeypatch.setattr(module, "find_groups", lambda: cgroups.Groups({}))
     test_memory_of_the_program(site)
     test_processes_are_counted(site)
 
