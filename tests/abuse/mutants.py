@@ -126,7 +126,11 @@ CONTAINER = {
         ],
     ),
     "links that are counted": Mutant(
-        f"{SIZE}::test_links_lead_nowhere", [Change(USAGE, "found.is_dir(follow_symlinks=False)", "found.is_dir()")]
+        f"{SIZE}::test_links_lead_nowhere",
+        [
+            Change(USAGE, "found.is_dir(follow_symlinks=False)", "found.is_dir()"),
+            Change("agents/workspace/paths.py", "os.O_NOFOLLOW | ", ""),
+        ],
     ),
     "words that are the site's": Mutant(
         f"{EGRESS}::test_a_program_cannot_say_what_only_the_gateway_says",
