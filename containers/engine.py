@@ -105,7 +105,8 @@ class Engine(Protocol):
         """Start `spec` and return its ref. Idempotent by `key`: a second call with the same key starts nothing and
         returns the first one's ref (running or not), whoever made it. Raises ImageMissing, SpecRefused, StartFailed.
 
-        A command that does not exist is not an error here: it ends at once with code 127 and the reason on stderr.
+        A command that does not exist is not an error here: it ends at once with code 127 (in Podman, by whose
+        init it is started: 1) and the reason on stderr.
         """
 
     def output(self, ref: str, after: Offset = BEGINNING) -> AsyncIterator[Output]:

@@ -21,7 +21,7 @@ AUTO = "auto"
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where engines find what they need. `state_dir` keeps the journals of `process`; those of `bwrap` are beside it.
+    """Where engines find what they need. `state_dir` keeps the journals of `process`; beside it is what others keep.
 
     `data_volume`: only if this process itself runs in a container, see DockerEngine. No sandbox shows `data_dir`.
     """
@@ -56,7 +56,12 @@ class Choice(NamedTuple):
 
 ENGINES: dict[str, Callable[[Place], Engine]] = {
     "docker": lambda place: DockerEngine(place.docker_url, data_dir=place.data_dir, data_volume=place.data_volume),
-    "podman": lambda place: PodmanEngine(place.podman_url, data_dir=place.data_dir, data_volume=place.data_volume),
+    "podman": lambda place: PodmanEngine(
+        place.podman_url,
+        state_dir=place.state_dir.with_name("podman"),
+        data_dir=place.data_dir,
+        data_volume=place.data_volume,
+    ),
     "bwrap": lambda place: BwrapEngine(place.state_dir.with_name("bwrap"), place.hidden),
     "process": lambda place: ProcessEngine(place.state_dir),
 }

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 ROOT = Path(__file__).resolve().parents[1]
+FILES = ("pyproject.toml", "agents.toml", "manage.py")
 PACKAGES = ("agentsite", "agents", "containers", "streaming", "tests")
 
 
@@ -24,6 +25,14 @@ class Change(NamedTuple):
     new: str
 
 
+class Mutant(NamedTuple):
+    """A protection that is taken out, and the test that has to fail then. Of those that stand behind one another, all
+    are taken out."""
+
+    test: str
+    changes: list[Change]
+
+
 @contextmanager
 def mutated(changes: Sequence[Change]) -> Iterator[Path]:
     """A copy of the tree with `changes` made."""
@@ -31,7 +40,8 @@ def mutated(changes: Sequence[Change]) -> Iterator[Path]:
         copy = Path(directory)
         for package in PACKAGES:
             shutil.copytree(ROOT / package, copy / package, ignore=shutil.ignore_patterns("__pycache__"))
-        shutil.copy(ROOT / "pyproject.toml", copy)
+        for name in FILES:
+            shutil.copy(ROOT / name, copy)
         for change in changes:
             path = copy / change.path
             text = path.read_text()

@@ -41,6 +41,8 @@ ADOPT_AFTER_S = 15.0
 """A container that was created but not started for this long has lost its creator. Not sooner: if that one starts it
 and it ends at once, starting it here would run the program a second time."""
 KILLED_WITHIN_S = 30.0
+ENDING_S = 5.0
+"""What could not be killed has this long to have ended by itself."""
 PULL_SILENCE_S = 60.0
 """How long a registry may send nothing."""
 LIST_CONCURRENCY = 8
@@ -115,7 +117,7 @@ class DockerEngine:
                 try:
                     ref = await self._api.create(config, name)
                 except DockerError as error:
-                    if error.status != 409:
+                    if error.status != 409 and "already in use" not in error.message:  # Podman says 500
                         raise self._refusal(error, spec) from error
                     if (adopted := await self._adopt(name)) is not None:
                         return adopted
@@ -153,10 +155,7 @@ class DockerEngine:
         await self._sender.send(ref, line)
 
     async def inspect(self, ref: str) -> Inspection:
-        try:
-            return _inspection(await self._api.inspect(ref))
-        except DockerError as error:
-            raise _gone(error, ref) from error
+        return _inspection(await self._inspected(ref))
 
     async def wait(self, ref: str) -> Exit:
         retry = _Retry(self._patience_s)
@@ -236,6 +235,12 @@ class DockerEngine:
             message = f"workspace {workspace} is not in {self._data_dir}, which is all that containers can see"
             raise SpecRefused(message) from None
 
+    async def _inspected(self, ref: str) -> dict[str, Any]:
+        try:
+            return await self._api.inspect(ref)
+        except DockerError as error:
+            raise _gone(error, ref) from error
+
     async def _adopt(self, name: str) -> str | None:
         """The ref of the container of that name once it was started; None if there is none any more."""
         noticed = time.monotonic()
@@ -269,21 +274,33 @@ class DockerEngine:
         data = line + b"\n" if ref in self._whole_lines else b"\n" + line + b"\n"
         self._whole_lines.discard(ref)
         try:
-            await self._api.write_stdin(ref, data)
+            await self._put(ref, data)
         except DockerError as error:
             raise _gone(error, ref) from error
         self._whole_lines.add(ref)
+
+    async def _put(self, ref: str, data: bytes) -> None:
+        """All of it into the program's stdin, which stays open."""
+        await self._api.write_stdin(ref, data)
 
     async def _has_ended(self, ref: str) -> bool:
         with suppress(EngineUnavailable):
             return (await self.inspect(ref)).exit is not None
         return False
 
+    async def _ends(self, ref: str) -> bool:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(ENDING_S):
+                await self.wait(ref)
+                return True
+        return False
+
     async def _signal_and_wait(self, ref: str, signal: str, timeout_s: float) -> bool:
         try:
             await self._api.kill(ref, signal)
         except DockerError as error:
-            if error.status == 409:  # does not run
+            # It does not run (409), or is on its way out: gVisor and Podman then answer 500.
+            if error.status == 409 or (error.status == 500 and await self._ends(ref)):
                 return True
             raise _gone(error, ref) from error
         with suppress(TimeoutError):

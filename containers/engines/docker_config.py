@@ -15,6 +15,8 @@ from containers.spec import MIB, TMP_INODES, Limits, Spec
 
 WORKSPACE = "/workspace"
 
+PROFILE = "seccomp="
+TMP_FILES = f",nr_inodes={TMP_INODES}"
 STOP_TIMEOUT_S = 10
 """For a `docker stop` by hand and the daemon's shutdown; the engine's own `stop` gives the grace it was told."""
 OOM_SCORE = 500
@@ -72,7 +74,7 @@ def _host_config(spec: Spec, mounts: list[dict[str, Any]], cpus: float) -> dict[
         "NetworkMode": "none",
         "ReadonlyRootfs": True,
         "CapDrop": ["ALL"],
-        "SecurityOpt": ["no-new-privileges:true", f"seccomp={profile_json()}"],
+        "SecurityOpt": ["no-new-privileges:true", f"{PROFILE}{profile_json()}"],
         "Privileged": False,
         "Init": True,
         "IpcMode": "private",
@@ -82,7 +84,7 @@ def _host_config(spec: Spec, mounts: list[dict[str, Any]], cpus: float) -> dict[
         "PidsLimit": limits.pids,
         "OomScoreAdj": OOM_SCORE,
         "ShmSize": limits.shm_bytes,
-        "Tmpfs": {"/tmp": f"rw,noexec,nosuid,nodev,size={limits.tmp_bytes},nr_inodes={TMP_INODES},mode=1777"},
+        "Tmpfs": {"/tmp": f"rw,noexec,nosuid,nodev,size={limits.tmp_bytes}{TMP_FILES},mode=1777"},
         "Ulimits": _ulimits(limits),
         "LogConfig": {"Type": "json-file", "Config": {"max-size": str(_log_bytes(limits)), "max-file": "1"}},
         "Mounts": mounts,

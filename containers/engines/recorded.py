@@ -31,7 +31,7 @@ from containers.engines.confinement import remove_groups
 from containers.engines.frames import FrameReader
 from containers.engines.names import KEY_LABEL, name_of
 from containers.engines.process_state import State
-from containers.engines.sender import Sender
+from containers.engines.sender import Sender, write_all
 from containers.engines.watch import Watcher
 from containers.errors import ContainerGone, EngineError, SpecRefused, StartFailed
 from containers.spec import Spec
@@ -220,7 +220,7 @@ class RecordedEngine(ABC):
                 data = (b"\n" if torn.exists() else b"") + line + b"\n"
                 if len(data) > select.PIPE_BUF:
                     torn.touch()
-                await _write(fd, data)
+                await write_all(fd, data)
                 torn.unlink(missing_ok=True)
             except BrokenPipeError:
                 raise EngineError(f"process {ref} has ended: nobody reads its stdin") from None
@@ -313,19 +313,3 @@ async def _locked(path: Path) -> AsyncIterator[None]:
             except BlockingIOError:
                 await asyncio.sleep(_POLL_S)
         yield
-
-
-async def _write(fd: int, data: bytes) -> None:
-    """All of it, as the program reads it. BrokenPipeError if it ends."""
-    loop = asyncio.get_running_loop()
-    rest = memoryview(data)
-    while rest:
-        try:
-            rest = rest[os.write(fd, rest) :]
-        except BlockingIOError:
-            writable = asyncio.Event()
-            loop.add_writer(fd, writable.set)
-            try:
-                await writable.wait()
-            finally:
-                loop.remove_writer(fd)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import time
 from collections.abc import Callable, Coroutine
 from weakref import WeakValueDictionary
@@ -52,3 +53,19 @@ class Sender:
             raise EngineError(f"container {ref[:32]} does not read its stdin")
         self._unfinished.pop(ref, None)
         task.result()
+
+
+async def write_all(fd: int, data: bytes) -> None:
+    """All of it into a pipe that does not block, as the program reads it. BrokenPipeError if it ends."""
+    loop = asyncio.get_running_loop()
+    rest = memoryview(data)
+    while rest:
+        try:
+            rest = rest[os.write(fd, rest) :]
+        except BlockingIOError:
+            writable = asyncio.Event()
+            loop.add_writer(fd, writable.set)
+            try:
+                await writable.wait()
+            finally:
+                loop.remove_writer(fd)

@@ -1,110 +1,136 @@
 """Protections taken out one at a time, and the test that has to notice.
 
-`.venv/bin/python -m tests.abuse.mutants [NAME …]`. The table in docs/security.md is made of what this prints. Where two
-protections stand behind one another, both go.
+`.venv/bin/python -m tests.abuse.mutants [NAME …]`. The table in docs/security.md is made of what this prints. Here are
+those of containers and of what is behind them; sandboxes and words have files of their own.
 """
 
 from __future__ import annotations
 
 import re
 import sys
-from typing import NamedTuple
 
-from tests.mutation import Change, mutated, run_in
+from tests.abuse.sandbox_mutants import SANDBOX
+from tests.abuse.word_mutants import WORDS
+from tests.mutation import Change, Mutant, mutated, run_in
 
 CONFIG, DOCKER = "containers/engines/docker_config.py", "containers/engines/docker.py"
 WORKSPACE, EXECUTION = "agents/workspace/directory.py", "agents/execution/execution.py"
 DESTINATIONS, GATEWAY = "containers/gateway/destinations.py", "containers/gateway/server.py"
 RESOURCES, ESCAPES = "tests/abuse/test_resources.py", "tests/abuse/test_escapes.py"
-EGRESS = "tests/agents/test_egress.py"
+EGRESS, SIZE, USAGE = "tests/agents/test_egress.py", "tests/agents/test_workspace_size.py", "agents/workspace/usage.py"
 MATCHES = "if not any(pattern.matches(destination) for pattern in self."
 INSPECT = "await self._wishes.patiently(lambda: self._engine.inspect(known), patience.TAKEOVER_PATIENCE_S)"
 
 
-class Mutant(NamedTuple):
-    test: str
-    changes: list[Change]
-
-
-MUTANTS = {
+CONTAINER = {
     "processes": Mutant(
-        f"{RESOURCES}::test_processes_are_counted", [Change(CONFIG, '"PidsLimit": limits.pids,', '"PidsLimit": 4096,')]
+        f"{RESOURCES}::test_processes_are_counted[docker]",
+        [Change(CONFIG, '"PidsLimit": limits.pids,', '"PidsLimit": 4096,')],
     ),
     "memory": Mutant(
-        f"{RESOURCES}::test_memory_of_a_child_that_nobody_misses",
+        f"{RESOURCES}::test_memory_of_a_child_that_nobody_misses[docker]",
         [
             Change(CONFIG, '"Memory": limits.memory_bytes,', ""),
             Change(CONFIG, '"MemorySwap": limits.memory_bytes,', ""),
         ],
     ),
     "oom of a child": Mutant(
-        f"{RESOURCES}::test_memory_of_a_child_that_nobody_misses",
+        f"{RESOURCES}::test_memory_of_a_child_that_nobody_misses[docker]",
         [Change("agents/verdict.py", "if exit_.oom_killed and (exit_.code or said is None):", "if False:")],
     ),
     "size of tmp": Mutant(
-        f"{RESOURCES}::test_filling_what_is_memory[/tmp]", [Change(CONFIG, "size={limits.tmp_bytes},", "")]
+        f"{RESOURCES}::test_filling_what_is_memory[docker-/tmp]", [Change(CONFIG, ",size={limits.tmp_bytes}", "")]
     ),
     "inodes of tmp": Mutant(
-        f"{RESOURCES}::test_filling_tmp_with_empty_files", [Change(CONFIG, "nr_inodes={TMP_INODES},", "")]
+        f"{RESOURCES}::test_filling_tmp_with_empty_files[docker]", [Change(CONFIG, "{TMP_FILES},mode", ",mode")]
     ),
     "size of shm": Mutant(
-        f"{RESOURCES}::test_filling_what_is_memory[/dev/shm]",
+        f"{RESOURCES}::test_filling_what_is_memory[docker-/dev/shm]",
         [Change(CONFIG, '"ShmSize": limits.shm_bytes,', '"ShmSize": 2**30,')],
     ),
     "output": Mutant(
-        f"{RESOURCES}::test_a_gigabyte_of_output[stderr]",
+        f"{RESOURCES}::test_a_gigabyte_of_output[docker-stderr]",
         [Change(EXECUTION, "if pump.over_limit:", "if False:")],
     ),
     "room for tiny lines": Mutant(
-        f"{RESOURCES}::test_a_million_tiny_lines", [Change(CONFIG, "LOG_OVERHEAD = 72", "LOG_OVERHEAD = 8")]
+        f"{RESOURCES}::test_a_million_tiny_lines[docker]", [Change(CONFIG, "LOG_OVERHEAD = 72", "LOG_OVERHEAD = 8")]
     ),
     "wall time": Mutant(
-        f"{RESOURCES}::test_fork_bomb", [Change(EXECUTION, "if monotonic() >= deadline:", "if False:")]
+        f"{RESOURCES}::test_fork_bomb[docker]", [Change(EXECUTION, "if monotonic() >= deadline:", "if False:")]
     ),
     "kill": Mutant(
-        f"{RESOURCES}::test_it_ignores_sigterm_and_has_a_hundred_children_in_sessions_of_their_own",
+        f"{RESOURCES}::test_it_ignores_sigterm_and_has_a_hundred_children_in_sessions_of_their_own[docker]",
         [
             Change(DOCKER, '_signal_and_wait(ref, "SIGKILL"', '_signal_and_wait(ref, "SIGTERM"'),
         ],
     ),
-    "init": Mutant(f"{RESOURCES}::test_zombies_and_orphans", [Change(CONFIG, '"Init": True,', '"Init": False,')]),
-    "network": Mutant(f"{ESCAPES}::test_the_network", [Change(CONFIG, '"NetworkMode": "none",', "")]),
+    "init": Mutant(
+        f"{RESOURCES}::test_zombies_and_orphans[docker]", [Change(CONFIG, '"Init": True,', '"Init": False,')]
+    ),
+    "network": Mutant(f"{ESCAPES}::test_the_network[docker]", [Change(CONFIG, '"NetworkMode": "none",', "")]),
     "network of others": Mutant(
-        f"{ESCAPES}::test_another_container", [Change(CONFIG, '"NetworkMode": "none",', '"NetworkMode": "host",')]
+        f"{ESCAPES}::test_another_container[docker]",
+        [Change(CONFIG, '"NetworkMode": "none",', '"NetworkMode": "host",')],
     ),
     "processes of others": Mutant(
-        f"{ESCAPES}::test_another_container", [Change(CONFIG, '"Privileged": False,', '"PidMode": "host",')]
+        f"{ESCAPES}::test_another_container[docker]", [Change(CONFIG, '"Privileged": False,', '"PidMode": "host",')]
     ),
     "read-only root": Mutant(
-        f"{ESCAPES}::test_the_hosts_files", [Change(CONFIG, '"ReadonlyRootfs": True,', '"ReadonlyRootfs": False,')]
+        f"{ESCAPES}::test_the_hosts_files[docker]",
+        [Change(CONFIG, '"ReadonlyRootfs": True,', '"ReadonlyRootfs": False,')],
     ),
-    "nobody": Mutant(f"{ESCAPES}::test_the_hosts_files", [Change(CONFIG, '"User": spec.user,', '"User": "0:0",')]),
+    "nobody": Mutant(
+        f"{ESCAPES}::test_the_hosts_files[docker]", [Change(CONFIG, '"User": spec.user,', '"User": "0:0",')]
+    ),
     "nobody and capabilities": Mutant(
-        f"{ESCAPES}::test_links_devices_and_pipes_in_the_workspace",
+        f"{ESCAPES}::test_links_devices_and_pipes_in_the_workspace[docker]",
         [Change(CONFIG, '"User": spec.user,', '"User": "0:0",'), Change(CONFIG, '"CapDrop": ["ALL"],', "")],
     ),
     "system calls": Mutant(
-        f"{ESCAPES}::test_system_calls_that_no_agent_needs",
-        [Change(CONFIG, 'f"seccomp={profile_json()}"', '"seccomp=unconfined"')],
+        f"{ESCAPES}::test_system_calls_that_no_agent_needs[docker]",
+        [Change(CONFIG, 'f"{PROFILE}{profile_json()}"', '"seccomp=unconfined"')],
     ),
     "only its own workspace": Mutant(
-        f"{ESCAPES}::test_the_hosts_files",
+        f"{ESCAPES}::test_the_hosts_files[docker]",
         [Change(CONFIG, '"Source": str(source),', '"Source": str(source.parent),')],
     ),
     "links in listings": Mutant(
-        f"{ESCAPES}::test_links_devices_and_pipes_in_the_workspace",
+        f"{ESCAPES}::test_links_devices_and_pipes_in_the_workspace[docker]",
         [Change("agents/workspace/walk.py", "follow_symlinks=False", "follow_symlinks=True")],
     ),
     "links in downloads": Mutant(
-        f"{ESCAPES}::test_links_devices_and_pipes_in_the_workspace",
+        f"{ESCAPES}::test_links_devices_and_pipes_in_the_workspace[docker]",
         [
             Change(WORKSPACE, "_regular(os.stat(name, dir_fd=parent, follow_symlinks=False))", "pass"),
             Change(WORKSPACE, "_EXISTING = os.O_RDONLY | os.O_NOFOLLOW |", "_EXISTING = os.O_RDONLY |"),
         ],
     ),
     "directories that are links": Mutant(
-        f"{ESCAPES}::test_links_devices_and_pipes_in_the_workspace",
+        f"{ESCAPES}::test_links_devices_and_pipes_in_the_workspace[docker]",
         [Change("agents/workspace/paths.py", "os.O_NOFOLLOW | ", "")],
+    ),
+    "size of the workspace": Mutant(
+        f"{SIZE}::test_a_run_that_fills_its_workspace_ends_and_the_next_one_needs_room[process]",
+        [Change("agents/execution/disk.py", "if self._used_bytes <= self._limit_mib * MIB:", "if True:")],
+    ),
+    "room on the disk": Mutant(
+        f"{SIZE}::test_what_counts_is_room_on_the_disk",
+        [Change(USAGE, "status.st_blocks * _STAT_BLOCK_BYTES", "status.st_size")],
+    ),
+    "small files": Mutant(
+        f"{SIZE}::test_many_small_files_take_room_too",
+        [
+            Change(
+                USAGE, "max(ENTRY_BYTES, status.st_blocks * _STAT_BLOCK_BYTES)", "status.st_blocks * _STAT_BLOCK_BYTES"
+            )
+        ],
+    ),
+    "links that are counted": Mutant(
+        f"{SIZE}::test_links_lead_nowhere",
+        [
+            Change(USAGE, "found.is_dir(follow_symlinks=False)", "found.is_dir()"),
+            Change("agents/workspace/paths.py", "os.O_NOFOLLOW | ", ""),
+        ],
     ),
     "words that are the site's": Mutant(
         f"{EGRESS}::test_a_program_cannot_say_what_only_the_gateway_says",
@@ -148,6 +174,9 @@ MUTANTS = {
         ],
     ),
 }
+
+
+MUTANTS = {**CONTAINER, **SANDBOX, **WORDS}
 
 
 def main() -> None:

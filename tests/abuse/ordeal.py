@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import os
+import platform
 from pathlib import Path
 from typing import Any
 
 from agents import lifecycle
 from agents.models import Agent
+from containers.engines import cgroups
+from containers.engines.bwrap_command import counts_processes
 from streaming.events import Event
 from tests.agents.site import Site, errors, text, until
 
@@ -58,6 +62,17 @@ class Ordeal:
     @property
     def workspace(self) -> Path:
         return self.site.workspace(self.agent)
+
+
+def limits(site: Site, what: str) -> bool:
+    """Whether the site's engine can limit memory, processes or files in /tmp on this machine: bwrap needs control
+    groups for the first, these or Linux 5.14 for the second, and root for the last."""
+    if site.engine == "docker":
+        return True
+    if what == "files in /tmp":
+        return os.geteuid() == 0
+    counted = what == "processes" and counts_processes(platform.release())
+    return counted or what not in cgroups.find_groups().missing
 
 
 def resident_mib() -> float:

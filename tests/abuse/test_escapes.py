@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 import threading
+import uuid
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -11,10 +12,9 @@ from typing import Any
 import pytest
 from django.test import Client
 
-from tests.abuse.ordeal import Ordeal
-from tests.agents.site import Site, until
+from tests.abuse.ordeal import Ordeal, processes_named
+from tests.agents.site import Site
 
-pytestmark = [pytest.mark.docker]
 # fmt: off
 ORDINARY_DEVICES = {
     "console", "core", "fd", "full", "mqueue", "null", "ptmx", "pts", "random", "shm", "stderr", "stdin", "stdout",
@@ -43,7 +43,7 @@ def host_server() -> Iterator[tuple[int, list[str]]]:
         server.shutdown(socket.SHUT_RDWR)
 
 
-def test_the_network(docker_site: Site, host_server: tuple[int, list[str]]) -> None:
+def test_the_network(site: Site, host_server: tuple[int, list[str]]) -> None:
     port, visitors = host_server
     code = f"""
 import socket
@@ -57,16 +57,15 @@ for host in ("1.1.1.1", "169.254.169.254", "172.17.0.1", "127.0.0.1", "10.0.0.1"
 attempt("dns", reach, "8.8.8.8", 53, socket.SOCK_DGRAM)
 attempt("name", socket.getaddrinfo, "example.org", 80)
 """
-    said = Ordeal(docker_site, code).said
+    said = Ordeal(site, code).said
     assert said.pop("127.0.0.1") == "ECONNREFUSED", "its own loopback, on which nobody listens"
     assert said.pop("name") not in ("done",)
     assert set(said.values()) <= {"ENETUNREACH", "EADDRNOTAVAIL", "EAFNOSUPPORT"}
     assert visitors == []
 
 
-def test_another_container(docker_site: Site) -> None:
+def test_another_container(site: Site) -> None:
     """Not by the network, not by a name in the abstract namespace of Unix sockets, not by signals or /proc."""
-    site = docker_site
     site.worker()
     site.define(
         "listens",
@@ -100,15 +99,15 @@ say("text", content=f"others: {others}")
     site.end(other)
 
 
-def test_the_hosts_files(docker_site: Site, tmp_path: Path) -> None:
+def test_the_hosts_files(site: Site, tmp_path: Path) -> None:
     """What root would read on the machine: here is none of it."""
-    docker_site.worker()
-    docker_site.define("waits", 'note("mine", "secret")\nwait("go")')
-    other = docker_site.start("waits")
-    docker_site.wait_file(other, "mine")
-    secrets = [tmp_path / "secret", docker_site.workspace(other) / "mine", docker_site.file]
+    site.worker()
+    site.define("waits", 'note("mine", "secret")\nwait("go")')
+    other = site.start("waits")
+    site.wait_file(other, "mine")
+    secrets = [tmp_path / "secret", site.workspace(other) / "mine", site.file]
     (tmp_path / "secret").write_text("secret")
-    paths = [*map(str, secrets), "/var/run/docker.sock", "/run/docker.sock", str(docker_site.workspace(other).parent)]
+    paths = [*map(str, secrets), "/var/run/docker.sock", "/run/docker.sock", str(site.workspace(other).parent)]
     code = (
         f"""
 for path in {paths!r}:
@@ -128,19 +127,19 @@ ours = ("KEY", "TOKEN", "REDIS", "DATABASE", "AGENTSITE")
 say("text", content=f"environment: {[name for name in os.environ if any(word in name for word in ours)]}")
 """
     )
-    said = Ordeal(docker_site, code).said
+    said = Ordeal(site, code).said
     assert said.pop("devices") == "[]"
     assert said.pop("environment") == "[]"
     assert said.pop("root") == "EROFS", "whoever it runs as"
-    assert said.pop("kcore") in ("ENOENT", "EACCES", "EPERM", "done")  # where it is, Docker has put /dev/null over it
+    assert said.pop("kcore") in ("ENOENT", "EACCES", "EPERM", "done")  # where it is, /dev/null lies over it
     assert set(said.values()) <= {"ENOENT", "EACCES", "EPERM", "EROFS"}, said
-    docker_site.let(other, "go")
-    docker_site.end(other)
+    site.let(other, "go")
+    site.end(other)
 
 
-def test_links_devices_and_pipes_in_the_workspace(docker_site: Site, tmp_path: Path, client: Client) -> None:
+def test_links_devices_and_pipes_in_the_workspace(site: Site, tmp_path: Path, client: Client) -> None:
     """We look into the workspace as root. Nothing in there leads us anywhere else, or makes us wait."""
-    docker_site.settings.STATIC_ROOT = None  # whitenoise warns of one that is not there
+    site.settings.STATIC_ROOT = None  # whitenoise warns of one that is not there
     secret = tmp_path / "secret"
     secret.write_text("of the host")
     code = f"""
@@ -159,12 +158,12 @@ note("ordinary", "a file")
 say("tool-call", call_id="c", name="n")
 say("tool-result", call_id="c")
 """
-    ordeal = Ordeal(docker_site, code)
+    ordeal = Ordeal(site, code)
     assert ordeal.said["device"] == "EPERM"
     assert ordeal.said["null"] == "EPERM"
     changed = {change["path"] for event in ordeal.events if event.type == "files" for change in event.data["changes"]}
     assert changed == {"ordinary"}
-    client.force_login(docker_site.owner)
+    client.force_login(site.owner)
     base = f"/api/agents/{ordeal.agent.pk}/files"
     listing: dict[str, Any] = client.get(base).json()
     assert [one["path"] for one in listing["files"]] == ["ordinary"]
@@ -181,8 +180,8 @@ say("tool-result", call_id="c")
     assert not Path("/tmp/planted").exists()
 
 
-def test_system_calls_that_no_agent_needs(docker_site: Site) -> None:
-    """All of them in one run; tests/containers/test_docker.py tries each by itself."""
+def test_system_calls_that_no_agent_needs(site: Site) -> None:
+    """All of them in one run; tests/containers/test_profile.py tries each by itself."""
     code = """
 import ctypes, socket
 libc = ctypes.CDLL(None, use_errno=True)
@@ -198,24 +197,22 @@ for name, *arguments in (("io_uring", 425, 1, 0), ("unshare user", 272, 0x100000
                          ("userfaultfd", 323, 0), ("process_vm_readv", 310, 1, 0, 0, 0, 0, 0)):
     attempt(name, call, *arguments)
 """
-    said = Ordeal(docker_site, code).said
+    said = Ordeal(site, code).said
     assert len(said) == 16
     assert set(said.values()) <= {"EPERM", "ENOSYS", "EAFNOSUPPORT"}, said
 
 
-def test_what_is_left_running_is_not_found_by_the_next_run(docker_site: Site) -> None:
+def test_what_is_left_running_is_not_found_by_the_next_run(site: Site) -> None:
     """A run's processes end with it, so nothing of one run waits for the next one's words."""
-    code = """
+    marker = uuid.uuid4().hex
+    code = f"""
+{marker!r}
 if not os.fork():
     os.setsid()
-    for _ in range(6000):
-        open("/workspace/alive", "w").write(str(time.time()))
-        time.sleep(0.01)
-time.sleep(0.2)
+    note("alive")
+    time.sleep(600)
+wait("alive")
 """
-    ordeal = Ordeal(docker_site, code)
-    alive = ordeal.workspace / "alive"
-    until(alive.exists, "it lived")
-    last = alive.read_text()
-    Ordeal(docker_site, "time.sleep(0.3)")
-    assert alive.read_text() == last
+    site.worker()
+    Ordeal(site, code)
+    assert processes_named(marker) == []

@@ -98,6 +98,7 @@ say("done", result="ok", tool_calls=99, files_changed=99, duration_ms=1, usage={
     assert [one.data["content"] for one in events if one.type == "message"] == ["go"]
     assert not [one for one in events if one.type in ("files", "approval-response", "title")]
     assert text(events) == "honest!"
+    assert {key for one in events if one.type == "text" for key in one.data} == {"message_id", "content"}
     assert logged(events).count("\n") == 13
     done = events[-1].data
     assert (done["result"], done["tool_calls"], done["files_changed"]) == ("ok", 0, 0)

@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 import fcntl
 import json
-import os
 import sys
 import time
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,21 +18,17 @@ import pytest
 import pytest_asyncio
 
 from containers.engine import BEGINNING, Engine, Offset
-from containers.engines.docker import DEFAULT_URL
 from containers.engines.docker_api import DockerApi
 from containers.images.base import resolve_base
 from containers.images.build import build, find_image
 from containers.registry import ENGINES, Place
 from containers.spec import Spec
 from containers.workspace import program_user
+from tests.servers.needs import GVISOR, docker_url, podman_url
 
 TEST_LABEL = "agentsite.test"
 DEADLINE_S = 30.0
 REPOSITORY = Path(__file__).parents[2]
-
-
-def docker_url() -> str:
-    return os.environ.get("DOCKER_HOST") or DEFAULT_URL
 
 
 @dataclass
@@ -40,6 +36,7 @@ class Bench:
     name: str
     directory: Path
     image: str
+    runtime: str | None = None
     mark: str = field(default_factory=lambda: uuid.uuid4().hex)
     engines: list[Engine] = field(default_factory=list)
     followers: list[Follower] = field(default_factory=list)
@@ -50,7 +47,7 @@ class Bench:
         self.engine = self.another_engine()
 
     def place(self) -> Place:
-        return Place(state_dir=self.directory / "state", docker_url=docker_url())
+        return Place(state_dir=self.directory / "state", docker_url=docker_url(), podman_url=podman_url())
 
     def inside(self, name: str) -> str:
         """A file of the workspace, as the program sees it."""
@@ -71,6 +68,7 @@ class Bench:
             "image": self.image,
             "workspace": self.workspace,
             "user": program_user(),
+            "runtime": self.runtime,
             "trusted": True,
         }
         return Spec(
@@ -103,14 +101,20 @@ class Bench:
         self.followers.append(Follower(self.engine, ref))
         return self.followers[-1]
 
+    def is_held(self, ref: str, name: str) -> bool:
+        """Whether a process of the program is left that has locked this file of the workspace. gVisor's locks are its
+        own; there every process is one of the sandbox's, so it is asked whether that is left."""
+        return runs(b"runsc-sandbox", ref.encode()) if self.runtime == GVISOR else is_locked(self.workspace / name)
+
     async def other_process(self, action: str, **what: Any) -> asyncio.subprocess.Process:
         """`python -m tests.containers.other`: the same engine in a process that can be killed."""
-        place = {"state_dir": str(self.directory / "state"), "docker_url": docker_url()}
+        place = self.place()
+        urls = {"state_dir": str(place.state_dir), "docker_url": place.docker_url, "podman_url": place.podman_url}
         return await asyncio.create_subprocess_exec(
             sys.executable,
             "-m",
             "tests.containers.other",
-            json.dumps({"engine": self.name, "place": place, "action": action, **what}),
+            json.dumps({"engine": self.name, "place": urls, "action": action, **what}),
             stdout=asyncio.subprocess.PIPE,
             cwd=REPOSITORY,
         )
@@ -184,20 +188,36 @@ def is_locked(path: Path) -> bool:
     return False
 
 
-_image: list[str] = []
+def runs(*words: bytes) -> bool:
+    """Whether a process of this machine has all of these in its command line."""
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        with suppress(OSError):
+            line = path.read_bytes()
+            if all(word in line for word in words):
+                return True
+    return False
+
+
+_images: dict[str, str] = {}
+"""By the daemon they are on."""
 
 
 async def docker_image() -> str:
-    """The base that the bundled images have; made once a machine, by one of the test processes."""
-    if not _image:
+    """The base that the bundled images have."""
+    return await _base_image(docker_url())
+
+
+async def _base_image(url: str) -> str:
+    """Made once a machine, by one of the test processes."""
+    if url not in _images:
         with Path("/tmp/agentsite-test-image.lock").open("wb") as file:
             await asyncio.to_thread(fcntl.flock, file, fcntl.LOCK_EX)
-            api = DockerApi(docker_url())
+            api = DockerApi(url)
             try:
-                _image.append(await resolve_base(api, None, lambda line: None))
+                _images[url] = await resolve_base(api, None, lambda line: None)
             finally:
                 await api.close()
-    return _image[0]
+    return _images[url]
 
 
 async def built_image(name: str) -> str:
@@ -214,40 +234,55 @@ async def built_image(name: str) -> str:
     return image.tag
 
 
-async def _bench(name: str, directory: Path, image: str) -> AsyncIterator[Bench]:
-    bench = Bench(name, directory, image)
+@dataclass(frozen=True)
+class Kind:
+    """An engine, and what of it is asked for."""
+
+    engine: str
+    url: str | None = None
+    runtime: str | None = None
+
+
+KINDS = {
+    "process": Kind("process"),
+    "bwrap": Kind("bwrap"),
+    "docker": Kind("docker", docker_url()),
+    "gvisor": Kind("docker", docker_url(), GVISOR),
+    "podman": Kind("podman", podman_url()),
+}
+
+
+async def open_bench(name: str, directory: Path) -> AsyncIterator[Bench]:
+    kind = KINDS[name]
+    image = await _base_image(kind.url) if kind.url else "none"
+    bench = Bench(kind.engine, directory, image, kind.runtime)
     yield bench
     await bench.close()
 
 
-ENGINE_PARAMS = [
-    "process",
-    pytest.param("bwrap", marks=pytest.mark.bwrap),
-    pytest.param("docker", marks=pytest.mark.docker),
-]
+ENGINE_PARAMS = [name if name == "process" else pytest.param(name, marks=getattr(pytest.mark, name)) for name in KINDS]
 
 
 @pytest_asyncio.fixture(params=ENGINE_PARAMS)
 async def bench(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Bench]:
     """Every engine there is."""
-    image = await docker_image() if request.param == "docker" else "none"
-    async for bench in _bench(request.param, tmp_path, image):
+    async for bench in open_bench(request.param, tmp_path):
         yield bench
 
 
 @pytest_asyncio.fixture
 async def docker_bench(tmp_path: Path) -> AsyncIterator[Bench]:
-    async for bench in _bench("docker", tmp_path, await docker_image()):
+    async for bench in open_bench("docker", tmp_path):
         yield bench
 
 
 @pytest_asyncio.fixture
 async def bwrap_bench(tmp_path: Path) -> AsyncIterator[Bench]:
-    async for bench in _bench("bwrap", tmp_path, "none"):
+    async for bench in open_bench("bwrap", tmp_path):
         yield bench
 
 
 @pytest_asyncio.fixture
 async def process_bench(tmp_path: Path) -> AsyncIterator[Bench]:
-    async for bench in _bench("process", tmp_path, "none"):
+    async for bench in open_bench("process", tmp_path):
         yield bench

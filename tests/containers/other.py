@@ -19,8 +19,8 @@ from containers.workspace import program_user
 
 
 async def main(order: dict[str, Any]) -> None:
-    place = order["place"]
-    engine = ENGINES[order["engine"]](Place(Path(place["state_dir"]), place["docker_url"]))
+    place = {**order["place"], "state_dir": Path(order["place"]["state_dir"])}
+    engine = ENGINES[order["engine"]](Place(**place))
     if order["action"] == "start":
         say(await start(engine, order))
     elif order["action"] == "send":
@@ -45,6 +45,7 @@ async def start(engine: Engine, order: dict[str, Any]) -> str:
             process_command=tuple(spec["command"]),
             labels=spec["labels"],
             user=program_user(),
+            runtime=spec["runtime"],
             trusted=True,
         ),
         order["key"],

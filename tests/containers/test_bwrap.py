@@ -25,10 +25,10 @@ from containers.engines.cgroups import Groups, find_groups
 from containers.engines.process_state import State
 from containers.errors import SpecRefused, StartFailed
 from containers.spec import MIB, Limits
-from containers.workspace import program_user
-from tests.containers.bench import REPOSITORY, Bench, docker_url, eventually
+from tests.containers.bench import REPOSITORY, Bench, eventually
 from tests.containers.probe import PROBE
 from tests.containers.somebody import SOMEBODY, as_somebody
+from tests.servers.needs import docker_url
 
 pytestmark = [pytest.mark.asyncio, pytest.mark.bwrap, pytest.mark.timeout(120)]
 
@@ -44,14 +44,6 @@ async def bench(bwrap_bench: Bench) -> AsyncIterator[Bench]:
     yield bwrap_bench
 
 
-@pytest_asyncio.fixture
-async def inside(bench: Bench) -> dict[str, Any]:
-    """What a program found out by trying."""
-    stdout, stderr, code = await bench.run(PROBE, limits=Limits(tmp_bytes=3 * MIB, shm_bytes=2 * MIB, open_files=300))
-    assert code == 0, stderr.decode()
-    return dict(json.loads(stdout))
-
-
 async def answers(bench: Bench, code: str, *arguments: object, **fields: Any) -> Any:
     """What a program prints as JSON."""
     stdout, stderr, exit_code = await bench.run(f"import json, os, sys\n{code}", *map(str, arguments), **fields)
@@ -64,18 +56,6 @@ def state_of(bench: Bench, ref: str) -> State:
 
 
 # Who it is ------------------------------------------------------------------------------------------------------------
-
-
-async def test_program_is_nobody(inside: dict[str, Any]) -> None:
-    uid, gid = (int(number) for number in program_user().split(":"))
-    assert uid
-    assert inside["uid"] == [uid, gid, uid]
-    if ROOT:
-        assert inside["groups"] == []
-    assert set(inside["capabilities"]) == {"0000000000000000"}
-    assert inside["no_new_privs"] == "1"
-    assert inside["seccomp"] == "2"
-    assert inside["parent"] == "bwrap"
 
 
 @pytest.mark.skipif(not ROOT, reason="an ordinary user's programs are himself")
@@ -247,13 +227,6 @@ async def test_interpreter_and_bundled_programs_are_found_and_can_not_be_changed
 # What it may do -------------------------------------------------------------------------------------------------------
 
 
-async def test_there_is_no_network_but_loopback(inside: dict[str, Any]) -> None:
-    assert inside["interfaces"] == ["lo"]
-    assert inside["connect"] == "ENETUNREACH"
-    assert inside["loopback"] == inside["unix"] == "ok"
-    assert inside["vsock"] == inside["alg"] == inside["packet"] == "EPERM"
-
-
 async def test_sockets_of_the_machine_are_out_of_reach(bench: Bench) -> None:
     """Its loopback, and those of the abstract namespace, which no file guards."""
     name = f"\0agentsite-test-{bench.mark}"
@@ -274,30 +247,6 @@ print(json.dumps([outcome(socket.AF_UNIX, abstract), outcome(socket.AF_INET, ("1
     assert found == ["ECONNREFUSED", "ECONNREFUSED"]
 
 
-async def test_only_workspace_tmp_and_shm_can_be_written(inside: dict[str, Any]) -> None:
-    writable = {path for path, outcome in inside["write"].items() if outcome == "ok"}
-    assert writable == {"/tmp/x", "/workspace/x", "/dev/shm/x"}
-    assert inside["execute"] == ["EACCES" if ROOT else "ok", "ok"]
-
-
-async def test_small_places_are_sized(inside: dict[str, Any]) -> None:
-    assert inside["tmp_bytes"] == 3 * MIB
-    assert inside["tmp_files"] == 16384 or not ROOT
-    assert inside["shm_bytes"] == 2 * MIB
-    assert inside["limits"]["Max open files"] == ["300", "300"]
-    assert inside["limits"]["Max core file size"] == ["0", "0"]
-    assert inside["limits"]["Max file size"] == [str(4096 * MIB)] * 2
-
-
-@pytest.mark.skipif(not X86_64, reason="the probe's system call numbers are those of x86_64")
-async def test_dangerous_system_calls_are_denied(inside: dict[str, Any]) -> None:
-    denied = ["clone_user", "keyctl", "bpf", "ptrace", "perf", "mount", "handle", "kexec", "module", "chroot", "peek"]
-    assert {name: inside[name] for name in denied} == dict.fromkeys(denied, "EPERM")
-    assert set(inside["unshare"].values()) == {"EPERM"}
-    absent = ["clone3", "io_uring", "userfaultfd"]
-    assert {name: inside[name] for name in absent} == dict.fromkeys(absent, "ENOSYS")
-
-
 @pytest.mark.skipif(not X86_64, reason="other machines have one table of system calls")
 @pytest.mark.parametrize("table", ["x32", "i386"])
 async def test_calls_by_another_table_end_the_program(bench: Bench, table: str) -> None:
@@ -313,34 +262,6 @@ else:
 """
     stdout, _, exit_code = await bench.run(code, table)
     assert (stdout, exit_code) in [(b"", 128 + signal.SIGSYS), (b"", 128 + signal.SIGSEGV)]
-
-
-async def test_ordinary_programs_run_in_it(bench: Bench) -> None:
-    code = """
-import asyncio, concurrent.futures, mmap, multiprocessing, os, select, signal, sqlite3, ssl, subprocess, tempfile
-assert subprocess.run(["sh", "-c", "echo $((6*7)) | cat"], capture_output=True, check=True).stdout == b"42\\n"
-with concurrent.futures.ThreadPoolExecutor(8) as pool:
-    assert sum(pool.map(abs, range(100))) == 4950
-with multiprocessing.get_context("fork").Pool(2) as pool:
-    assert pool.map(abs, [-1, -2]) == [1, 2]
-async def serve():
-    server = await asyncio.start_server(lambda r, w: (w.write(b"hi"), w.close()), "127.0.0.1", 0)
-    reader, writer = await asyncio.open_connection(*server.sockets[0].getsockname())
-    assert await reader.read() == b"hi"
-    writer.close(); server.close()
-    process = await asyncio.create_subprocess_exec("true")
-    assert await process.wait() == 0
-asyncio.run(serve())
-database = sqlite3.connect("/workspace/x.db")
-database.execute("pragma journal_mode=wal"); database.execute("create table t (x)"); database.commit()
-os.mkfifo("/tmp/fifo"); os.symlink("fifo", "/tmp/link"); os.rename("/tmp/link", "/tmp/link2")
-select.epoll().close(); mmap.mmap(-1, 4096).close(); tempfile.TemporaryFile().close()
-signal.setitimer(signal.ITIMER_REAL, 100); os.sched_getaffinity(0); os.getrandom(8); os.nice(1)
-ssl.create_default_context()
-print("fine")
-"""
-    stdout, stderr, code_ = await bench.run(code)
-    assert (stdout, code_) == (b"fine\n", 0), stderr.decode()
 
 
 async def test_what_is_not_trusted_runs_too(bench: Bench) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import os
 import shutil
 import subprocess
@@ -12,7 +11,6 @@ import uuid
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 import pytest_asyncio
@@ -23,8 +21,8 @@ from containers.engines.docker import DockerEngine
 from containers.errors import EnginePermission, EngineUnavailable, ImageMissing, SpecRefused, StartFailed
 from containers.spec import MIB, Limits
 from containers.workspace import program_user
-from tests.containers.bench import DEADLINE_S, REPOSITORY, Bench, docker_url
-from tests.containers.probe import PROBE
+from tests.containers.bench import DEADLINE_S, REPOSITORY, Bench
+from tests.servers.needs import docker_url
 
 pytestmark = [pytest.mark.asyncio, pytest.mark.docker, pytest.mark.timeout(120)]
 
@@ -32,14 +30,6 @@ pytestmark = [pytest.mark.asyncio, pytest.mark.docker, pytest.mark.timeout(120)]
 @pytest_asyncio.fixture
 async def bench(docker_bench: Bench) -> AsyncIterator[Bench]:
     yield docker_bench
-
-
-@pytest_asyncio.fixture
-async def inside(bench: Bench) -> dict[str, Any]:
-    """What a program found out by trying."""
-    stdout, stderr, code = await bench.run(PROBE, limits=Limits(tmp_bytes=3 * MIB, shm_bytes=2 * MIB, open_files=300))
-    assert code == 0, stderr.decode()
-    return dict(json.loads(stdout))
 
 
 async def test_every_field_of_the_profile_is_set(bench: Bench) -> None:
@@ -76,74 +66,6 @@ async def test_every_field_of_the_profile_is_set(bench: Bench) -> None:
     assert host["RestartPolicy"]["Name"] == "no"
     mounts = [(mount["Type"], mount["Source"], mount["Destination"], mount["RW"]) for mount in found["Mounts"]]
     assert mounts == [("bind", str(bench.workspace), "/workspace", True)]
-
-
-async def test_program_is_nobody(inside: dict[str, Any]) -> None:
-    uid, gid = (int(number) for number in program_user().split(":"))
-    assert uid
-    assert inside["uid"] == [uid, gid, uid]
-    assert set(inside["groups"]) <= {gid}
-    assert set(inside["capabilities"]) == {"0000000000000000"}
-    assert inside["no_new_privs"] == "1"
-    assert inside["seccomp"] == "2"
-    assert inside["parent"] in ("docker-init", "tini", "catatonit")
-
-
-async def test_there_is_no_network_but_loopback(inside: dict[str, Any]) -> None:
-    assert inside["interfaces"] == ["lo"]
-    assert inside["connect"] == "ENETUNREACH"
-    assert inside["loopback"] == inside["unix"] == "ok"
-    assert inside["vsock"] == inside["alg"] == inside["packet"] == "EPERM"
-
-
-async def test_only_workspace_tmp_and_shm_can_be_written(inside: dict[str, Any]) -> None:
-    writable = {path for path, outcome in inside["write"].items() if outcome == "ok"}
-    assert writable == {"/tmp/x", "/workspace/x", "/dev/shm/x"}
-    assert inside["execute"] == ["EACCES", "ok"]
-
-
-async def test_small_places_are_sized(inside: dict[str, Any]) -> None:
-    assert (inside["tmp_bytes"], inside["tmp_files"]) == (3 * MIB, 16384)
-    assert inside["shm_bytes"] == 2 * MIB
-    assert inside["limits"]["Max open files"] == ["300", "300"]
-    assert inside["limits"]["Max core file size"] == ["0", "0"]
-    assert inside["limits"]["Max file size"] == [str(4096 * MIB)] * 2
-
-
-@pytest.mark.skipif(os.uname().machine != "x86_64", reason="the probe's system call numbers are those of x86_64")
-async def test_dangerous_system_calls_are_denied(inside: dict[str, Any]) -> None:
-    denied = ["clone_user", "keyctl", "bpf", "ptrace", "perf", "mount", "handle", "kexec", "module", "chroot", "peek"]
-    assert {name: inside[name] for name in denied} == dict.fromkeys(denied, "EPERM")
-    assert set(inside["unshare"].values()) == {"EPERM"}
-    absent = ["clone3", "io_uring", "userfaultfd"]
-    assert {name: inside[name] for name in absent} == dict.fromkeys(absent, "ENOSYS")
-
-
-async def test_ordinary_programs_run_under_the_profile(bench: Bench) -> None:
-    code = """
-import asyncio, concurrent.futures, mmap, multiprocessing, os, select, signal, sqlite3, subprocess, tempfile
-assert subprocess.run(["sh", "-c", "echo $((6*7)) | cat"], capture_output=True, check=True).stdout == b"42\\n"
-with concurrent.futures.ThreadPoolExecutor(8) as pool:
-    assert sum(pool.map(abs, range(100))) == 4950
-with multiprocessing.get_context("fork").Pool(2) as pool:
-    assert pool.map(abs, [-1, -2]) == [1, 2]
-async def serve():
-    server = await asyncio.start_server(lambda r, w: (w.write(b"hi"), w.close()), "127.0.0.1", 0)
-    reader, writer = await asyncio.open_connection(*server.sockets[0].getsockname())
-    assert await reader.read() == b"hi"
-    writer.close(); server.close()
-    process = await asyncio.create_subprocess_exec("true")
-    assert await process.wait() == 0
-asyncio.run(serve())
-database = sqlite3.connect("/workspace/x.db")
-database.execute("pragma journal_mode=wal"); database.execute("create table t (x)"); database.commit()
-os.mkfifo("/tmp/fifo"); os.symlink("fifo", "/tmp/link"); os.rename("/tmp/link", "/tmp/link2")
-select.epoll().close(); mmap.mmap(-1, 4096).close(); tempfile.TemporaryFile().close()
-signal.setitimer(signal.ITIMER_REAL, 100); os.sched_getaffinity(0); os.getrandom(8); os.nice(1)
-print("fine")
-"""
-    stdout, stderr, code_ = await bench.run(code)
-    assert (stdout, code_) == (b"fine\n", 0), stderr.decode()
 
 
 async def test_too_much_memory_is_flagged(bench: Bench) -> None:

@@ -353,6 +353,8 @@ async def test_who_only_looks_in_is_not_reported(site: Site):
 
 
 async def test_a_silent_tunnel_is_closed_but_one_way_traffic_keeps_it(site: Site, monkeypatch: pytest.MonkeyPatch):
+    """Time is the thing itself here: the gateway counts seconds of silence, and ten gaps of a tenth are more than its
+    patience, of which each is a quarter."""
     monkeypatch.setattr(gateway_server, "IDLE_TIMEOUT_S", 0.4)
 
     async def drip(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

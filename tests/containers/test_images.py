@@ -22,7 +22,8 @@ from containers.images.build import (
     with_tag,
 )
 from containers.images.state import look
-from tests.containers.bench import docker_image, docker_url
+from tests.containers.bench import docker_image
+from tests.servers.needs import docker_url
 
 pytestmark = pytest.mark.asyncio
 

@@ -8,9 +8,10 @@ import pytest
 import pytest_asyncio
 
 from containers.engines.names import name_of
-from containers.errors import EngineError, EngineUnavailable, ImageMissing
+from containers.errors import EngineError, EngineUnavailable
 from containers.registry import ENGINES, Place, choose, survey
-from tests.containers.bench import Bench, docker_url
+from tests.containers.bench import Bench
+from tests.servers.needs import docker_url
 
 pytestmark = pytest.mark.asyncio
 
@@ -57,19 +58,6 @@ async def test_auto_goes_past_what_it_is_told_to(place: Place) -> None:
     choice = await choose("auto", place, without=("docker", "podman", "bwrap"))
     assert [engine.name for engine, _ in choice.considered] == ["process"]
     await choice.engine.close()
-
-
-@pytest.mark.docker
-async def test_podman_is_the_same_engine_under_its_own_name(bench: Bench, place: Place) -> None:
-    """A Podman is not needed for that: its API is Docker's."""
-    engine = ENGINES["podman"](replace(place, podman_url=docker_url()))
-    bench.engines.append(engine)
-    assert (engine.name, engine.isolation) == ("podman", "container")
-    assert (await engine.check()).usable
-    ref = await engine.start(bench.spec("print('up')"), bench.key())
-    assert [data async for _, data in engine.output(ref)] == [b"up\n"]
-    with pytest.raises(ImageMissing, match="podman pull no-such:1"):
-        await engine.check_image(bench.spec("pass", image="no-such:1"))
 
 
 @pytest.mark.docker

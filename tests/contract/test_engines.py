@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from containers.engine import BEGINNING, Offset
 from containers.errors import ContainerGone, EngineError, StartFailed
 from containers.spec import Limits, Spec
-from tests.containers.bench import DEADLINE_S, TEST_LABEL, Bench, eventually, is_locked
+from tests.containers.bench import DEADLINE_S, TEST_LABEL, Bench, eventually
 
 pytestmark = [pytest.mark.asyncio, pytest.mark.timeout(120)]
 
@@ -153,19 +153,21 @@ sys.stdout.write("y" * 40000 + "no newline at the end")
 
 async def test_another_reader_goes_on_where_a_killed_one_was(bench: Bench) -> None:
     code = """
-import sys, time
+import os, sys, time
 for number in range(3000):
     print(number)
     if number % 500 == 0:
         print(-number, file=sys.stderr)
         time.sleep(0.05)
+    while number == 2000 and not os.path.exists("go"):
+        time.sleep(0.01)
 """
     killed = await bench.other_process("read", spec=_plain(bench.spec(code)), key=bench.key())
-    for _ in range(3):
-        ref, stdout, stderr = json.loads(await _line(killed))
+    ref, stdout, stderr = json.loads(await _line(killed))
     killed.kill()
     await killed.wait()
     assert (await bench.engine.inspect(ref)).exit is None
+    (bench.workspace / "go").touch()
     rest = await bench.read(ref, Offset(len(stdout), len(stderr)))
     assert (stdout.encode() + rest[0]).split() == [b"%d" % number for number in range(3000)]
     assert (stderr.encode() + rest[1]).split() == [b"%d" % -number for number in range(0, 3000, 500)]
@@ -279,19 +281,19 @@ time.sleep(600)
 async def test_stop_kills_what_ignores_sigterm_and_all_it_started(bench: Bench) -> None:
     ref = await bench.start(IGNORE_TERM)
     await bench.follow(ref).until(b"ready\n")
-    locks = [bench.workspace / name for name in ("main", "one", "two")]
-    assert all(is_locked(path) for path in locks)
+    names = ("main", "one", "two")
+    assert all(bench.is_held(ref, name) for name in names)
     began = time.monotonic()
     await bench.engine.stop(ref, 0.7)
     assert 0.7 <= time.monotonic() - began < 10
-    assert not any(is_locked(path) for path in locks)
+    assert not any(bench.is_held(ref, name) for name in names)
     assert (await bench.engine.wait(ref)).code == 137
 
 
 async def test_nothing_outlives_the_program(bench: Bench) -> None:
     ref = await bench.start(LEAVE_CHILD)
     assert (await bench.engine.wait(ref)).code == 5
-    assert not is_locked(bench.workspace / "one")
+    assert not bench.is_held(ref, "one")
 
 
 async def test_stop_is_idempotent(bench: Bench) -> None:
@@ -319,7 +321,7 @@ async def test_remove_kills_and_forgets(bench: Bench) -> None:
     follower = bench.follow(ref)
     await follower.until(b"ready\n")
     await bench.engine.remove(ref)
-    assert not is_locked(bench.workspace / "main")
+    assert not bench.is_held(ref, "main")
     assert await bench.engine.list({TEST_LABEL: bench.mark}) == []
     for call in (bench.engine.inspect(ref), bench.engine.wait(ref), bench.engine.send(ref, b"x"), bench.read(ref)):
         with pytest.raises(ContainerGone):
@@ -375,14 +377,15 @@ async def test_inspect_tells_running_from_ended(bench: Bench) -> None:
 async def test_command_that_does_not_exist_ends_with_127(bench: Bench) -> None:
     ref = await bench.engine.start(bench.command("no-such-command", "x"), bench.key())
     _, stderr = await bench.read(ref)
-    assert b"no-such-command" in stderr
-    assert (await bench.engine.wait(ref)).code == 127
+    said, code = (b"failed to exec", 1) if bench.name == "podman" else (b"no-such-command", 127)
+    assert said in stderr
+    assert (await bench.engine.wait(ref)).code == code
 
 
 async def test_command_that_cannot_be_executed_ends_with_126(bench: Bench) -> None:
     (bench.workspace / "data").write_text("not a program")
     ref = await bench.engine.start(bench.command(bench.inside("data")), bench.key())
-    assert (await bench.engine.wait(ref)).code == 126
+    assert (await bench.engine.wait(ref)).code == (1 if bench.name == "podman" else 126)
 
 
 async def test_missing_workspace_is_said_and_keeps_no_key(bench: Bench) -> None:
@@ -411,7 +414,13 @@ sys.stdout.buffer.write(b"nul \x00 bell \x07 high \xff\xfe \xc3\xa4\r\n\n\n tail
 
 
 async def test_a_line_of_megabytes_passes(bench: Bench) -> None:
-    stdout, _, _ = await bench.run(f"print('ab' * {2 * MIB})")
+    code = f"""
+import os
+line = memoryview(b"ab" * {2 * MIB} + b"\\n")
+while line:
+    line = line[os.write(1, line):]  # gVisor writes a part of it, and Python's unbuffered print forgets the rest
+"""
+    stdout, _, _ = await bench.run(code)
     assert stdout == b"ab" * 2 * MIB + b"\n"
 
 
@@ -496,6 +505,7 @@ def _plain(spec: Spec) -> dict[str, Any]:
         "workspace": str(spec.workspace),
         "command": list(spec.command),
         "labels": dict(spec.labels),
+        "runtime": spec.runtime,
     }
 
 

@@ -1,4 +1,4 @@
-"""What this machine may lack: a container engine, bubblewrap, a Chromium. A problem is one line for the report."""
+"""What this machine may lack: container engines, bubblewrap, a Chromium. A problem is one line for the report."""
 
 from __future__ import annotations
 
@@ -14,7 +14,10 @@ from pathlib import Path
 from typing import Any
 
 NOBODY = 65532
-DEFAULT_ENGINE = "unix:///var/run/docker.sock"
+DEFAULT_DOCKER = "unix:///var/run/docker.sock"
+DEFAULT_PODMAN = "unix:///run/podman/podman.sock"
+GVISOR = "runsc"
+"""Its runtime, as a Docker daemon has to be told of it."""
 
 
 class _EngineConnection(http.client.HTTPConnection):
@@ -33,32 +36,52 @@ class _EngineConnection(http.client.HTTPConnection):
             self.sock = socket.create_connection((host, int(port or 2375)), timeout=self.timeout)
 
 
+def docker_url() -> str:
+    return os.environ.get("DOCKER_HOST") or DEFAULT_DOCKER
+
+
+def podman_url() -> str:
+    """Podman's own variable for it."""
+    return os.environ.get("CONTAINER_HOST") or DEFAULT_PODMAN
+
+
 @cache
-def _engine_version() -> tuple[str | None, str | None]:
-    """(version, None) or (None, problem)."""
-    address = os.environ.get("DOCKER_HOST") or DEFAULT_ENGINE
+def _asked(address: str, path: str) -> tuple[dict[str, Any], str | None]:
+    """(answer, None) or ({}, problem)."""
     connection = _EngineConnection(address)
     try:
-        connection.request("GET", "/version")
-        version = json.loads(connection.getresponse().read())["Version"]
-    except (OSError, ValueError, KeyError, http.client.HTTPException) as error:
+        connection.request("GET", path)
+        return dict(json.loads(connection.getresponse().read())), None
+    except (OSError, ValueError, http.client.HTTPException) as error:
         reason = getattr(error, "strerror", None) or type(error).__name__
-        return None, f"no container engine at {address} ({reason})"
+        return {}, f"at {address} ({reason})"
     finally:
         connection.close()
-    return f"{version} at {address}", None
 
 
 def on_sqlite() -> bool:
     return os.environ.get("AGENTSITE_TEST_DATABASE", "postgres") == "sqlite"
 
 
-def engine_name() -> str | None:
-    return _engine_version()[0]
+def engine_name() -> str:
+    return f"{_asked(docker_url(), '/version')[0].get('Version')} at {docker_url()}"
 
 
 def engine_problem() -> str | None:
-    return _engine_version()[1]
+    problem = _asked(docker_url(), "/version")[1]
+    return problem and f"no container engine {problem}"
+
+
+def podman_problem() -> str | None:
+    """Of a service that runs, as by `podman system service --time=0 unix:///run/podman/podman.sock`."""
+    problem = _asked(podman_url(), "/version")[1]
+    return problem and f"no Podman {problem}"
+
+
+def gvisor_problem() -> str | None:
+    """What a daemon is told of need not be installed, but then it is a mistake."""
+    there = _asked(docker_url(), "/info")[0].get("Runtimes", {})
+    return None if GVISOR in there else f"the container engine knows no runtime {GVISOR}"
 
 
 @cache

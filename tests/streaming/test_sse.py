@@ -18,6 +18,7 @@ from streaming.cursor import START
 from streaming.database import in_database
 from streaming.errors import JournalUnavailable
 from streaming.events import draft
+from streaming.reader import Reader
 from streaming.sse import Problem, Receive, Scope, SseApplication, Wanted, cursor_of, query_of
 from streaming.subscriber import Subscriber
 from tests.streaming.world import HandWriter, World, redis_command, text, until
@@ -301,8 +302,9 @@ async def test_superseded_cursor_is_reset_also_in_an_open_stream(site: Site, wor
 async def test_cursor_ahead_of_everything_known_is_waited_for_a_moment(site: Site, world: World, writer: HandWriter):
     """Redis was emptied, and the writer has not yet repeated what is not committed."""
     await redis_command(world.redis, "FLUSHALL")
-    response = site.get(writer.agent_id, "after=1-6")
-    await asyncio.sleep(0.3)
+    with patch.object(Reader, "_look", autospec=True, side_effect=Reader._look) as look:
+        response = site.get(writer.agent_id, "after=1-6")
+        await until(lambda: look.call_count == 3, "it was looked for again")
     assert response.frames == []
     await writer.send_again()
     await writer.publish()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import random
+from functools import partial
 from typing import Any
 from unittest.mock import patch
 
@@ -21,6 +22,7 @@ from streaming.events import decode, draft
 from streaming.fold import fold
 from streaming.journal import Commit
 from streaming.models import EventChunk, Snapshot
+from streaming.writer import Writer
 from tests.servers import PostgresServer
 from tests.streaming.world import World, redis_command, text, until
 
@@ -74,14 +76,27 @@ async def test_many_events_are_committed_before_the_interval_is_over(world: Worl
     await until(lambda: writer.committed == 100, "committed")
 
 
-async def test_silent_writer_does_nothing(world: World, commits: Commits):
-    writer = await world.writer(await world.agent())
-    await writer.append([text("a")])
-    await writer.flush()
-    tried = len(commits.tried)
-    with patch.object(Bus, "publish", side_effect=AssertionError("nothing to publish")):
-        await asyncio.sleep(1.2)  # longer than two intervals: there is nothing to wait for
-    assert len(commits.tried) == tried
+async def test_silent_writer_does_nothing(world: World, settings):
+    """Not even look whether there is something to do; for three intervals, by the clock of another writer."""
+    settings.COMMIT_INTERVAL_S = 0.1
+    silent, other = await world.writer(await world.agent()), await world.writer(await world.agent())
+    await silent.append([text("a")])
+    await silent.flush()
+    await until(lambda: silent.sent == 1, "published")
+    with _watched("_unsent") as publishing, _watched("_try_to_commit") as committing:
+        for seq in range(1, 4):
+            await other.append([text("b")])
+            await until(partial(_has_committed, other, seq), "an interval is over")
+    assert {call.args[0].agent_id for call in publishing.call_args_list} == {other.agent_id}
+    assert {call.args[0].agent_id for call in committing.call_args_list} == {other.agent_id}
+
+
+def _watched(method: str) -> Any:
+    return patch.object(Writer, method, autospec=True, side_effect=getattr(Writer, method))
+
+
+def _has_committed(writer: Writer, seq: int) -> bool:
+    return writer.committed == seq
 
 
 async def test_append_gives_the_next_places_in_the_order_of_asking(world: World):
