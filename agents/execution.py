@@ -25,6 +25,7 @@ from agents.definitions import Definition
 from agents.engines import Engines
 from agents.history import history
 from agents.models import Attempt
+from agents.providers import access
 from agents.pump import Pump, late_drafts
 from agents.tally import Tally
 from agents.translate import Translator
@@ -34,7 +35,6 @@ from agents.workspace.history import History
 from agents.workspace.history.store import Moment
 from containers.engine import Engine, Exit, Offset
 from containers.errors import ContainerGone, EngineError, EngineUnavailable, ImageMissing, StartFailed
-from containers.gateway import Gateway
 from containers.protocols import jsonl
 from containers.spec import MIB, Spec
 from containers.workspace import program_user
@@ -97,7 +97,7 @@ class Execution:
         self._workspace = Workspace(agent_id)
         self._history = History(agent_id)
         self._tally = Tally(run_id)
-        self._translator = Translator(run_id)
+        self._translator = Translator(run_id, counted_here=bool(access.allowed(definition)))
         self._wishes = _Wishes()
         self._changed = asyncio.Event()
         self._answers: dict[str, asyncio.Task[None]] = {}
@@ -111,7 +111,7 @@ class Execution:
         self._finished = False
         self._pump: Pump | None = None
         self._engine: Engine
-        self._gateway: Gateway | None = None
+        self._gateway: egress.RunGateway | None = None
         self._attempt: Attempt | None = None
         self._ref = ""
 
@@ -244,10 +244,12 @@ class Execution:
         return None
 
     async def _open_gateway(self) -> None:
-        if not self._definition.egress:
+        if not egress.is_wanted(self._definition):
             return
         try:
-            self._gateway = await egress.open_gateway(self.run_id, self._definition, self._append)
+            self._gateway = await egress.open_gateway(
+                self.run_id, self._definition, self._append, lambda: self._tally.usage
+            )
         except OSError as error:
             raise StartFailed(f"the gateway's socket can't be made: {error.strerror or error}") from error
 
@@ -485,7 +487,13 @@ class Execution:
             workspace=self._workspace.path,
             command=tuple(definition.command),
             process_command=tuple(definition.process_command),
-            env={**definition.env, "AGENT_ID": self._agent_id, "RUN_ID": self.run_id, "WORKSPACE": "/workspace"},
+            env={
+                **access.environment(definition),
+                **definition.env,
+                "AGENT_ID": self._agent_id,
+                "RUN_ID": self.run_id,
+                "WORKSPACE": "/workspace",
+            },
             labels=attempts.labels(self._agent_id, attempt, self._writer.epoch),
             limits=definition.limits.limits(),
             user=definition.user or program_user(),

@@ -10,7 +10,15 @@ import secrets
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, AliasChoices, BeforeValidator, Field, SecretStr, field_validator
+from pydantic import (
+    AfterValidator,
+    AliasChoices,
+    BeforeValidator,
+    Field,
+    SecretStr,
+    ValidationInfo,
+    field_validator,
+)
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from containers.gateway.destinations import patterns
@@ -29,6 +37,10 @@ def _checked(egress: str) -> str:
 
 def _key(variable: str, whose: str) -> Any:
     return Field(SecretStr(""), validation_alias=variable, description=f"{whose}. It enters no container.")
+
+
+def _base(variable: str, default: str, whose: str) -> Any:
+    return Field(default, validation_alias=variable, description=f"{whose} API, or any server that speaks it.")
 
 
 def _ceiling(what: str) -> Any:
@@ -70,6 +82,9 @@ class Environment(BaseSettings):
     openai_api_key: SecretStr = _key("OPENAI_API_KEY", "OpenAI's key")
     anthropic_api_key: SecretStr = _key("ANTHROPIC_API_KEY", "Anthropic's key")
     gemini_api_key: SecretStr = _key("GEMINI_API_KEY", "Gemini's key")
+    openai_base_url: str = _base("OPENAI_BASE_URL", "https://api.openai.com/v1", "OpenAI's")
+    anthropic_base_url: str = _base("ANTHROPIC_BASE_URL", "https://api.anthropic.com", "Anthropic's")
+    gemini_base_url: str = _base("GEMINI_BASE_URL", "https://generativelanguage.googleapis.com", "Gemini's")
     ollama_base_url: str = Field("", validation_alias="OLLAMA_BASE_URL", description="Address of an Ollama server.")
     debug: bool = Field(False, description="Django's debug pages. Never in production.")
     allowed_hosts: str = Field("*", description="Host names served, comma-separated.")
@@ -163,6 +178,11 @@ class Environment(BaseSettings):
     @classmethod
     def _empty_is_none(cls, value: Any) -> Any:
         return None if value == "" else value
+
+    @field_validator("openai_base_url", "anthropic_base_url", "gemini_base_url", mode="before")
+    @classmethod
+    def _empty_is_default(cls, value: Any, info: ValidationInfo) -> Any:
+        return value or cls.model_fields[str(info.field_name)].default
 
     @field_validator("retention_days", mode="before")
     @classmethod

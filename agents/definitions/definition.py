@@ -24,6 +24,9 @@ def _without_nul(text: str) -> str:
 Text = Annotated[str, AfterValidator(_without_nul)]
 
 
+ProviderName = Literal["openai", "anthropic", "gemini", "ollama"]
+
+
 def _destinations(text: str) -> str:
     return str(Pattern.parse(text))
 
@@ -80,6 +83,8 @@ class Definition(BaseModel):
     tools: list[Text] = Field(default_factory=list)
     egress: list[Annotated[str, AfterValidator(_destinations)]] = Field(default_factory=list)
     """Where it may connect to: host:port, *.host:port, *:port."""
+    providers: list[ProviderName] = Field(default_factory=list)
+    """Whose models its program may use through the gateway, beside that of `model`."""
     mcp_servers: dict[str, dict[str, Any]] = Field(default_factory=dict)
     sample_prompts: list[Text] = Field(default_factory=list)
 
