@@ -10,6 +10,7 @@ from typing import Any
 
 from django.conf import settings
 
+from agents.budgets.guard import Guard
 from agents.definitions import Definition
 from agents.providers import access
 from agents.providers.ledger import RunLedger
@@ -46,6 +47,7 @@ async def open_gateway(
     definition: Definition,
     append: Callable[[list[Draft]], Awaitable[object]],
     total: Callable[[], dict[str, Any]],
+    guard: Guard,
 ) -> RunGateway:
     """In a directory of its own, which is then `directory(run_id)`. `total`: what the run has used. Raises OSError."""
 
@@ -54,7 +56,7 @@ async def open_gateway(
             await append([draft("log", run_id, stream="egress", content=f"{connection}\n")])
 
     allowed = access.allowed(definition)
-    calls = ProviderGateway(allowed, upstream(), RunLedger(run_id, append, total)) if allowed else None
+    calls = ProviderGateway(allowed, upstream(), RunLedger(run_id, append, total, guard)) if allowed else None
     wanted = map(Pattern.parse, definition.egress)
     tunnels = Gateway(Allowlist(wanted, settings.EGRESS), report, http=calls.serve if calls else None)
     await tunnels.open(place().prepare(run_id))

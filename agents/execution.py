@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from time import monotonic
 from typing import Any, TypeVar
@@ -21,6 +21,7 @@ import structlog
 from django.conf import settings
 
 from agents import attempts, egress, position, pulling, reconcile, sweep
+from agents.budgets.guard import Guard, is_ours
 from agents.definitions import Definition
 from agents.engines import Engines
 from agents.history import history
@@ -86,6 +87,7 @@ class Execution:
         writer: Writer,
         worker: str,
         ask: Callable[[], None],
+        budget: Mapping[str, float] | None = None,
     ) -> None:
         self.run_id = run_id
         self._agent_id = agent_id
@@ -100,6 +102,9 @@ class Execution:
         self._translator = Translator(run_id, counted_here=bool(access.allowed(definition)))
         self._wishes = _Wishes()
         self._changed = asyncio.Event()
+        self._guard = Guard(
+            run_id, agent_id, definition.budget, budget, self._append, self._writer.flush, self._changed.set
+        )
         self._answers: dict[str, asyncio.Task[None]] = {}
         self._scan: asyncio.Task[None] | None = None
         self._scan_wanted = False
@@ -143,7 +148,8 @@ class Execution:
     async def _answer(self, approval_id: str, decision: str, by: str, reason: str) -> None:
         """To the program first: a crash in between repeats it, and programs drop repeats; the other order loses it."""
         try:
-            await self._engine.send(self._ref, jsonl.approval(approval_id, decision, command_id=approval_id))
+            if not is_ours(approval_id):
+                await self._engine.send(self._ref, jsonl.approval(approval_id, decision, command_id=approval_id))
             if self._finished:
                 return
             answered = draft(
@@ -202,7 +208,9 @@ class Execution:
     async def _begin(self, resumed: bool) -> None:
         known = None
         if resumed:
-            self._tally.add(await in_database(reconcile.events_of, self._agent_id, self.run_id))
+            known_events = await in_database(reconcile.events_of, self._agent_id, self.run_id)
+            self._tally.add(known_events)
+            self._guard.resume(known_events)
             approvals = [one for one in self._writer.state["approvals"] if one["run_id"] == self.run_id]
             self._translator.resume(self._tally.usage, {one["approval_id"] for one in approvals})
             self._attempt = known = await in_database(attempts.unfinished_of, self.run_id)
@@ -248,7 +256,7 @@ class Execution:
             return
         try:
             self._gateway = await egress.open_gateway(
-                self.run_id, self._definition, self._append, lambda: self._tally.usage
+                self.run_id, self._definition, self._append, lambda: self._tally.usage, self._guard
             )
         except OSError as error:
             raise StartFailed(f"the gateway's socket can't be made: {error.strerror or error}") from error
@@ -357,6 +365,8 @@ class Execution:
         while True:
             self._changed.clear()
             self._check()
+            if near := self._guard.watch_time(self._elapsed_s()):
+                await self._append(near)
             if (stop := self._reason_to_stop()) is not None:
                 return stop
             if pumping.done():
@@ -382,6 +392,8 @@ class Execution:
             return full
         if monotonic() >= self._deadline():
             return Stop.failed("time-limit", f"the run took longer than {self._wall_s():g} s")
+        if self._guard.stop is not None:
+            return self._guard.stop
         if self._pump.program_done:
             self._done_seen_at = self._done_seen_at or monotonic()
             if monotonic() - self._done_seen_at >= DONE_PATIENCE_S:
@@ -390,7 +402,9 @@ class Execution:
 
     def _patience_s(self) -> float:
         """Until something could have to be done that nothing tells us of."""
-        moments = [self._deadline()]
+        assert self._attempt is not None
+        elapsed_s, start = self._elapsed_s(), self._attempt.monotonic_start
+        moments = [self._deadline(), *(start + after_s for after_s in self._guard.moments_s() if after_s > elapsed_s)]
         if self._done_seen_at is not None:
             moments.append(self._done_seen_at + DONE_PATIENCE_S)
         if self._measuring is None:
@@ -401,6 +415,10 @@ class Execution:
 
     def _wall_s(self) -> float:
         return min(self._definition.limits.wall_s or settings.RUN_TIME_LIMIT_S, settings.RUN_TIME_LIMIT_S)
+
+    def _elapsed_s(self) -> float:
+        assert self._attempt is not None
+        return monotonic() - self._attempt.monotonic_start
 
     def _duration_ms(self) -> int | None:
         attempt = self._attempt
@@ -505,6 +523,7 @@ class Execution:
     async def _append(self, drafts: list[Draft], offset: Offset | None = None) -> list[Event]:
         if not drafts:
             return []
+        drafts = [*drafts, *self._guard.watch(drafts)]
         asks = [one for one in drafts if one.type == "approval-request"]
         if asks:
             drafts = [*drafts, draft("status", self.run_id, status="waiting", reason=asks[-1].data["question"][:200])]

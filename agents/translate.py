@@ -11,6 +11,7 @@ from collections.abc import Callable
 from time import monotonic
 from typing import Any
 
+from agents.budgets.guard import is_ours
 from containers.protocols.jsonl import Line
 from streaming.errors import EventInvalid
 from streaming.events import SCHEMA, Draft, draft
@@ -71,7 +72,8 @@ class Translator:
         if type_ == "message" and said.get("role", "assistant") == "user":
             return True
         if type_ == "approval-request":
-            return said.get("approval_id") in self._asked if isinstance(said.get("approval_id"), str) else False
+            approval_id = said.get("approval_id")
+            return isinstance(approval_id, str) and (approval_id in self._asked or is_ours(approval_id))
         if type_ == "log":
             return said.get("stream") == "egress"
         if type_ == "usage" and self._counted_here:

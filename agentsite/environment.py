@@ -43,6 +43,10 @@ def _base(variable: str, default: str, whose: str) -> Any:
     return Field(default, validation_alias=variable, description=f"{whose} API, or any server that speaks it.")
 
 
+def _spend(what: str, whose: str) -> Any:
+    return Field(None, gt=0, description=f"{what} that {whose} may use; empty: any amount.")
+
+
 def _ceiling(what: str) -> Any:
     return Field(None, gt=0, description=f"{what}, that a definition may ask for; empty: any amount.")
 
@@ -124,6 +128,12 @@ class Environment(BaseSettings):
     max_tmp_mib: int | None = _ceiling("/tmp, MiB")
     max_shm_mib: int | None = _ceiling("/dev/shm, MiB")
     max_workspace_mib: int | None = _ceiling("Workspace, MiB")
+    budget_agent_tokens: int | None = _spend("Tokens", "one agent in all its runs")
+    budget_agent_cost_usd: float | None = _spend("Dollars", "one agent in all its runs")
+    budget_agent_model_calls: int | None = _spend("Model calls", "one agent in all its runs")
+    budget_user_day_tokens: int | None = _spend("Tokens", "one user's agents on one day (UTC)")
+    budget_user_day_cost_usd: float | None = _spend("Dollars", "one user's agents on one day (UTC)")
+    budget_user_day_model_calls: int | None = _spend("Model calls", "one user's agents on one day (UTC)")
     allowed_runtimes: str = Field(
         "", description="Container runtimes that definitions may name beside the engine's own, comma-separated."
     )
@@ -173,6 +183,8 @@ class Environment(BaseSettings):
     @field_validator(
         *("max_cpus", "max_memory_mib", "max_pids", "max_output_mib", "max_tmp_mib", "max_shm_mib"),
         *("max_workspace_mib", "runtime_dir"),
+        *("budget_agent_tokens", "budget_agent_cost_usd", "budget_agent_model_calls"),
+        *("budget_user_day_tokens", "budget_user_day_cost_usd", "budget_user_day_model_calls"),
         mode="before",
     )
     @classmethod
@@ -201,6 +213,11 @@ class Environment(BaseSettings):
             "runtimes": [name.strip() for name in self.allowed_runtimes.split(",") if name.strip()],
             "root": self.allow_root,
         }
+
+    def budget(self, scope: Literal["agent", "user_day"]) -> dict[str, float]:
+        """Of all agents, or of all users: kind → at most."""
+        given = {kind: getattr(self, f"budget_{scope}_{kind}") for kind in ("tokens", "cost_usd", "model_calls")}
+        return {kind: most for kind, most in given.items() if most is not None}
 
     def podman_address(self) -> str:
         """The user's own socket if it is there: that one needs no root."""

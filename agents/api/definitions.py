@@ -41,6 +41,7 @@ class DefinitionAnswer(BaseModel):
     mcp_servers: list[str]
     sample_prompts: list[str]
     limits: DefinitionLimitsAnswer
+    budget: dict[str, float]
 
 
 class DefinitionList(BaseModel):
@@ -133,11 +134,12 @@ def _named(used: dict[str, list[Any]]) -> list[dict[str, Any]]:
 
 
 def _answer(found: Definition) -> dict[str, Any]:
-    same = set(DefinitionAnswer.model_fields) - {"limits", "mcp_servers"}
+    same = set(DefinitionAnswer.model_fields) - {"limits", "mcp_servers", "budget"}
     limits = found.limits
     return {
         **{name: getattr(found, name) for name in same},
         "mcp_servers": list(found.mcp_servers),
+        "budget": found.budget.limits(),
         "limits": {
             "cpus": limits.cpus,
             "memory_mib": limits.memory_mib,

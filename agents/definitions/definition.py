@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator
 
+from agents.definitions.budget import Budget
 from containers.gateway import Pattern
 from containers.spec import MIB, Limits
 
@@ -85,6 +86,7 @@ class Definition(BaseModel):
     """Where it may connect to: host:port, *.host:port, *:port."""
     providers: list[ProviderName] = Field(default_factory=list)
     """Whose models its program may use through the gateway, beside that of `model`."""
+    budget: Budget = Field(default_factory=Budget)
     mcp_servers: dict[str, dict[str, Any]] = Field(default_factory=dict)
     sample_prompts: list[Text] = Field(default_factory=list)
 

@@ -45,6 +45,9 @@ class Ledger(Protocol):
     async def admit(self) -> None:
         """Before a call that counts. Raises BudgetExceeded; may wait for somebody's word."""
 
+    def ended(self) -> None:
+        """An admitted call is over, entered or not."""
+
     async def enter(self, provider: str, counted: Counted, *, estimated: bool) -> None:
         """After it. Both counts are known."""
 

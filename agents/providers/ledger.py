@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any
 
+from agents.budgets.guard import Guard
 from agents.providers.counting import Counted
 from agents.providers.prices import cost_usd
 from containers.gateway.pace import Pace
@@ -20,15 +21,19 @@ Append = Callable[[list[Draft]], Awaitable[object]]
 class RunLedger:
     """`total` answers what the run has used so far, as its log has it; `append` puts events there."""
 
-    def __init__(self, run_id: str, append: Append, total: Callable[[], dict[str, Any]]) -> None:
+    def __init__(self, run_id: str, append: Append, total: Callable[[], dict[str, Any]], guard: Guard) -> None:
         self._run_id = run_id
         self._append = append
         self._total = total
+        self._guard = guard
         self._entering = asyncio.Lock()
         self._notes = Pace(NOTES_PER_S, NOTES_AT_ONCE)
 
     async def admit(self) -> None:
-        pass
+        await self._guard.admit()
+
+    def ended(self) -> None:
+        self._guard.entered()
 
     async def enter(self, provider: str, counted: Counted, *, estimated: bool) -> None:
         """Raises Fenced: then the next worker's gateway has to count, and this call is not handed over."""

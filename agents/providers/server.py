@@ -91,9 +91,14 @@ class ProviderGateway:
             call, model = self._wanted(provider, request.method, path)
             assert provider is not None
             access = await self._upstream.keys.access(provider.name)
-            if call.counts:
-                await self._ledger.admit()
-            return await self._forwarding.forward(request, access, call, path, headers.query(query), model)
+            asked = (request, access, call, path, headers.query(query), model)
+            if not call.counts:
+                return await self._forwarding.forward(*asked)
+            await self._ledger.admit()
+            try:
+                return await self._forwarding.forward(*asked)
+            finally:
+                self._ledger.ended()
         except Refusal as refusal:
             await self._ledger.note(f"model call refused: {refusal.code}: {refusal.message}")
             dialect = provider.dialect if provider is not None else "openai"

@@ -50,10 +50,15 @@ class Books:
         self.notes: list[str] = []
         self.refusal: Exception | None = None
         self.lost = False
+        self.open_calls = 0
 
     async def admit(self) -> None:
         if self.refusal is not None:
             raise self.refusal
+        self.open_calls += 1
+
+    def ended(self) -> None:
+        self.open_calls -= 1
 
     async def enter(self, provider: str, counted: Counted, *, estimated: bool) -> None:
         if self.lost:
