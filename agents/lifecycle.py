@@ -21,6 +21,7 @@ from django.utils import timezone
 from kombu.exceptions import OperationalError
 
 from agents.definitions import Definition, catalog
+from agents.definitions.budget import Budget, Kind, RunBudget, narrowed
 from agents.errors import (
     AgentBusy,
     AlreadyAnswered,
@@ -124,15 +125,18 @@ def submit_run(
     *,
     strategy: str = "enqueue",
     metadata: Mapping[str, Any] | None = None,
+    budget: RunBudget | None = None,
     idempotency_key: str | None = None,
     retry_of: Run | None = None,
 ) -> Run:
-    """Queue a run. The same `idempotency_key` with the same input answers the run it made the first time."""
+    """Queue a run. The same `idempotency_key` with the same input answers the run it made the first time. `budget` may
+    only narrow its definition's."""
     input = _checked_input(input)
     if strategy not in STRATEGIES:
         raise NotSupported(f"strategy must be one of {', '.join(STRATEGIES)}", field="strategy")
-    definition(agent.definition)
-    run = _insert(agent, input, strategy, metadata, idempotency_key, retry_of)
+    limits = budget.limits() if budget is not None else {}
+    _check_narrower(limits, definition(agent.definition).budget)
+    run = _insert(agent, input, strategy, metadata, limits, idempotency_key, retry_of)
     if strategy == "interrupt":
         _interrupt(agent, run)
     if enqueue(str(agent.pk)):
@@ -144,8 +148,10 @@ def submit_run(
 
 
 def retry(run: Run) -> Run:
-    """A new run with the same input."""
-    return submit_run(run.agent, run.input, metadata=run.metadata, retry_of=run)
+    """A new run with the same input and budget; of that, no more than its definition now has."""
+    limits = narrowed(run.budget, definition(run.agent.definition).budget.limits())
+    budget = RunBudget.model_validate({kind: limits[kind] for kind in run.budget})
+    return submit_run(run.agent, run.input, metadata=run.metadata, budget=budget, retry_of=run)
 
 
 def request_cancel(run: Run, reason: str = "") -> Run:
@@ -215,6 +221,7 @@ def _insert(
     input: str,
     strategy: str,
     metadata: Mapping[str, Any] | None,
+    budget: Mapping[Kind, float],
     idempotency_key: str | None,
     retry_of: Run | None,
 ) -> Run:
@@ -236,9 +243,17 @@ def _insert(
             input=input,
             strategy=strategy,
             metadata=dict(metadata or {}),
+            budget=dict(budget),
             idempotency_key=idempotency_key,
             retry_of=retry_of,
         )
+
+
+def _check_narrower(wanted: Mapping[Kind, float], ceiling: Budget) -> None:
+    for kind, most in ceiling.limits().items():
+        if wanted.get(kind, 0) > most:
+            message = f"its definition allows {most:g} at most; a run's budget can only be narrower"
+            raise InputInvalid(message, field=f"budget.{kind}")
 
 
 def _interrupt(agent: Agent, run: Run) -> None:

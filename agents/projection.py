@@ -13,6 +13,7 @@ from django.db import transaction
 from django.db.models.functions import Now
 
 from agents import feed
+from agents.budgets import spending
 from agents.models import Agent, Run
 from agents.models.run import ACTIVE, RunStatus, lock
 from streaming.events import FINAL, Event
@@ -25,6 +26,7 @@ def projection(agent_id: str) -> Callable[[Sequence[Event]], None]:
     """What a log's writer calls in its transactions."""
 
     def project(events: Sequence[Event]) -> None:
+        spending.add(agent_id, events)
         shown = [event for event in events if event.type in _SHOWN]
         if not shown:
             return

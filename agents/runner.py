@@ -28,6 +28,7 @@ from agents import lease as leases
 from agents.engines import Engines
 from agents.execution import Detached
 from agents.moment import acquire_soon
+from agents.providers.upstream import close_upstream
 from agents.supervisor import Supervisor, has_work, is_deleted
 from agents.workspace import belongings
 from containers.errors import EngineError
@@ -100,6 +101,7 @@ class Runner:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await self._bus.close()
+        await close_upstream()
         await self.engines.close()
         await self._loop.shutdown_asyncgens()
         await self._loop.shutdown_default_executor()

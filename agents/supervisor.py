@@ -165,7 +165,9 @@ class Supervisor:
         if run is None or definition is None:
             await self._refuse(writer, run_id, run["agent__definition"] if run else None)
             return
-        execution = Execution(run_id, self.agent_id, definition, self._engines, writer, self._worker, self.ask)
+        execution = Execution(
+            run_id, self.agent_id, definition, self._engines, writer, self._worker, self.ask, run["budget"]
+        )
         self._execution = execution
         try:
             if run["cancel_requested_at"]:
@@ -212,7 +214,7 @@ class Supervisor:
 def _load(run_id: str) -> Mapping[str, Any] | None:
     return (
         Run.objects.filter(pk=run_id)
-        .values("input", "cancel_requested_at", "cancel_reason", "agent__definition")
+        .values("input", "cancel_requested_at", "cancel_reason", "budget", "agent__definition")
         .first()
     )
 

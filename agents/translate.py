@@ -11,6 +11,7 @@ from collections.abc import Callable
 from time import monotonic
 from typing import Any
 
+from agents.budgets.guard import is_ours
 from containers.protocols.jsonl import Line
 from streaming.errors import EventInvalid
 from streaming.events import NAME_CHARS, SCHEMA, Draft, draft
@@ -37,12 +38,14 @@ NEWLINE = "\n"
 
 
 class Translator:
-    """Of one attempt. `done` holds the program's own `done` line once it has come; the run ends with the program."""
+    """Of one attempt. `done` holds the program's own `done` line once it has come; the run ends with the program.
+    `counted_here`: the run's model calls pass the gateway, which counts them; the program's own count is its word."""
 
-    def __init__(self, run_id: str, clock: Callable[[], float] = monotonic) -> None:
+    def __init__(self, run_id: str, clock: Callable[[], float] = monotonic, *, counted_here: bool = False) -> None:
         self.run_id = run_id
         self.done: Draft | None = None
         self._clock = clock
+        self._counted_here = counted_here
         self._calls: dict[str, float] = {}
         self._asked: set[str] = set()
         self._usage = {"input_tokens": 0, "output_tokens": 0, "cost_usd": None}
@@ -88,9 +91,12 @@ class Translator:
         if type_ == "message" and said.get("role", "assistant") == "user":
             return True
         if type_ == "approval-request":
-            return said.get("approval_id") in self._asked if isinstance(said.get("approval_id"), str) else False
+            approval_id = said.get("approval_id")
+            return isinstance(approval_id, str) and (approval_id in self._asked or is_ours(approval_id))
         if type_ == "log":
             return said.get("stream") == "egress"
+        if type_ == "usage" and self._counted_here:
+            return True
         return type_ in _NEEDS_MESSAGE_ID and said.get("message_id") == user_message_id(self.run_id)
 
     def _completed(self, type_: str, said: dict[str, Any]) -> dict[str, Any]:

@@ -10,7 +10,15 @@ import secrets
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, AliasChoices, BeforeValidator, Field, SecretStr, field_validator
+from pydantic import (
+    AfterValidator,
+    AliasChoices,
+    BeforeValidator,
+    Field,
+    SecretStr,
+    ValidationInfo,
+    field_validator,
+)
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from containers.gateway.destinations import patterns
@@ -29,6 +37,14 @@ def _checked(egress: str) -> str:
 
 def _key(variable: str, whose: str) -> Any:
     return Field(SecretStr(""), validation_alias=variable, description=f"{whose}. It enters no container.")
+
+
+def _base(variable: str, default: str, whose: str) -> Any:
+    return Field(default, validation_alias=variable, description=f"{whose} API, or any server that speaks it.")
+
+
+def _spend(what: str, whose: str) -> Any:
+    return Field(None, gt=0, description=f"{what} that {whose} may use; empty: any amount.")
 
 
 def _ceiling(what: str) -> Any:
@@ -70,6 +86,9 @@ class Environment(BaseSettings):
     openai_api_key: SecretStr = _key("OPENAI_API_KEY", "OpenAI's key")
     anthropic_api_key: SecretStr = _key("ANTHROPIC_API_KEY", "Anthropic's key")
     gemini_api_key: SecretStr = _key("GEMINI_API_KEY", "Gemini's key")
+    openai_base_url: str = _base("OPENAI_BASE_URL", "https://api.openai.com/v1", "OpenAI's")
+    anthropic_base_url: str = _base("ANTHROPIC_BASE_URL", "https://api.anthropic.com", "Anthropic's")
+    gemini_base_url: str = _base("GEMINI_BASE_URL", "https://generativelanguage.googleapis.com", "Gemini's")
     ollama_base_url: str = Field("", validation_alias="OLLAMA_BASE_URL", description="Address of an Ollama server.")
     debug: bool = Field(False, description="Django's debug pages. Never in production.")
     allowed_hosts: str = Field("*", description="Host names served, comma-separated.")
@@ -109,6 +128,12 @@ class Environment(BaseSettings):
     max_tmp_mib: int | None = _ceiling("/tmp, MiB")
     max_shm_mib: int | None = _ceiling("/dev/shm, MiB")
     max_workspace_mib: int | None = _ceiling("Workspace, MiB")
+    budget_agent_tokens: int | None = _spend("Tokens", "one agent in all its runs")
+    budget_agent_cost_usd: float | None = _spend("Dollars", "one agent in all its runs")
+    budget_agent_model_calls: int | None = _spend("Model calls", "one agent in all its runs")
+    budget_user_day_tokens: int | None = _spend("Tokens", "one user's agents on one day (UTC)")
+    budget_user_day_cost_usd: float | None = _spend("Dollars", "one user's agents on one day (UTC)")
+    budget_user_day_model_calls: int | None = _spend("Model calls", "one user's agents on one day (UTC)")
     allowed_runtimes: str = Field(
         "", description="Container runtimes that definitions may name beside the engine's own, comma-separated."
     )
@@ -159,11 +184,18 @@ class Environment(BaseSettings):
     @field_validator(
         *("max_cpus", "max_memory_mib", "max_pids", "max_output_mib", "max_tmp_mib", "max_shm_mib"),
         *("max_workspace_mib", "runtime_dir"),
+        *("budget_agent_tokens", "budget_agent_cost_usd", "budget_agent_model_calls"),
+        *("budget_user_day_tokens", "budget_user_day_cost_usd", "budget_user_day_model_calls"),
         mode="before",
     )
     @classmethod
     def _empty_is_none(cls, value: Any) -> Any:
         return None if value == "" else value
+
+    @field_validator("openai_base_url", "anthropic_base_url", "gemini_base_url", mode="before")
+    @classmethod
+    def _empty_is_default(cls, value: Any, info: ValidationInfo) -> Any:
+        return value or cls.model_fields[str(info.field_name)].default
 
     @field_validator("retention_days", mode="before")
     @classmethod
@@ -182,6 +214,11 @@ class Environment(BaseSettings):
             "runtimes": [name.strip() for name in self.allowed_runtimes.split(",") if name.strip()],
             "root": self.allow_root,
         }
+
+    def budget(self, scope: Literal["agent", "user_day"]) -> dict[str, float]:
+        """Of all agents, or of all users: kind → at most."""
+        given = {kind: getattr(self, f"budget_{scope}_{kind}") for kind in ("tokens", "cost_usd", "model_calls")}
+        return {kind: most for kind, most in given.items() if most is not None}
 
     def podman_address(self) -> str:
         """The user's own socket if it is there: that one needs no root."""

@@ -124,10 +124,15 @@ CELERY_BROKER_URL = ENVIRONMENT.broker_url or REDIS_URL
 EVENTSTREAM_REDIS = {**parse_url(REDIS_URL), "socket_timeout": None}  # type: ignore[no-untyped-call]  # redis does not annotate it
 EVENTSTREAM_CHANNELMANAGER_CLASS = "agents.feed.FeedGate"
 
-# Which providers can be used; the keys themselves are read where they are needed, and nowhere shown.
-OPENAI_API_KEY = bool(ENVIRONMENT.openai_api_key.get_secret_value())
-ANTHROPIC_API_KEY = bool(ENVIRONMENT.anthropic_api_key.get_secret_value())
-GEMINI_API_KEY = bool(ENVIRONMENT.gemini_api_key.get_secret_value())
+# SecretStr: nothing that prints a setting shows a key. Read by agents.providers.keys alone.
+PROVIDER_KEYS = {
+    "openai": ENVIRONMENT.openai_api_key,
+    "anthropic": ENVIRONMENT.anthropic_api_key,
+    "gemini": ENVIRONMENT.gemini_api_key,
+}
+OPENAI_BASE_URL = ENVIRONMENT.openai_base_url
+ANTHROPIC_BASE_URL = ENVIRONMENT.anthropic_base_url
+GEMINI_BASE_URL = ENVIRONMENT.gemini_base_url
 OLLAMA_BASE_URL = ENVIRONMENT.ollama_base_url
 
 ENGINE = ENVIRONMENT.engine
@@ -149,6 +154,8 @@ RETENTION_DAYS = ENVIRONMENT.retention_days
 INTENT_POLL_S = ENVIRONMENT.intent_poll_s
 RUN_TIME_LIMIT_S = ENVIRONMENT.run_time_limit_s
 DEFINITION_CEILINGS = ENVIRONMENT.ceilings()
+BUDGET_AGENT = ENVIRONMENT.budget("agent")
+BUDGET_USER_DAY = ENVIRONMENT.budget("user_day")
 STOP_GRACE_S = ENVIRONMENT.stop_grace_s
 COMMIT_INTERVAL_S = ENVIRONMENT.commit_interval_s
 COMMIT_EVENTS = ENVIRONMENT.commit_events

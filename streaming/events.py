@@ -136,6 +136,16 @@ class Usage(Data):
     total: UsageTotal = Field(default_factory=UsageTotal)
 
 
+class Budget(Data):
+    """A budget is near its end, or over it. `kind`: tokens, cost_usd, model_calls, tool_calls, wall_s; `used` and
+    `limit` in its unit."""
+
+    scope: Literal["run", "agent", "user-day"]
+    kind: Name
+    used: Annotated[float, Field(ge=0)]
+    limit: Annotated[float, Field(ge=0)]
+
+
 class Log(Data):
     """`egress` is the site's own: what the program was connected to (see containers.gateway)."""
 
@@ -172,6 +182,7 @@ SCHEMA: dict[str, type[Data]] = {
     "approval-response": ApprovalResponse,
     "files": Files,
     "usage": Usage,
+    "budget": Budget,
     "log": Log,
     "error": Error,
     "done": Done,

@@ -15,7 +15,8 @@ State, as in CONTRACT section 3:
     files         path → {size (bytes), sha256}
     approvals     {approval_id, run_id, call_id, question, options, decision, by, reason}
     usage         {input_tokens, output_tokens, cost_usd}: sums over the agent's life
-    runs          {id, status, started_at, finished_at, error: {code, message, retryable} | null}
+    runs          {id, status, started_at, finished_at, error: {code, message, retryable} | null,
+                  budget?: [{scope, kind, used, limit}], the latest of each that came near its end}
 
 Message and call ids are the program's own, so they are unique within a run only, and looked up there.
 """
@@ -301,6 +302,14 @@ def _usage(state: State, event: Event) -> State:
     return {**state, "usage": usage}
 
 
+def _budget(state: State, event: Event) -> State:
+    run, data = _run(state, event.run_id), event.data
+    if run is None:
+        return state
+    others = [one for one in run.get("budget", []) if (one["scope"], one["kind"]) != (data["scope"], data["kind"])]
+    return _put_run(state, {**run, "budget": [*others, data]})
+
+
 _STEPS: dict[str, Callable[[State, Event], State]] = {
     "status": _status,
     "title": _title,
@@ -314,6 +323,7 @@ _STEPS: dict[str, Callable[[State, Event], State]] = {
     "approval-response": _approval_response,
     "files": _files,
     "usage": _usage,
+    "budget": _budget,
     "error": _error,
     "done": _done,
 }

@@ -5,15 +5,16 @@ definitions   the catalog as a page; it lives in a file
 agents, runs  with attempts and answers beside them; cancel and retry as actions
 timeline      a run's events, readable
 tokens        API tokens: made (and shown once), revoked
+provider_keys keys of providers: entered, and shown never
 """
 
 from django.contrib import admin
 
-from agents.admin import agents, runs, tokens
+from agents.admin import agents, provider_keys, runs, tokens
 
 admin.site.site_header = "Agentsite"
 admin.site.site_title = "Agentsite"
 admin.site.index_title = "Administration"
 admin.site.index_template = "admin/agents/index.html"
 
-__all__ = ["agents", "runs", "tokens"]
+__all__ = ["agents", "provider_keys", "runs", "tokens"]

@@ -10,15 +10,10 @@ from ninja import Router
 from pydantic import BaseModel
 
 from agents.definitions import Definition, catalog
+from agents.providers import keys
+from agents.providers.provider import PROVIDERS, provider_of_model
 
 router = Router(tags=["definitions"])
-PROVIDERS = {
-    "openai": "OPENAI_API_KEY",
-    "anthropic": "ANTHROPIC_API_KEY",
-    "gemini": "GEMINI_API_KEY",
-    "ollama": "OLLAMA_BASE_URL",
-}
-"""A provider and the setting without which it can't be used."""
 
 
 class DefinitionLimitsAnswer(BaseModel):
@@ -46,6 +41,7 @@ class DefinitionAnswer(BaseModel):
     mcp_servers: list[str]
     sample_prompts: list[str]
     limits: DefinitionLimitsAnswer
+    budget: dict[str, float]
 
 
 class DefinitionList(BaseModel):
@@ -60,8 +56,15 @@ class Named(BaseModel):
     definitions: list[str]
 
 
+class Model(Named):
+    """`provider`: the one in its name, null if that names none. `usable`: that provider can be used on this site."""
+
+    provider: str | None
+    usable: bool
+
+
 class ModelList(BaseModel):
-    models: list[Named]
+    models: list[Model]
 
 
 class McpServerList(BaseModel):
@@ -69,8 +72,12 @@ class McpServerList(BaseModel):
 
 
 class Provider(BaseModel):
+    """`reason`: why it can't be used; null if it can."""
+
     name: str
+    title: str
     usable: bool
+    reason: str | None
 
 
 class ProviderList(BaseModel):
@@ -86,7 +93,8 @@ def list_definitions(request: HttpRequest) -> dict[str, Any]:
 @router.get("/models", response=ModelList)
 def list_models(request: HttpRequest) -> dict[str, Any]:
     """Each model that a definition uses, and which do."""
-    return {"models": _named({name: [found.model] for name, found in _definitions().items() if found.model})}
+    used = _named({name: [found.model] for name, found in _definitions().items() if found.model})
+    return {"models": [{**one, **_provider_of(one["name"])} for one in used]}
 
 
 @router.get("/mcp-servers", response=McpServerList)
@@ -98,11 +106,18 @@ def list_mcp_servers(request: HttpRequest) -> dict[str, Any]:
 @router.get("/providers", response=ProviderList)
 def list_providers(request: HttpRequest) -> dict[str, Any]:
     """`usable`: this site has what the provider asks for. Never the key."""
+    reasons = {name: keys.why_not(provider) for name, provider in PROVIDERS.items()}
     return {
         "providers": [
-            {"name": name, "usable": bool(getattr(settings, setting, ""))} for name, setting in PROVIDERS.items()
+            {"name": name, "title": PROVIDERS[name].title, "usable": reason is None, "reason": reason}
+            for name, reason in reasons.items()
         ]
     }
+
+
+def _provider_of(model: str) -> dict[str, Any]:
+    name = provider_of_model(model)
+    return {"provider": name, "usable": name is not None and keys.why_not(PROVIDERS[name]) is None}
 
 
 def _definitions() -> dict[str, Definition]:
@@ -119,11 +134,12 @@ def _named(used: dict[str, list[Any]]) -> list[dict[str, Any]]:
 
 
 def _answer(found: Definition) -> dict[str, Any]:
-    same = set(DefinitionAnswer.model_fields) - {"limits", "mcp_servers"}
+    same = set(DefinitionAnswer.model_fields) - {"limits", "mcp_servers", "budget"}
     limits = found.limits
     return {
         **{name: getattr(found, name) for name in same},
         "mcp_servers": list(found.mcp_servers),
+        "budget": found.budget.limits(),
         "limits": {
             "cpus": limits.cpus,
             "memory_mib": limits.memory_mib,

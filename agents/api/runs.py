@@ -46,12 +46,18 @@ def start_run(
 
     `strategy` while one is active: `enqueue`, `reject` (409 `agent-busy`), `interrupt` (cancels what is open first).
     With an `Idempotency-Key` the same request may be sent again: it answers the run that it made the first time, and
-    409 `idempotency-conflict` if the input is another.
+    409 `idempotency-conflict` if the input is another. `budget` (tokens, cost_usd, model_calls, tool_calls, wall_s)
+    narrows that of the definition; 422 with the field that would widen it.
     """
     refuse_unsupported(body)
     agent = agent_for(caller(request), agent_id)
     run = lifecycle.submit_run(
-        agent, body.input, strategy=body.strategy, metadata=body.metadata, idempotency_key=idempotency_key
+        agent,
+        body.input,
+        strategy=body.strategy,
+        metadata=body.metadata,
+        budget=body.budget,
+        idempotency_key=idempotency_key,
     )
     return Status(202, RunAnswer.of(run))
 
@@ -121,8 +127,6 @@ def refuse_unsupported(body: NewRun) -> None:
     """What the contract has and this version has not. Refused, since ignoring it would be worse."""
     if body.strategy not in lifecycle.STRATEGIES:
         raise NotSupported(f"strategy {body.strategy} is not supported yet", field="strategy")
-    if body.budget is not None:
-        raise NotSupported("budgets are not supported yet", field="budget")
 
 
 def _name(user: User) -> str:

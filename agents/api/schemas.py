@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from agents import retention
 from agents.api.text import Input, Metadata, Name, Reason, Title
+from agents.definitions.budget import RunBudget
 from agents.models import Agent, Attempt, Run
 from agents.workspace.history import RunDiff
 
@@ -66,7 +67,7 @@ class AgentChanges(Body):
 class NewRun(Body):
     input: Input
     strategy: Literal["enqueue", "reject", "interrupt", "steer"] = "enqueue"
-    budget: dict[str, Any] | None = Field(None, description="Not supported yet: 422.")
+    budget: RunBudget | None = Field(None, description="What it may use at most; never more than its definition.")
     metadata: Metadata = Field(default_factory=dict)
 
 
@@ -106,6 +107,7 @@ class RunAnswer(Answer):
     input: str
     strategy: str
     metadata: dict[str, Any]
+    budget: dict[str, float]
     status: RunStatus
     retry_of: UUID | None
     engine: str

@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator
 
+from agents.definitions.budget import Budget
 from containers.gateway import Pattern
 from containers.spec import MIB, Limits
 
@@ -22,6 +23,9 @@ def _without_nul(text: str) -> str:
 
 
 Text = Annotated[str, AfterValidator(_without_nul)]
+
+
+ProviderName = Literal["openai", "anthropic", "gemini", "ollama"]
 
 
 def _destinations(text: str) -> str:
@@ -80,6 +84,9 @@ class Definition(BaseModel):
     tools: list[Text] = Field(default_factory=list)
     egress: list[Annotated[str, AfterValidator(_destinations)]] = Field(default_factory=list)
     """Where it may connect to: host:port, *.host:port, *:port."""
+    providers: list[ProviderName] = Field(default_factory=list)
+    """Whose models its program may use through the gateway, beside that of `model`."""
+    budget: Budget = Field(default_factory=Budget)
     mcp_servers: dict[str, dict[str, Any]] = Field(default_factory=dict)
     sample_prompts: list[Text] = Field(default_factory=list)
 

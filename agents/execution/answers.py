@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable, Collection
 
 import structlog
 
+from agents.budgets.guard import is_ours
 from containers.errors import EngineError
 from containers.protocols import jsonl
 from streaming.errors import Fenced
@@ -62,7 +63,8 @@ class Answers:
     async def _pass_on(self, approval_id: str, decision: str, by: str, reason: str) -> None:
         """To the program first: a crash in between repeats it, and programs drop repeats; the other order loses it."""
         try:
-            await self._send(jsonl.approval(approval_id, decision, command_id=approval_id))
+            if not is_ours(approval_id):
+                await self._send(jsonl.approval(approval_id, decision, command_id=approval_id))
             await self._record(approval_id, decision, by, reason)
         except EngineError as error:  # the supervisor looks again, and asks again while the program lives
             log.info("answer not taken", run_id=self._run_id, approval_id=approval_id, error=str(error))

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from time import monotonic
 
 import structlog
 from django.conf import settings
 
 from agents import attempts, egress, position, reconcile, sweep
+from agents.budgets.guard import Guard
 from agents.definitions import Definition
 from agents.engines import Engines
 from agents.execution import wishes as patience
@@ -20,13 +21,13 @@ from agents.execution.stop import stop_container
 from agents.execution.wishes import Detached, Wishes
 from agents.history import history
 from agents.models import Attempt
+from agents.providers import access
 from agents.pump import Pump, late_drafts
 from agents.tally import Tally
 from agents.translate import Translator
 from agents.verdict import Stop, Verdict, judge
 from containers.engine import Engine, Exit, Offset
 from containers.errors import ContainerGone, EngineError, StartFailed
-from containers.gateway import Gateway
 from containers.protocols import jsonl
 from streaming.database import in_database
 from streaming.errors import StreamingError
@@ -51,6 +52,7 @@ class Execution:
         writer: Writer,
         worker: str,
         ask: Callable[[], None],
+        budget: Mapping[str, float] | None = None,
     ) -> None:
         self.run_id = run_id
         self._agent_id = agent_id
@@ -60,15 +62,16 @@ class Execution:
         self._worker = worker
         self._ask = ask
         self._tally = Tally(run_id)
-        self._translator = Translator(run_id)
-        self._wishes = Wishes(writer)
+        self._translator = Translator(run_id, counted_here=bool(access.allowed(definition)))
+        self._wishes = wishes = Wishes(writer)
+        self._guard = Guard(run_id, agent_id, definition.budget, budget, self._append, writer.flush, wishes.notify)
         mib = definition.limits.workspace_mib
-        self._disk = Disk(agent_id, run_id, mib, self._append, self._state, self._wishes.notify)
+        self._disk = Disk(agent_id, run_id, mib, self._append, self._state, wishes.notify)
         self._answers = Answers(run_id, self._send, self._append, self._state)
         self._done_seen_at: float | None = None
         self._pump: Pump | None = None
         self._engine: Engine
-        self._gateway: Gateway | None = None
+        self._gateway: egress.RunGateway | None = None
         self._attempt: Attempt | None = None
         self._ref = ""
 
@@ -142,7 +145,9 @@ class Execution:
 
     async def _resume(self) -> Attempt | None:
         """Take up what another worker has left; the attempt that it had begun, if it had."""
-        self._tally.add(await in_database(reconcile.events_of, self._agent_id, self.run_id))
+        events = await in_database(reconcile.events_of, self._agent_id, self.run_id)
+        self._tally.add(events)
+        self._guard.resume(events)
         approvals = [one for one in self._writer.state["approvals"] if one["run_id"] == self.run_id]
         self._translator.resume(self._tally.usage, {one["approval_id"] for one in approvals})
         self._attempt = known = await in_database(attempts.unfinished_of, self.run_id)
@@ -166,10 +171,12 @@ class Execution:
         return None
 
     async def _open_gateway(self) -> None:
-        if not self._definition.egress:
+        if not egress.is_wanted(self._definition):
             return
         try:
-            self._gateway = await egress.open_gateway(self.run_id, self._definition, self._append)
+            self._gateway = await egress.open_gateway(
+                self.run_id, self._definition, self._append, lambda: self._tally.usage, self._guard
+            )
         except OSError as error:
             raise StartFailed(f"the gateway's socket can't be made: {error.strerror or error}") from error
 
@@ -192,7 +199,7 @@ class Execution:
         if attempt.start_sent_at is None:
             tasks.append(asyncio.create_task(self._send_start(content, attempt)))
         try:
-            stop = await self._watch(pump, pumping, attempt.monotonic_start + self._wall_s())
+            stop = await self._watch(pump, pumping, attempt.monotonic_start)
             if stop is not None:
                 await stop_container(self._engine, self._ref, stop, self.run_id, pumping, self._wishes)
             if pumping.done():
@@ -205,18 +212,22 @@ class Execution:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
 
-    async def _watch(self, pump: Pump, pumping: asyncio.Task[None], deadline: float) -> Stop | None:
-        """Returns when the output has ended (None) or the container has to be stopped. `deadline`: of the run, on the
-        monotonic clock; a worker that takes over goes on with what is left."""
+    async def _watch(self, pump: Pump, pumping: asyncio.Task[None], began: float) -> Stop | None:
+        """Returns when the output has ended (None) or the container has to be stopped. `began`: the run, on the
+        monotonic clock; a worker that takes over goes on with the time that is left."""
+        deadline = began + self._wall_s()
         while True:
             self._wishes.look()
+            if near := self._guard.watch_time(monotonic() - began):
+                await self._append(near)
             if (stop := self._reason_to_stop(pump, deadline)) is not None:
                 return stop
             if pumping.done():
                 return None
             self._disk.tend()
             done_at = float("inf") if self._done_seen_at is None else self._done_seen_at + DONE_PATIENCE_S
-            until = min(deadline, done_at, self._disk.due_at())
+            moments = (began + after_s for after_s in self._guard.moments_s())
+            until = min(deadline, done_at, self._disk.due_at(), *(at for at in moments if at > monotonic()))
             await self._wishes.wait(pumping, timeout_s=max(0.01, until - monotonic()))
 
     def _reason_to_stop(self, pump: Pump, deadline: float) -> Stop | None:
@@ -229,6 +240,8 @@ class Execution:
             return full
         if monotonic() >= deadline:
             return Stop.failed("time-limit", f"the run took longer than {self._wall_s():g} s")
+        if self._guard.stop is not None:
+            return self._guard.stop
         if pump.program_done:
             self._done_seen_at = self._done_seen_at or monotonic()
             if monotonic() - self._done_seen_at >= DONE_PATIENCE_S:
@@ -289,6 +302,7 @@ class Execution:
     async def _append(self, drafts: list[Draft], offset: Offset | None = None) -> list[Event]:
         if not drafts:
             return []
+        drafts = [*drafts, *self._guard.watch(drafts)]
         asks = [one for one in drafts if one.type == "approval-request"]
         if asks:
             drafts = [*drafts, draft("status", self.run_id, status="waiting", reason=asks[-1].data["question"][:200])]

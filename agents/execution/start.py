@@ -11,6 +11,7 @@ from agents.definitions import Definition
 from agents.execution.disk import Disk
 from agents.execution.wishes import Wishes
 from agents.models import Attempt
+from agents.providers import access
 from agents.verdict import Stop
 from containers.engine import Engine
 from containers.errors import ImageMissing
@@ -55,7 +56,13 @@ class Start:
             workspace=workspace,
             command=tuple(definition.command),
             process_command=tuple(definition.process_command),
-            env={**definition.env, "AGENT_ID": agent_id, "RUN_ID": run_id, "WORKSPACE": "/workspace"},
+            env={
+                **access.environment(definition),
+                **definition.env,
+                "AGENT_ID": agent_id,
+                "RUN_ID": run_id,
+                "WORKSPACE": "/workspace",
+            },
             labels=attempts.labels(agent_id, self._attempt, self._writer.epoch),
             limits=definition.limits.limits(),
             user=definition.user or program_user(),

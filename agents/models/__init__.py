@@ -1,7 +1,9 @@
 from agents.models.agent import Agent
 from agents.models.approval import ApprovalAnswer
 from agents.models.attempt import Attempt
+from agents.models.provider_key import ProviderKey
 from agents.models.run import Run
+from agents.models.spending import Spending
 from agents.models.token import ApiToken, LoginLink
 
-__all__ = ["Agent", "ApiToken", "ApprovalAnswer", "Attempt", "LoginLink", "Run"]
+__all__ = ["Agent", "ApiToken", "ApprovalAnswer", "Attempt", "LoginLink", "ProviderKey", "Run", "Spending"]

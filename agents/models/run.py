@@ -37,6 +37,7 @@ class Run(models.Model):
     input = models.TextField()
     strategy = models.CharField(max_length=20, default="enqueue")
     metadata = models.JSONField(default=dict, blank=True)
+    budget = models.JSONField(default=dict, blank=True, help_text="What it may use at most, below its definition's.")
     idempotency_key = models.CharField(max_length=200, null=True, blank=True)
     retry_of = models.ForeignKey("self", on_delete=models.SET_NULL, null=True, blank=True, related_name="retries")
 

@@ -3,7 +3,8 @@
     program ─► 127.0.0.1 ─► forward.py ─► gateway.sock ═╪═ Gateway ─► judged address ─► the Internet
                      (container without network)        ╪  (worker)
 
-Bytes pass unread in both directions. Each connection is reported when it ends, and each refused one.
+Bytes pass unread in both directions. Each connection is reported when it ends, and each refused one. Any other request
+for a path of ours (`POST /…`) is for `http`, if there is one: it gets the connection itself, with what was read of it.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import asyncio
 import contextlib
 import logging
 import re
+import socket
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +21,7 @@ from time import monotonic
 
 from containers.gateway import addresses
 from containers.gateway.destinations import Allowlist, Destination, DestinationInvalid
+from containers.gateway.pace import Pace
 from containers.gateway.place import listen
 
 log = logging.getLogger(__name__)
@@ -34,6 +37,8 @@ IDLE_TIMEOUT_S = 600.0
 CLOSE_TIMEOUT_S = 1.0
 """How long closing waits for the last reports."""
 COPY_BYTES = 64 * 1024
+READ_BYTES = 2**20
+"""More than the streams of a connection hold before its reading is paused."""
 REPORTS_PER_S, REPORTS_AT_ONCE = 20.0, 100
 """Connections are reported at most so often, and taken no faster: else a program could flood its own log at no cost."""
 
@@ -61,6 +66,9 @@ class Connection:
 Report = Callable[[Connection], Awaitable[None]]
 Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 Connect = Callable[[str, int], Awaitable[Streams]]
+Http = Callable[[socket.socket, bytes], Awaitable[None]]
+"""Serves one connection, from the bytes that were read of it on, and closes the socket; until then it counts as one of
+CONNECTIONS. What it is asked on that connection is its own business, and so is what it reports."""
 
 
 class _Refused(Exception):
@@ -79,17 +87,18 @@ class Gateway:
         allowlist: Allowlist,
         report: Report,
         *,
+        http: Http | None = None,
         resolve: addresses.Resolve = addresses.resolve,
         connect: Connect = asyncio.open_connection,
     ) -> None:
         self._allowlist = allowlist
         self._report = report
+        self._http = http
         self._resolve = resolve
         self._connect = connect
         self._server: asyncio.Server | None = None
         self._places = asyncio.Semaphore(CONNECTIONS)
-        self._tokens = float(REPORTS_AT_ONCE)
-        self._tokens_at = monotonic()
+        self._pace = Pace(REPORTS_PER_S, REPORTS_AT_ONCE)
         self._serving: dict[asyncio.Task[None], list[asyncio.StreamWriter]] = {}
         """With both ends of its tunnel, once there is one."""
 
@@ -120,7 +129,7 @@ class Gateway:
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
             async with self._places:
-                await self._pace()
+                await self._pace.turn()
                 if (connection := await self._handle(reader, writer)) is not None:
                     await self._report(connection)
         except (ConnectionError, TimeoutError) as error:  # the program's end is gone
@@ -132,20 +141,15 @@ class Gateway:
             with contextlib.suppress(OSError):
                 await writer.wait_closed()
 
-    async def _pace(self) -> None:
-        """Wait for the next report's turn: a bucket of REPORTS_AT_ONCE, refilled REPORTS_PER_S times a second."""
-        now = monotonic()
-        self._tokens = min(REPORTS_AT_ONCE, self._tokens + (now - self._tokens_at) * REPORTS_PER_S) - 1
-        self._tokens_at = now
-        if self._tokens < 0:
-            await asyncio.sleep(-self._tokens / REPORTS_PER_S)
-
     async def _handle(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> Connection | None:
-        """None if nothing was asked for."""
+        """None if nothing was asked for, or it was for `http`."""
         asked = "?"
         try:
-            method, target = await _request(reader)
+            head, method, target = await _request(reader)
             asked = _printable(target)
+            if self._http is not None and method != b"CONNECT" and target.startswith(b"/"):
+                await self._http(*await _taken_out(head, reader, writer))
+                return None
             if method != b"CONNECT":
                 raise _Refused(405, "only CONNECT (https) is passed on")
             destination = _destination(target)
@@ -226,8 +230,8 @@ class _Traffic:
                     raise
 
 
-async def _request(reader: asyncio.StreamReader) -> tuple[bytes, bytes]:
-    """Method and target; the rest of the head is read and forgotten. Raises EOFError if there is nothing."""
+async def _request(reader: asyncio.StreamReader) -> tuple[bytes, bytes, bytes]:
+    """The head, and the method and target in it. Raises EOFError if there is nothing."""
     try:
         async with asyncio.timeout(REQUEST_TIMEOUT_S):
             head = await reader.readuntil(b"\r\n\r\n")
@@ -242,7 +246,26 @@ async def _request(reader: asyncio.StreamReader) -> tuple[bytes, bytes]:
     line = _REQUEST_LINE.match(head)
     if line is None:
         raise _Refused(400, "is not an HTTP/1.1 request")
-    return line[1], line[2]
+    return head, line[1], line[2]
+
+
+async def _taken_out(
+    head: bytes, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+) -> tuple[socket.socket, bytes]:
+    """The connection without its streams, and all that these have read of it."""
+    transport = writer.transport
+    assert isinstance(transport, asyncio.Transport)
+    taken: socket.socket = transport.get_extra_info("socket").dup()
+    try:
+        transport.pause_reading()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(0):  # what is there is there at once, and nothing more comes
+                head += await reader.read(READ_BYTES)
+    except BaseException:
+        taken.close()
+        raise
+    writer.close()
+    return taken, head
 
 
 def _destination(target: bytes) -> Destination:

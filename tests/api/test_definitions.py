@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from django.conf import settings as site
+from pydantic import SecretStr
 
 
 def test_definitions_say_what_can_be_run_and_keep_what_is_nobodys_business(api):
@@ -26,13 +27,19 @@ def test_a_mistake_in_the_file_is_named_and_the_last_good_definitions_stay(api):
 
 
 def test_models_and_mcp_servers_are_those_that_definitions_name(api):
-    assert api.get("/api/models") == {"models": [{"name": "small", "definitions": ["demo", "other"]}]}
+    assert api.get("/api/models") == {
+        "models": [{"name": "small", "definitions": ["demo", "other"], "provider": None, "usable": False}]
+    }
     assert api.get("/api/mcp-servers") == {"mcp_servers": [{"name": "search", "definitions": ["demo"]}]}
 
 
 def test_providers_are_usable_when_their_key_is_there_and_the_key_is_never_shown(api, settings):
-    settings.OPENAI_API_KEY = "sk-secret"
+    settings.PROVIDER_KEYS = {**settings.PROVIDER_KEYS, "openai": SecretStr("sk-secret")}
     body = api.get("/api/providers")
+    reasons = {provider["name"]: provider["reason"] for provider in body["providers"]}
+    assert reasons["openai"] is None
+    assert reasons["gemini"] == "GEMINI_API_KEY is not set, and the admin has no key for it"
+    assert reasons["ollama"] == "OLLAMA_BASE_URL is not set"
     assert {provider["name"]: provider["usable"] for provider in body["providers"]} == {
         "openai": True,
         "anthropic": False,

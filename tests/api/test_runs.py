@@ -56,6 +56,11 @@ def test_post_keeps_any_text(api, agent_id):
         ({"input": "x", "strategy": "hope"}, "strategy"),
         ({"input": "x", "strategy": 1}, "strategy"),
         ({"input": "x", "budget": 5}, "budget"),
+        ({"input": "x", "budget": {"usd": 1}}, "budget.usd"),
+        ({"input": "x", "budget": {"tokens": 0}}, "budget.tokens"),
+        ({"input": "x", "budget": {"tokens": "5"}}, "budget.tokens"),
+        ({"input": "x", "budget": {"model_calls": 1.5}}, "budget.model_calls"),
+        ({"input": "x", "budget": {"exceeded": "ask"}}, "budget.exceeded"),
         ({"input": "x", "metadata": "x"}, "metadata"),
         ({"input": "x", "inputs": "x"}, "inputs"),
     ],
@@ -67,7 +72,7 @@ def test_post_names_the_field_that_is_wrong(api, agent_id, body, wrong):
 
 @pytest.mark.parametrize(
     ("body", "wrong"),
-    [({"input": "x", "strategy": "steer"}, "strategy"), ({"input": "x", "budget": {"usd": 1}}, "budget")],
+    [({"input": "x", "strategy": "steer"}, "strategy")],
 )
 def test_post_says_what_is_not_supported_yet(api, agent_id, body, wrong):
     answer = api.call("POST", f"/api/agents/{agent_id}/runs", body)
@@ -241,3 +246,17 @@ def test_an_answer_to_no_question_is_not_found(api, asking):
 def test_an_answer_after_the_end_is_a_conflict(api, agent_id, asking):
     write(agent_id, [draft("done", asking, status="failed")])
     assert problem(api.call("POST", f"/api/runs/{asking}/approvals/a/1", {"decision": "yes"})) == (409, "run-finished")
+
+
+def test_a_budget_can_only_narrow_that_of_the_definition(api, agent_id, settings):
+    with settings.DEFINITIONS_FILE.open("a") as file:
+        file.write("[definitions.demo.budget]\ntokens = 100\ncost_usd = 0.5\n")
+    path = f"/api/agents/{agent_id}/runs"
+    for budget, wrong in (({"tokens": 101}, "budget.tokens"), ({"tokens": 1, "cost_usd": 0.6}, "budget.cost_usd")):
+        answer = api.call("POST", path, {"input": "x", "budget": budget})
+        assert (problem(answer), field(answer)) == ((422, "invalid-input"), wrong)
+    assert Run.objects.count() == 0
+    status, body = api.call("POST", path, {"input": "x", "budget": {"tokens": 100, "model_calls": 7}})
+    assert (status, body["budget"]) == (202, {"tokens": 100, "model_calls": 7})
+    again = api.call("POST", f"/api/runs/{body['id']}/retry")[1]
+    assert again["budget"] == body["budget"]

@@ -69,6 +69,14 @@ DATA: dict[str, st.SearchStrategy[dict[str, Any]]] = {
     "usage": st.fixed_dictionaries(
         {"model": texts, "input_tokens": counts, "output_tokens": counts, "cost_usd": costs, "total": totals}
     ),
+    "budget": st.fixed_dictionaries(
+        {
+            "scope": st.sampled_from(["run", "agent", "user-day"]),
+            "kind": st.sampled_from(["tokens", "cost_usd"]),
+            "used": st.floats(0, 1e6),
+            "limit": st.floats(0, 1e6),
+        }
+    ),
     "log": st.fixed_dictionaries({"content": texts}),
     "error": st.fixed_dictionaries({"code": st.just("a-code"), "message": texts, "retryable": st.booleans()}),
     "done": st.fixed_dictionaries({"status": final}, optional={"result": json_values, "duration_ms": counts}),

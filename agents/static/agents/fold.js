@@ -253,6 +253,14 @@ function usage(state, event) {
   };
 }
 
+function budget(state, event) {
+  const run = findRun(state, event.run_id);
+  if (!run) return state;
+  const { scope, kind } = event.data;
+  const others = (run.budget ?? []).filter((one) => one.scope !== scope || one.kind !== kind);
+  return putRun(state, { ...run, budget: [...others, event.data] });
+}
+
 // A Map, not an object: an event of the type "constructor" must find nothing.
 const STEPS = new Map([
   ["status", status],
@@ -267,6 +275,7 @@ const STEPS = new Map([
   ["approval-response", approvalResponse],
   ["files", files],
   ["usage", usage],
+  ["budget", budget],
   ["error", error],
   ["done", done],
 ]);

@@ -1,0 +1,270 @@
+"""One call: asked of its provider with the site's key, streamed back as it comes, counted.
+
+What it used is in the log before the last of the answer is with the program, so it stands in front of whatever the
+program does next. A program that breaks off gets nothing for free: the rest of the answer is read for a while without
+it, and what is not known then is estimated.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from time import monotonic
+from typing import Protocol
+
+import aiohttp
+import structlog
+from aiohttp import web
+
+from agents.providers import headers, requests
+from agents.providers.counting import Counted, Reader
+from agents.providers.keys import Access
+from agents.providers.provider import Call
+from agents.providers.refusals import ProviderUnreachable, RequestTooLarge
+from agents.providers.scrub import Scrub
+from agents.providers.upstream import Upstream
+
+log = structlog.get_logger(__name__)
+REQUEST_BYTES = 32 * 2**20
+"""Largest body of a request. Providers take about that much themselves."""
+LARGE_BYTES = 2**20
+LARGE_AT_ONCE = 4
+"""Bodies above LARGE_BYTES that one run may have held here at once; more wait."""
+ERROR_BYTES = 64 * 1024
+"""Of an error's body that is read; the rest is cut."""
+TAKE_TIMEOUT_S = 600.0
+"""A program that takes no byte for so long is given up."""
+DRAIN_S = 10.0
+"""How long an answer is read whose program has gone: for its count at the end."""
+
+
+class Ledger(Protocol):
+    """Where a run's calls are entered. See agents.providers.ledger."""
+
+    async def admit(self) -> None:
+        """Before a call that counts. Raises BudgetExceeded; may wait for somebody's word."""
+
+    def ended(self) -> None:
+        """An admitted call is over, entered or not."""
+
+    async def enter(self, provider: str, counted: Counted, *, estimated: bool) -> None:
+        """After it. Both counts are known."""
+
+    async def note(self, words: str) -> None:
+        """What went wrong, for the log."""
+
+
+class Forwarding:
+    """Of one run's calls."""
+
+    def __init__(self, upstream: Upstream, ledger: Ledger) -> None:
+        self._upstream = upstream
+        self._ledger = ledger
+        self._large = asyncio.Semaphore(LARGE_AT_ONCE)
+
+    async def forward(
+        self, request: web.BaseRequest, access: Access, call: Call, path: str, query: str, model: str
+    ) -> web.StreamResponse:
+        """Raises Refusal."""
+        url = access.provider.url(access.base_url, path) + (f"?{query}" if query else "")
+        body = _Body(request)
+        size = request.content_length
+        if request.can_read_body and (size is None or size > LARGE_BYTES):
+            async with self._large:
+                answer, model = await self._ask(request, access, call, url, body, path, model)
+        else:
+            answer, model = await self._ask(request, access, call, url, body, path, model)
+        async with answer:
+            if answer.status >= 300:
+                return await self._failed(access, answer)
+            passing = _Passing(request, access, answer, model, body.bytes, self._ledger if call.counts else None)
+            return await passing.run()
+
+    async def _ask(
+        self, request: web.BaseRequest, access: Access, call: Call, url: str, body: _Body, path: str, model: str
+    ) -> tuple[aiohttp.ClientResponse, str]:
+        """The head of the answer, and the model that was asked."""
+        sent: bytes | AsyncIterator[bytes] | None = None
+        passed = headers.asked(request.headers.items(), access.provider.key_headers(access.key))
+        if call.changed:
+            sent, model = await _counted(path, await body.read())
+        elif request.can_read_body:
+            sent = body.pieces()
+            if request.content_length is not None:
+                passed["Content-Length"] = str(request.content_length)
+        try:
+            return await self._upstream.ask(request.method, url, passed, sent), model
+        except (aiohttp.ClientError, TimeoutError) as error:
+            if body.too_large:
+                raise RequestTooLarge(_TOO_LARGE) from None
+            raise ProviderUnreachable(f"{access.provider.title} does not answer: {_words(error)}") from None
+
+    async def _failed(self, access: Access, answer: aiohttp.ClientResponse) -> web.Response:
+        if answer.status < 400:
+            raise ProviderUnreachable(
+                f"{access.provider.title} answers {answer.status}, elsewhere; is {access.provider.base_setting} right?"
+            )
+        try:
+            said = await _head(answer)
+        except (aiohttp.ClientError, TimeoutError):
+            said = b""
+        said = Scrub(access.key).error(said)
+        await self._ledger.note(f"{access.provider.name} answered {answer.status}: {_one_line(said)}")
+        return web.Response(status=answer.status, body=said, headers=headers.answered(answer.headers.items()))
+
+
+class _Body:
+    """Of a request, within REQUEST_BYTES."""
+
+    def __init__(self, request: web.BaseRequest) -> None:
+        self._request = request
+        self.bytes = 0
+        self.too_large = False
+        if (request.content_length or 0) > REQUEST_BYTES:
+            raise RequestTooLarge(_TOO_LARGE)
+
+    async def pieces(self) -> AsyncIterator[bytes]:
+        async for piece in self._request.content.iter_any():
+            self.bytes += len(piece)
+            if self.bytes > REQUEST_BYTES:
+                self.too_large = True
+                raise RequestTooLarge(_TOO_LARGE)
+            yield piece
+
+    async def read(self) -> bytes:
+        return b"".join([piece async for piece in self.pieces()])
+
+
+class _Passing:
+    """One answer on its way to the program. Without a `ledger` it is not counted."""
+
+    def __init__(
+        self,
+        request: web.BaseRequest,
+        access: Access,
+        answer: aiohttp.ClientResponse,
+        model: str,
+        request_bytes: int,
+        ledger: Ledger | None,
+    ) -> None:
+        self._request = request
+        self._access = access
+        self._answer = answer
+        self._ledger = ledger
+        self._reader = Reader(answer.headers.get("Content-Type", ""), model, request_bytes)
+        self._scrub = Scrub(access.key)
+        self._response = web.StreamResponse(status=answer.status, headers=headers.answered(answer.headers.items()))
+        self._entered = ledger is None
+        self._gone_at: float | None = None
+
+    async def run(self) -> web.StreamResponse:
+        """To the end of the answer, or as far as it comes."""
+        whole = False
+        try:
+            await self._prepare()
+            whole = await self._pass_on()
+        finally:
+            await self._enter(whole)
+        if whole and self._gone_at is None:
+            await self._write_end()
+        else:
+            self._cut()
+        return self._response
+
+    async def _pass_on(self) -> bool:
+        """Did the answer come to its end? The last piece of one that is no stream is held back, for `_write_end`."""
+        try:
+            async for piece in self._answer.content.iter_any():
+                self._reader.feed(piece)
+                if self._reader.counted.ended:
+                    await self._enter(True)
+                await self._write(piece)
+                if self._gone_at is not None and (self._entered or monotonic() >= self._gone_at + DRAIN_S):
+                    return False
+            return True
+        except (aiohttp.ClientError, TimeoutError) as error:
+            if self._gone_at is None and self._ledger is not None:
+                await self._ledger.note(f"{self._access.provider.name} broke off: {_words(error)}")
+            return False
+
+    async def _enter(self, whole: bool) -> None:
+        """Once. What the provider has not said is estimated."""
+        if self._entered or self._ledger is None:
+            return
+        self._entered = True
+        counted = self._reader.finish()
+        is_exact = (whole or counted.ended) and counted.input_tokens is not None
+        if not is_exact:
+            counted = self._reader.estimated()
+        await self._ledger.enter(self._access.provider.name, counted, estimated=not is_exact)
+
+    async def _prepare(self) -> None:
+        try:
+            await self._response.prepare(self._request)
+        except ConnectionError:
+            self._gone_at = monotonic()
+
+    _held = b""
+
+    async def _write(self, piece: bytes) -> None:
+        if not self._reader.streams:
+            piece, self._held = self._held, piece
+        await self._send(piece)
+
+    async def _write_end(self) -> None:
+        await self._send(self._held)
+        try:
+            await self._response.write_eof()
+        except ConnectionError:
+            self._cut()
+
+    async def _send(self, piece: bytes) -> None:
+        if self._gone_at is not None or not piece:
+            return
+        try:
+            async with asyncio.timeout(TAKE_TIMEOUT_S):
+                await self._response.write(self._scrub.piece(piece))
+        except (ConnectionError, TimeoutError):
+            self._gone_at = monotonic()
+
+    def _cut(self) -> None:
+        """So that the program sees that something is missing."""
+        if self._request.transport is not None:
+            self._request.transport.abort()
+
+
+_TOO_LARGE = f"a request may have {REQUEST_BYTES // 2**20} MiB at most"
+
+
+async def _counted(path: str, body: bytes) -> tuple[bytes, str]:
+    if len(body) <= LARGE_BYTES:
+        return requests.counted(path, body)
+    return await asyncio.to_thread(requests.counted, path, body)
+
+
+async def _head(answer: aiohttp.ClientResponse) -> bytes:
+    said = bytearray()
+    async for piece in answer.content.iter_any():
+        said += piece
+        if len(said) >= ERROR_BYTES:
+            break
+    return bytes(said[:ERROR_BYTES])
+
+
+def _words(error: Exception) -> str:
+    """Never a header or an address with its query: what is not one of these is named by its kind."""
+    if isinstance(error, TimeoutError):
+        return "no answer in time"
+    if isinstance(error, aiohttp.ClientConnectorError):
+        return error.os_error.strerror or "no connection"
+    return type(error).__name__
+
+
+def _one_line(said: bytes) -> str:
+    try:
+        said_error = json.loads(said)["error"]
+        words = said_error["message"] if isinstance(said_error, dict) else said_error
+    except (ValueError, LookupError, TypeError, RecursionError):
+        words = said.decode("utf-8", "replace")
+    return " ".join(str(words).split())[:300]

@@ -1,0 +1,242 @@
+"""Reading providers' words, changing requests, keeping keys out of answers: without a server."""
+
+from __future__ import annotations
+
+import json
+import random
+from typing import Any
+
+import pytest
+
+from agents.providers import headers, requests
+from agents.providers.counting import Counted, Reader
+from agents.providers.prices import cost_usd
+from agents.providers.provider import PROVIDERS
+from agents.providers.refusals import BudgetExceeded, PathNotAllowed, body
+from agents.providers.scrub import Scrub
+from tests.agents import mock_upstream as said
+
+SSE, NDJSON = "text/event-stream; charset=utf-8", "application/x-ndjson"
+STREAMS: list[tuple[list[bytes], str, int, int]] = [
+    (said.chat_stream(), SSE, 4, 0),
+    (said.responses_stream(), SSE, 4, 0),
+    (said.messages_stream(), SSE, 4, 2),
+    (said.gemini_stream(), SSE, 4, 0),
+    (said.ollama_stream(), NDJSON, 0, 0),
+]
+NAMES = ["chat", "responses", "messages", "gemini", "ollama"]
+
+
+@pytest.mark.parametrize(("pieces", "type_", "read", "written"), STREAMS, ids=NAMES)
+@pytest.mark.parametrize("cut_into", ["pieces", "one", "bytes", "anywhere"])
+def test_every_stream_is_counted_however_it_is_cut(
+    pieces: list[bytes], type_: str, read: int, written: int, cut_into: str
+) -> None:
+    text = b"".join(pieces)
+    reader = Reader(type_)
+    places = random.Random(7)
+    while text:
+        size = {"pieces": 64, "one": len(text), "bytes": 1, "anywhere": places.randint(1, 90)}[cut_into]
+        reader.feed(text[:size])
+        text = text[size:]
+    counted = reader.finish()
+    assert (counted.input_tokens, counted.output_tokens) == (12, 3)
+    assert (counted.cache_read_tokens, counted.cache_write_tokens) == (read, written)
+    assert counted.model
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        said.chat_whole(),
+        {"object": "response", "model": "m", "usage": {"input_tokens": 12, "output_tokens": 3}},
+        {"type": "message", "usage": {"input_tokens": 8, "cache_read_input_tokens": 4, "output_tokens": 3}},
+        {"modelVersion": "m", "usageMetadata": {"promptTokenCount": 12, "candidatesTokenCount": 3}},
+        [{"usageMetadata": {}}, {"usageMetadata": {"promptTokenCount": 12, "candidatesTokenCount": 3}}],
+        {"model": "m", "done": True, "prompt_eval_count": 12, "eval_count": 3},
+    ],
+    ids=["chat", "responses", "messages", "gemini", "gemini array", "ollama"],
+)  # fmt: skip
+def test_every_whole_answer_is_counted(answer: Any) -> None:
+    reader = Reader("application/json", "asked-for")
+    reader.feed(json.dumps(answer).encode())
+    counted = reader.finish()
+    assert (counted.input_tokens, counted.output_tokens) == (12, 3)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        b"", b"nonsense", b"data: [1,2", b"data: 5\n\n", b'data: {"usage": 7}\n\n', b"\xff\xfe\n",
+        b'data: {"usage": {"prompt_tokens": "x"}}\n\n', b"data: " + b"[" * 9000 + b'"usage"\n\n',
+    ],
+)  # fmt: skip
+def test_nonsense_is_estimated_and_never_an_error(words: bytes) -> None:
+    reader = Reader(SSE, "m", 400)
+    reader.feed(words)
+    counted = reader.estimated()
+    assert counted.input_tokens == 100
+    assert counted.output_tokens is not None
+
+
+def test_a_line_without_an_end_is_not_kept_without_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("agents.providers.counting.HELD_BYTES", 1000)
+    reader = Reader(SSE)
+    for _ in range(100):
+        reader.feed(b"x" * 100)
+        assert len(reader._held) <= 1000
+    reader.feed(b"\n" + b"".join(said.chat_stream()))
+    assert reader.finish().input_tokens == 12
+
+
+def test_an_answer_that_was_cut_costs_what_came_of_it() -> None:
+    reader = Reader(SSE, "gpt-5-mini", 4000)
+    for piece in said.chat_stream(text="x" * 50)[:50]:
+        reader.feed(piece)
+    counted = reader.estimated()
+    assert (counted.model, counted.input_tokens, counted.output_tokens) == ("gpt-5-mini", 1000, 50)
+
+
+def test_prices_are_those_of_the_list_and_null_where_it_has_none() -> None:
+    used = Counted("gpt-5-mini", 1_000_000, 1_000_000)
+    cheaper = Counted("gpt-5-mini", 1_000_000, 1_000_000, cache_read_tokens=500_000)
+    full, cached = cost_usd("openai", used), cost_usd("openai", cheaper)
+    assert full is not None
+    assert cached is not None
+    assert 0 < cached < full
+    assert cost_usd("anthropic", Counted("claude-sonnet-4-5", 100, 10, cache_write_tokens=50)) is not None
+    assert cost_usd("openai", Counted("no-such-model", 1, 1)) is None
+    assert cost_usd("ollama", Counted("gpt-5-mini", 1, 1)) is None
+    assert cost_usd("anthropic", Counted("claude-sonnet-4-5", 5, 1, cache_write_tokens=50)) is None
+
+
+# Requests ----------------------------------------------------------------------------------------------------------
+
+
+def test_a_stream_of_openai_is_asked_to_report_its_usage_and_nothing_else_changes() -> None:
+    asked = {"model": "m", "stream": True, "messages": [{"role": "user", "content": "ü\ud83d"}], "seed": 1}
+    sent, model = requests.counted("/v1/chat/completions", json.dumps(asked).encode())
+    assert model == "m"
+    assert json.loads(sent) == {**asked, "stream_options": {"include_usage": True}}
+
+
+@pytest.mark.parametrize(
+    ("path", "asked"),
+    [
+        ("/v1/chat/completions", {"model": "m"}),
+        ("/v1/chat/completions", {"model": "m", "stream": True, "stream_options": {"include_usage": True}}),
+        ("/v1/responses", {"model": "m", "stream": True}),
+        ("/v1/chat/completions", [1]),
+    ],
+)
+def test_any_other_request_goes_as_it_is(path: str, asked: Any) -> None:
+    raw = json.dumps(asked, indent=3).encode()
+    assert requests.counted(path, raw)[0] == raw
+    assert requests.counted(path, b"no json \xff")[0] == b"no json \xff"
+
+
+def test_a_program_cannot_hide_its_usage() -> None:
+    hidden = {"model": "m", "stream": True, "stream_options": {"include_usage": False, "other": 1}}
+    sent, _ = requests.counted("/v1/chat/completions", json.dumps(hidden).encode())
+    assert json.loads(sent)["stream_options"] == {"include_usage": True, "other": 1}
+    with pytest.raises(PathNotAllowed):
+        requests.counted("/v1/responses", b'{"model": "m", "background": true}')
+
+
+@pytest.mark.parametrize(
+    ("provider", "method", "path", "model"),
+    [
+        ("openai", "POST", "/v1/chat/completions", ""),
+        ("openai", "GET", "/v1/models/gpt-5", ""),
+        ("anthropic", "POST", "/v1/messages", ""),
+        ("gemini", "POST", "/v1beta/models/gemini-2.5-flash:streamGenerateContent", "gemini-2.5-flash"),
+        ("ollama", "POST", "/api/chat", ""),
+        ("ollama", "POST", "/v1/chat/completions", ""),
+    ],
+)
+def test_paths_that_pass(provider: str, method: str, path: str, model: str) -> None:
+    found = PROVIDERS[provider].call(method, path)
+    assert found is not None
+    assert found[1] == model
+
+
+@pytest.mark.parametrize(
+    ("provider", "method", "path"),
+    [
+        ("openai", "GET", "/v1/files"), ("openai", "DELETE", "/v1/models/ft:1"), ("openai", "GET", "/v1/models/.."),
+        ("openai", "GET", "/v1/models/../files"), ("openai", "GET", "/v1/models/%2e%2e"),
+        ("openai", "GET", "/v1/models/a/b"), ("ollama", "DELETE", "/api/delete"), ("openai", "POST", ""),
+        ("openai", "POST", "/v1/chat/completions/"), ("openai", "POST", "//v1/chat/completions"),
+        ("anthropic", "POST", "/v1/messages/batches"), ("anthropic", "GET", "/v1/organizations/users"),
+        ("gemini", "POST", "/v1beta/files"), ("gemini", "POST", "/v1beta/models/x/../y:generateContent"),
+        ("gemini", "POST", "/v1beta/cachedContents"), ("ollama", "POST", "/api/pull"),
+        ("gemini", "GET", "/v1beta/models/x\n"),
+    ],
+)  # fmt: skip
+def test_paths_that_do_not_pass(provider: str, method: str, path: str) -> None:
+    assert PROVIDERS[provider].call(method, path) is None
+
+
+def test_a_base_url_may_hold_the_version_or_not() -> None:
+    openai, ollama = PROVIDERS["openai"], PROVIDERS["ollama"]
+    assert openai.url("https://llm.example/proxy/v1/", "/v1/models") == "https://llm.example/proxy/v1/models"
+    assert openai.url("https://llm.example", "/v1/models") == "https://llm.example/v1/models"
+    assert ollama.url("http://llm.example:11434/v1", "/api/chat") == "http://llm.example:11434/api/chat"
+
+
+def test_only_known_headers_and_parameters_pass() -> None:
+    given = {
+        "Authorization": "Bearer mine", "X-Api-Key": "mine", "x-goog-api-key": "mine", "Cookie": "a=b", "Host": "evil",
+        "OpenAI-Organization": "org", "Connection": "keep-alive", "Transfer-Encoding": "gzip", "Accept-Encoding": "x",
+        "Content-Type": "application/json", "anthropic-beta": "b", "X-Stainless-Lang": "python", "X-Forwarded-For": "1",
+    }  # fmt: skip
+    assert headers.asked(given.items(), {"x-api-key": "real"}) == {
+        "Content-Type": "application/json",
+        "anthropic-beta": "b",
+        "X-Stainless-Lang": "python",
+        "Accept-Encoding": "identity",
+        "x-api-key": "real",
+    }
+    back = {"Set-Cookie": "a", "openai-organization": "org", "retry-after": "3", "Content-Length": "9", "Server": "x"}
+    assert headers.answered(back.items()) == {"retry-after": "3", "Cache-Control": "no-store", "Server": "agentsite"}
+    assert headers.query("key=mine&alt=sse&%61ccess_token=x&beta=true") == "alt=sse&beta=true"
+
+
+# Keys --------------------------------------------------------------------------------------------------------------
+
+KEY = "sk-proj-Zq8vT3nLw0xKd7RbYcPf"
+
+
+@pytest.mark.parametrize("shape", ["whole", "ends", "parts"])
+def test_no_run_of_four_of_a_key_comes_back_in_an_error(shape: str) -> None:
+    shown = {"whole": KEY, "ends": f"{KEY[:7]}***{KEY[-4:]}", "parts": " ".join(KEY[i : i + 9] for i in range(20))}[
+        shape
+    ]
+    answer = {"error": {"message": f"Incorrect API key provided: {shown}.", "code": "invalid_api_key"}}
+    scrubbed = Scrub(KEY).error(json.dumps(answer).encode())
+    assert not [KEY[i : i + 4] for i in range(len(KEY) - 3) if KEY[i : i + 4].encode() in scrubbed]
+    assert json.loads(scrubbed)["error"]["code"] == "invalid_api_key"
+    assert "Incorrect API key provided" in json.loads(scrubbed)["error"]["message"]
+    plain = Scrub(KEY).error(f"<html>{shown}</html>".encode())
+    assert not [KEY[i : i + 4] for i in range(len(KEY) - 3) if KEY[i : i + 4].encode() in plain]
+
+
+def test_an_error_in_the_middle_of_a_stream_is_scrubbed_and_words_are_left_alone() -> None:
+    scrub = Scrub(KEY)
+    (piece,) = said.events({"type": "error", "error": {"message": f"bad key {KEY[:9]}"}})
+    assert KEY[:8].encode() not in scrub.piece(piece)
+    assert scrub.piece(piece).startswith(b"data: {")
+    words = b'data: {"choices":[{"delta":{"content":"keys begin with sk-proj-"}}]}\n\n'
+    assert scrub.piece(words) is words
+    assert KEY.encode() not in scrub.piece(b'data: {"text":"' + KEY.encode() + b'"}')
+    assert Scrub("").piece(words) is words
+    assert Scrub("").error(b'{"a":1}') == b'{"a": 1}'
+
+
+def test_refusals_have_each_providers_shape_and_our_code() -> None:
+    refusal = BudgetExceeded("the run has used 10 of 10 tokens")
+    assert body(refusal, "openai")["error"]["code"] == "budget-exceeded"
+    assert body(refusal, "anthropic")["type"] == "error"
+    assert body(refusal, "gemini")["error"]["status"] == "RESOURCE_EXHAUSTED"
+    for dialect in ("openai", "anthropic", "gemini", "ollama"):
+        assert "budget-exceeded: the run has used" in json.dumps(body(refusal, dialect))
