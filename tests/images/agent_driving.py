@@ -23,7 +23,8 @@ from tests.provider import MockProvider
 
 AGENT = Path(__file__).parents[2] / "containers" / "images" / "agent"
 GOLDEN = Path(__file__).parents[1] / "golden" / "agent"
-PATIENCE_S = 30.0
+PATIENCE_S = 60.0
+"""The first process also waits for the imports of the one that it is forked from."""
 MODELS = {
     "openai": "openai:gpt-5-mini",
     "anthropic": "anthropic:claude-haiku-5-5",

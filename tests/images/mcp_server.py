@@ -39,3 +39,4 @@ for line in sys.stdin:
     result = answer(request["method"], request.get("params") or {})
     failure = {"error": {"code": -32601, "message": "Method not found"}}
     body = failure if result is None else {"result": result}
+    print(json.dumps({"jsonrpc": "2.0", "id": request["id"], **body}), flush=True)  # noqa: T201 - its protocol

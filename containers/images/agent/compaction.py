@@ -49,7 +49,9 @@ async def compact(messages: list[ModelMessage], budget: int, summarise: Summaris
     if start == 0:
         return shorter
     older = shorter[:start]
-    summary = await summarise([*older, ModelRequest([UserPromptPart(SUM_UP)])])
+    *before, last = older
+    # Providers want questions and answers to take turns.
+    summary = await summarise([*before, ModelRequest([*last.parts, UserPromptPart(SUM_UP)])])
     return [ModelRequest([UserPromptPart(SUMMARY + summary + _last_question(older))]), *shorter[start:]]
 
 
