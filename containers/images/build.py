@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import io
 import tarfile
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from fnmatch import fnmatch
@@ -19,6 +20,7 @@ from aiodocker.exceptions import DockerError
 
 from containers.engines.docker_api import DockerApi
 from containers.images.base import BuildFailed, Say, is_local, resolve_base
+from containers.images.wheels import LOCK, fetch
 
 FOLDER = Path(__file__).parent
 EXAMPLES = FOLDER.parent / "examples"
@@ -61,12 +63,21 @@ class Image:
         """Whether its Dockerfile asks for a CA bundle, to install things through a private network."""
         return f"ARG {CA_ARGUMENT}" in (self.folder / "Dockerfile").read_text(encoding="utf-8")
 
-    def context(self, ca_bundle: Path | None) -> io.BytesIO:
-        """A tar that is the same for the same content, so that the builder's cache finds it."""
+    @property
+    def lock(self) -> Path | None:
+        """Of the Python packages that it needs (see wheels.py)."""
+        path = self.folder / LOCK
+        return path if path.is_file() else None
+
+    def context(self, ca_bundle: Path | None, more: Sequence[tuple[str, bytes]] = ()) -> io.BytesIO:
+        """A tar that is the same for the same content, so that the builder's cache finds it. `more`: files beside the
+        folder's."""
         packed = io.BytesIO()
         with tarfile.open(fileobj=packed, mode="w") as archive:
             for path in self.files():
                 _add(archive, str(path.relative_to(self.folder)), path.read_bytes(), _mode(path))
+            for name, content in more:
+                _add(archive, name, content, 0o644)
             if self.installs():
                 _add(archive, CA_FILE, ca_bundle.read_bytes() if ca_bundle else b"", 0o644)
         packed.seek(0)
@@ -140,7 +151,7 @@ async def build(
     force: bool = False,
     say: Say = lambda line: None,
 ) -> bool:
-    """False if it was current already. Raises BuildFailed, EngineUnavailable."""
+    """False if it was current already. Raises BuildFailed, WheelsMissing, EngineUnavailable."""
     if not force and await is_current(api, image, base_image):
         say(f"{image.tag} is current")
         return False
@@ -149,8 +160,11 @@ async def build(
     labels = {CONTENT_LABEL: image.digest(), BASE_LABEL: base}
     say(f"building {image.tag} from {base} ...")
     before = await _id(api, image.tag)
+    wheels = await fetch(api, base, image.lock) if image.lock else []
     try:
-        await api.build(image.context(ca_bundle), image.tag, arguments, labels)
+        await api.build(
+            image.context(ca_bundle, wheels), image.tag, arguments, labels, None if image.installs() else "none"
+        )
     except DockerError as error:
         raise BuildFailed(f"{image.tag}: {' '.join(error.message.split())}") from error
     if before and before != await _id(api, image.tag):

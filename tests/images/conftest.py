@@ -1,4 +1,4 @@
-"""The demo agent, ready to be driven: a whole run, a running process, or its program alone."""
+"""The bundled agents, ready to be driven: a whole run, a running process, or a program alone."""
 
 from __future__ import annotations
 
@@ -11,7 +11,10 @@ from typing import Any
 
 import pytest
 
+from .agent_fixtures import agent, provider
 from .driving import DEMO, Process, Run, start_line
+
+__all__ = ["agent", "provider"]
 
 
 @pytest.fixture

@@ -14,11 +14,15 @@ from packaging.utils import canonicalize_name
 ROOT = Path(__file__).resolve().parents[2]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 EXTRAS = PROJECT["optional-dependencies"]
+AGENT_LOCK = "containers/images/agent/requirements.lock"
 LOCKS = {
     "requirements.txt": PROJECT["dependencies"],
     "requirements-dev.txt": PROJECT["dependencies"] + EXTRAS["dev"],
     "requirements-embedded.txt": EXTRAS["embedded"],
     "requirements-postgres.txt": EXTRAS["postgres"],
+    AGENT_LOCK: [
+        line for line in (ROOT / AGENT_LOCK).with_suffix(".in").read_text().splitlines() if line[:1] not in ("#", "")
+    ],
 }
 PIN = re.compile(r"^([A-Za-z0-9._-]+)==(\S+) \\$", re.MULTILINE)
 
@@ -63,7 +67,7 @@ def test_every_lock_can_be_installed_over_the_first(lock):
 
 
 @pytest.mark.parametrize("python", ["3.11.0", "3.11.2", "3.11.9", "3.12.0", "3.13.0"])
-@pytest.mark.parametrize("lock", ["requirements.txt", "requirements-dev.txt"])
+@pytest.mark.parametrize("lock", ["requirements.txt", "requirements-dev.txt", AGENT_LOCK])
 def test_it_is_complete_for_every_python(lock, python):
     """pip-compile evaluates markers on the Python it runs on. 3.11.2, Debian 12's, needs async-timeout; 3.11.3 not."""
     assert required_on(python, LOCKS[lock]) - set(pins(lock)) == set()

@@ -1,0 +1,92 @@
+"""`provider:model` → a model that can be asked. Keys are placeholders: the site's gateway adds the real ones."""
+
+from __future__ import annotations
+
+import os
+
+from pydantic_ai.models import Model
+from pydantic_ai.settings import ModelSettings
+
+from .errors import AgentError
+
+PROVIDERS = ("openai", "openai-chat", "anthropic", "gemini", "ollama")
+PLACEHOLDER = "agentsite"
+FIRST_EVENT_TIMEOUT_S = 600.0
+"""A model that thinks long says nothing for long; one that says nothing at all ends somewhere."""
+
+
+def open_model(wanted: str | None) -> Model:
+    """Raises AgentError. What a provider's client needs is imported only if it is wanted: that takes a second."""
+    provider, _, name = (wanted or "").partition(":")
+    if not wanted:
+        raise AgentError("no-model", 'The definition names no model: set it, as in model = "openai:gpt-5-mini".')
+    if provider not in PROVIDERS or not name:
+        known = ", ".join(PROVIDERS)
+        raise AgentError("unknown-model", f"{wanted!r} is not provider:model with one of these providers: {known}.")
+    if provider == "openai":
+        return _openai_responses(name)
+    if provider == "openai-chat":
+        return _openai_chat(name)
+    if provider == "anthropic":
+        return _anthropic(name)
+    return _gemini(name) if provider == "gemini" else _ollama(name)
+
+
+def older_api(wanted: str) -> Model | None:
+    """For servers that are compatible with OpenAI, but know only its chat completions."""
+    provider, _, name = wanted.partition(":")
+    return _openai_chat(name) if provider == "openai" else None
+
+
+def settings_of(model: Model) -> ModelSettings:
+    """Thinking is asked for where the model has it. Retrying is ours, so that nothing is said twice."""
+    settings = ModelSettings(max_retries=0, first_event_timeout=FIRST_EVENT_TIMEOUT_S)
+    if model.profile.get("supports_thinking"):
+        settings["thinking"] = True
+        if model.system == "openai":
+            settings["openai_reasoning_summary"] = "auto"  # type: ignore[typeddict-unknown-key]
+    return settings
+
+
+def _openai_responses(name: str) -> Model:
+    from pydantic_ai.models.openai import OpenAIResponsesModel
+    from pydantic_ai.providers.openai import OpenAIProvider
+
+    return OpenAIResponsesModel(name, provider=OpenAIProvider(api_key=_key("OPENAI_API_KEY")))
+
+
+def _openai_chat(name: str) -> Model:
+    from pydantic_ai.models.openai import OpenAIChatModel
+    from pydantic_ai.providers.openai import OpenAIProvider
+
+    return OpenAIChatModel(name, provider=OpenAIProvider(api_key=_key("OPENAI_API_KEY")))
+
+
+def _anthropic(name: str) -> Model:
+    from pydantic_ai.models.anthropic import AnthropicModel
+    from pydantic_ai.providers.anthropic import AnthropicProvider
+
+    return AnthropicModel(name, provider=AnthropicProvider(api_key=_key("ANTHROPIC_API_KEY")))
+
+
+def _gemini(name: str) -> Model:
+    from pydantic_ai.models.google import GoogleModel
+    from pydantic_ai.providers.google import GoogleProvider
+
+    base_url = os.environ.get("GOOGLE_GEMINI_BASE_URL")
+    return GoogleModel(name, provider=GoogleProvider(api_key=_key("GEMINI_API_KEY"), base_url=base_url))
+
+
+def _ollama(name: str) -> Model:
+    from pydantic_ai.models.ollama import OllamaModel
+    from pydantic_ai.providers.ollama import OllamaProvider
+
+    base_url = os.environ.get("OLLAMA_BASE_URL", "").rstrip("/")
+    if not base_url:
+        raise AgentError("provider-not-configured", "The site has no Ollama server: set OLLAMA_BASE_URL.")
+    url = base_url if base_url.endswith("/v1") else f"{base_url}/v1"
+    return OllamaModel(name, provider=OllamaProvider(base_url=url, api_key=_key("OLLAMA_API_KEY")))
+
+
+def _key(name: str) -> str:
+    return os.environ.get(name) or PLACEHOLDER

@@ -1,0 +1,128 @@
+"""Container protocol v1: JSON Lines. Events go out on stdout; the start and later commands come in on stdin."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from typing import IO, Any
+
+Json = dict[str, Any]
+READ_BYTES = 1 << 16
+
+
+class Wire:
+    """Writes events, one JSON object a line, each flushed at once."""
+
+    def __init__(self, stream: IO[bytes]) -> None:
+        self._stream = stream
+
+    def send(self, kind: str, **data: Any) -> None:
+        line = json.dumps({"type": kind, **data}, ensure_ascii=False, allow_nan=False)
+        # A file name may hold bytes that are no UTF-8; Python keeps them as surrogates, which no JSON reader takes.
+        self._stream.write(line.encode("utf-8", "replace") + b"\n")
+        self._stream.flush()
+
+
+class Inbox:
+    """What came on stdin, on the event loop's side. The end of stdin ends nothing.
+
+    A line may come twice after a worker has died: a second start, or answer to the same question, changes nothing, and
+    neither does a message with an `id` that was there before.
+    """
+
+    def __init__(self) -> None:
+        self.start: asyncio.Future[Json | None] = asyncio.get_running_loop().create_future()
+        self.messages: list[str] = []
+        self._answers: dict[str, asyncio.Future[Json]] = {}
+        self._seen: set[str] = set()
+        self._on_cancel: list[Callable[[], object]] = []
+        self.cancelled = False
+
+    def listen(self, descriptor: int = 0) -> None:
+        loop = asyncio.get_running_loop()
+
+        def read() -> None:
+            with suppress(RuntimeError):  # the run is over, and its loop closed
+                for line in lines(descriptor):
+                    loop.call_soon_threadsafe(self.take, line)
+                loop.call_soon_threadsafe(self._end)
+
+        threading.Thread(target=read, daemon=True).start()
+
+    def when_cancelled(self, act: Callable[[], object]) -> None:
+        self._on_cancel.append(act)
+        if self.cancelled:
+            act()
+
+    def cancel(self) -> None:
+        if not self.cancelled:
+            self.cancelled = True
+            for act in self._on_cancel:
+                act()
+
+    def answer(self, approval_id: str) -> asyncio.Future[Json]:
+        return self._answers.setdefault(approval_id, asyncio.get_running_loop().create_future())
+
+    def take_messages(self) -> list[str]:
+        taken, self.messages = self.messages, []
+        return taken
+
+    def take(self, line: bytes) -> None:
+        """Blank lines, garbage and unknown commands are skipped: whatever a newer runner sends must not stop a run."""
+        try:
+            command = json.loads(line)
+        except (ValueError, RecursionError):
+            return
+        kind = command.get("type") if isinstance(command, dict) else None
+        if kind == "cancel":
+            self.cancel()
+        elif kind == "message":
+            self._take_message(command)
+        elif kind == "approval":
+            answer = self.answer(str(command.get("approval_id")))
+            if not answer.done():
+                answer.set_result(command)
+        elif kind == "start" and not self.start.done():
+            self.start.set_result(command)
+
+    def _take_message(self, command: Json) -> None:
+        content, id_ = text_of(command.get("content")), command.get("id")
+        if content and id_ not in self._seen:
+            self.messages.append(content)
+            self._seen |= {id_} if isinstance(id_, str) else set()
+
+    def _end(self) -> None:
+        if not self.start.done():
+            self.start.set_result(None)
+
+
+def lines(descriptor: int) -> Iterator[bytes]:
+    """Raw reads, because a thread that blocks in sys.stdin holds a lock that the interpreter wants at its end."""
+    rest = bytearray()
+    while piece := _read(descriptor):
+        rest += piece
+        if b"\n" in piece:
+            *whole, tail = rest.split(b"\n")
+            yield from map(bytes, whole)
+            rest = bytearray(tail)
+    if rest:
+        yield bytes(rest)
+
+
+def _read(descriptor: int) -> bytes:
+    try:
+        return os.read(descriptor, READ_BYTES)
+    except OSError:  # no stdin at all
+        return b""
+
+
+def text_of(content: object) -> str:
+    """The text of an input, whatever shape it came in."""
+    if isinstance(content, list):
+        parts = (part.get("text") if isinstance(part, dict) else part for part in content)
+        return "\n".join(part for part in parts if isinstance(part, str))
+    return content if isinstance(content, str) else ""

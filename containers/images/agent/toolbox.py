@@ -1,0 +1,97 @@
+"""Calls of tools, as the wire sees them: each call is announced, may have to be approved, and ends in one result."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Sequence
+from typing import Any
+from uuid import uuid4
+
+from pydantic_ai.messages import ToolCallPart, ToolReturnPart
+from pydantic_ai.tools import ToolDefinition
+
+from .approvals import SUBJECTS, needs_approval
+from .protocol import Inbox, Wire
+from .tools import Output, Tool, ToolFailed
+
+APPROVE, DENY = "approve", "deny"
+TITLE_CHARACTERS = 120
+
+
+class Toolbox:
+    """The tools of this run."""
+
+    def __init__(self, wire: Wire, inbox: Inbox, tools: Sequence[Tool], approvals: object = None) -> None:
+        self._wire, self._inbox, self._approvals = wire, inbox, approvals
+        self._tools = {tool.name: tool for tool in tools}
+
+    def definitions(self) -> list[ToolDefinition]:
+        return [tool.definition() for tool in self._tools.values()]
+
+    async def call_all(self, calls: Sequence[ToolCallPart]) -> list[ToolReturnPart]:
+        """All at once: a model that asks for several does not want to wait for one before the next."""
+        announced = [self._announce(call) for call in calls]
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(self._call(call, *known)) for call, known in zip(calls, announced, strict=True)]
+        return [task.result() for task in tasks]
+
+    def _announce(self, call: ToolCallPart) -> tuple[str, dict[str, Any] | None]:
+        """Its id in the log, which no other call of this agent has, and its arguments: None if they are none."""
+        call_id = f"call-{uuid4().hex[:12]}"
+        try:
+            arguments = call.args_as_dict(raise_if_invalid=True)
+        except (ValueError, AssertionError):
+            arguments = None
+        title = _title(call.tool_name, arguments or {})
+        self._wire.send("tool-call", call_id=call_id, name=call.tool_name, arguments=arguments or {}, title=title)
+        return call_id, arguments
+
+    async def _call(self, call: ToolCallPart, call_id: str, arguments: dict[str, Any] | None) -> ToolReturnPart:
+        started = time.monotonic()
+        output = Output(lambda text: self._wire.send("tool-output", call_id=call_id, content=text))
+        result, is_error = "Cancelled.", True
+        try:
+            result, is_error = await self._work(call.tool_name, call_id, arguments, output), False
+        except ToolFailed as error:
+            result = str(error)
+        finally:
+            passed_ms = round((time.monotonic() - started) * 1000)
+            self._wire.send("tool-result", call_id=call_id, result=result, is_error=is_error, duration_ms=passed_ms)
+        told = "\n".join(filter(None, (output.text(), result)))
+        outcome = "failed" if is_error else "success"
+        return ToolReturnPart(call.tool_name, told, call.tool_call_id, outcome=outcome)
+
+    async def _work(self, name: str, call_id: str, arguments: dict[str, Any] | None, output: Output) -> str:
+        """Raises ToolFailed."""
+        tool = self._tools.get(name)
+        if tool is None:
+            raise ToolFailed(f"There is no tool {name!r}; there are: {', '.join(self._tools)}.")
+        if arguments is None:
+            raise ToolFailed("The arguments are not a JSON object.")
+        if needs_approval(self._approvals, name, arguments):
+            await self._ask(name, call_id, arguments)
+        try:
+            return await tool.call(arguments, output)
+        except OSError as error:
+            raise ToolFailed(f"It failed: {error.strerror or error}.") from error
+
+    async def _ask(self, name: str, call_id: str, arguments: dict[str, Any]) -> None:
+        """Waits as long as it takes: the site says for how long. Raises ToolFailed if it is denied."""
+        approval_id = f"approve-{call_id}"
+        question = f"May it {_title(name, arguments)}?"
+        self._wire.send(
+            "approval-request", approval_id=approval_id, call_id=call_id, question=question, options=[APPROVE, DENY]
+        )
+        answer = await self._inbox.answer(approval_id)
+        if answer.get("decision") != APPROVE:
+            reason = answer.get("reason")
+            raise ToolFailed("The user denied this." + (f" The reason: {reason}" if reason else ""))
+
+
+def _title(name: str, arguments: dict[str, Any]) -> str:
+    """What it does, in a line."""
+    about = arguments.get(SUBJECTS.get(name, "pattern"))
+    first = str(about).strip().partition("\n")[0] if isinstance(about, str) else ""
+    title = f"{name.replace('_', ' ')} {first}".strip()
+    return title if len(title) <= TITLE_CHARACTERS else title[: TITLE_CHARACTERS - 1] + "…"
