@@ -23,6 +23,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from aiodocker.exceptions import DockerError
+
 from containers.engine import BEGINNING, Availability, Offset, Output
 from containers.engines.docker import DockerEngine
 from containers.engines.docker_config import PROFILE, TMP_FILES
@@ -30,7 +32,7 @@ from containers.engines.podman_log import LogReader
 from containers.engines.seccomp import profile_json
 from containers.engines.sender import write_all
 from containers.engines.watch import Watcher
-from containers.errors import EngineError, StartFailed
+from containers.errors import ContainerGone, EngineError, StartFailed
 from containers.spec import Spec
 
 DEFAULT_URL = "unix:///run/podman/podman.sock"
@@ -51,12 +53,16 @@ class PodmanEngine(DockerEngine):
 
     async def check(self) -> Availability:
         found = await super().check()
-        if found.usable:
+        if not found.usable:
+            return found
+        try:
             storage = str((await self._daemon()).get("DockerRootDir", ""))
-            if not os.access(storage, os.R_OK | os.X_OK):
-                reason = f"its containers' logs in {storage or '?'} cannot be read from here: is it this user's?"
-                return Availability(False, f"{found.reason}: {reason}", found.version)
-        return found
+        except (EngineError, DockerError) as error:
+            return Availability(False, f"{found.reason}: {error}", found.version)
+        if os.access(storage, os.R_OK | os.X_OK):
+            return found
+        reason = f"its containers' logs in {storage or '?'} cannot be read from here: is it this user's?"
+        return Availability(False, f"{found.reason}: {reason}", found.version)
 
     async def output(self, ref: str, after: Offset = BEGINNING) -> AsyncIterator[Output]:
         path, reader = Path((await self._inspected(ref))["LogPath"]), LogReader(after)
@@ -76,6 +82,8 @@ class PodmanEngine(DockerEngine):
                         ending.result()
                         return
                     await changes.wait()
+        except FileNotFoundError:
+            raise ContainerGone(f"no container {ref[:12]}") from None
         except OSError as error:
             raise EngineError(f"the log of container {ref[:12]} cannot be read: {error.strerror}") from error
         finally:

@@ -99,6 +99,11 @@ async def test_a_service_whose_logs_can_not_be_read_can_not_be_used(engine: Podm
     assert "logs in /nonexistent cannot be read" in found.reason
 
 
+async def test_a_service_that_says_nothing_of_itself_can_not_be_used(engine: PodmanEngine, service: Service) -> None:
+    del service.answers["/info"]
+    assert not (await engine.check()).usable
+
+
 @given(outputs, st.lists(st.integers(1, 60), max_size=20), st.integers(0, 80), st.integers(0, 80))
 def test_bytes_after_any_offset_come_out_however_the_log_is_cut(
     output: list[tuple[Stream, bytes, bool]], sizes: list[int], out_at: int, err_at: int
