@@ -64,20 +64,28 @@ def _fernet(secret: str) -> Fernet:
 
 def access(provider: Provider) -> Access:
     """How to reach it now. Synchronous, may ask the database. Raises ProviderNotConfigured, with what to do."""
+    return by_environment(provider) or Access(provider, _base_url(provider), _stored_key(provider))
+
+
+def by_environment(provider: Provider) -> Access | None:
+    """The same where the database need not be asked; None where it has to be."""
+    base_url = _base_url(provider)
+    if provider.key_setting is None:
+        return Access(provider, base_url, "")
+    given: str = settings.PROVIDER_KEYS[provider.name].get_secret_value().strip()
+    return Access(provider, base_url, given) if given else None
+
+
+def _base_url(provider: Provider) -> str:
     base_url: str = getattr(settings, provider.base_setting)
     if not base_url:
         raise ProviderNotConfigured(f"{provider.base_setting} is not set")
     if urlsplit(base_url).scheme not in ("http", "https") or not urlsplit(base_url).hostname:
         raise ProviderNotConfigured(f"{provider.base_setting} is no http(s) address")
-    return Access(provider, base_url, _key(provider))
+    return base_url
 
 
-def _key(provider: Provider) -> str:
-    if provider.key_setting is None:
-        return ""
-    given: str = settings.PROVIDER_KEYS[provider.name].get_secret_value().strip()
-    if given:
-        return given
+def _stored_key(provider: Provider) -> str:
     row = ProviderKey.objects.filter(provider=provider.name).values_list("ciphertext", flat=True).first()
     if row is None:
         raise ProviderNotConfigured(f"{provider.key_setting} is not set, and the admin has no key for it")
@@ -105,10 +113,13 @@ class Keyring:
         self._kept: dict[str, tuple[float, Access]] = {}
 
     async def access(self, name: str) -> Access:
-        """Raises ProviderNotConfigured; JournalUnavailable when the database is needed and away."""
+        """Raises ProviderNotConfigured; JournalUnavailable when the database is away and has to be asked."""
         kept = self._kept.get(name)
         if kept is not None and monotonic() < kept[0] + KEPT_S:
             return kept[1]
-        found = await in_database(access, PROVIDERS[name])
+        provider = PROVIDERS[name]
+        if (found := by_environment(provider)) is not None:
+            return found
+        found = await in_database(access, provider)
         self._kept[name] = (monotonic(), found)
         return found

@@ -9,6 +9,7 @@ import pytest
 from django.contrib.admin.models import LogEntry
 from django.contrib.auth.models import Permission, User
 from django.test import Client
+from django.utils.timezone import now
 from pydantic import SecretStr
 
 from agents import access
@@ -30,7 +31,9 @@ def admin(user) -> Client:
 @pytest.fixture
 def run(api, agent_id) -> Run:
     run_id = api.call("POST", f"/api/agents/{agent_id}/runs", {"input": "<b>Hello</b>"})[1]["id"]
-    Attempt.objects.create(run_id=run_id, number=1, engine="docker", worker="w", exit_code=0, outcome="exit")
+    Attempt.objects.create(
+        run_id=run_id, number=1, engine="docker", worker="w", exit_code=0, outcome="exit", finished_at=now()
+    )
     return Run.objects.get(pk=run_id)
 
 
