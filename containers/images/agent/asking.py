@@ -67,7 +67,7 @@ class Asking:
                 await self._wait(describe(error, self.name), tries)
 
     async def _ask(self, messages: Sequence[ModelMessage], parameters: ModelRequestParameters) -> ModelResponse:
-        settings = settings_of(self.model)
+        settings = settings_of(self.model, self.streaming)
         if not self.streaming:
             response = await model_request(
                 self.model, messages, model_settings=settings, model_request_parameters=parameters
