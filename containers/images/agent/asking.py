@@ -137,7 +137,7 @@ def _whole(response: ModelResponse) -> ModelResponse:
 
 def _wait_s(tries: int) -> float:
     first_s = float(os.environ.get("AGENT_RETRY_WAIT_S") or FIRST_WAIT_S)
-    return min(MAX_WAIT_S, first_s * 2 ** (tries - 1))
+    return min(MAX_WAIT_S, first_s * 2.0 ** (tries - 1))
 
 
 def say(line: str) -> None:
