@@ -149,9 +149,9 @@ class Follower:
                     {self._task, asyncio.ensure_future(self._more.wait())}, return_when="FIRST_COMPLETED"
                 )
 
-    async def end(self) -> bytes:
+    async def end(self, patience_s: float = DEADLINE_S) -> bytes:
         """All of stdout."""
-        async with asyncio.timeout(DEADLINE_S):
+        async with asyncio.timeout(patience_s):
             await self._task
         return bytes(self.stdout)
 

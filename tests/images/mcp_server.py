@@ -3,6 +3,7 @@
 import json
 import os
 import sys
+from typing import Any
 
 TOOL = {
     "name": "add",
@@ -15,7 +16,7 @@ TOOL = {
 }
 
 
-def answer(method: str, given: dict) -> dict | None:
+def answer(method: str, given: dict[str, Any]) -> dict[str, Any] | None:
     if method == "initialize":
         about = {"name": "sums", "version": "1"}
         return {"protocolVersion": given["protocolVersion"], "capabilities": {"tools": {}}, "serverInfo": about}

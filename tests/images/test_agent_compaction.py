@@ -80,7 +80,7 @@ async def test_then_the_older_part_is_summed_up_and_the_question_stays() -> None
 
 
 def test_a_long_history_is_summed_up_by_the_model(provider: MockProvider, agent: Launch) -> None:
-    history = [
+    history: list[object] = [
         {"role": role, "content": f"{number} {role} " + "words " * 300, "parts": []}
         for number in range(20)
         for role in ("user", "assistant")
@@ -99,7 +99,7 @@ def test_a_long_history_is_summed_up_by_the_model(provider: MockProvider, agent:
 def test_a_conversation_that_is_too_long_for_its_model_is_made_shorter_and_tried_again(
     provider: MockProvider, agent: Launch
 ) -> None:
-    history = [
+    history: list[object] = [
         {"role": role, "content": f"{role} {number}: " + "words " * 500, "parts": []}
         for number in range(20)
         for role in ("user", "assistant")

@@ -66,7 +66,7 @@ def test_the_model_is_told_what_its_tools_did(
     assert set(asked.tools) == {"bash", "read_file", "write_file", "edit_file", "list_files", "search"}
 
 
-@pytest.mark.parametrize("model", ["openai", "anthropic"])
+@pytest.mark.parametrize("model", ["openai", "anthropic", "gemini"])
 def test_thinking_is_asked_for_where_the_model_has_it(provider: MockProvider, agent: Launch, model: str) -> None:
     provider.say(turn("Hello."))
     agent(model=model).finish()

@@ -38,7 +38,7 @@ def understand(body: Json, path: str) -> Asked:
         streaming=method.startswith("stream"),
         messages=((Message("system", system),) if system else ()) + tuple(messages),
         tools=tuple(tool["name"] for tool in declared),
-        thinking=bool(thinking.get("includeThoughts")),
+        thinking=bool(thinking.get("includeThoughts") or thinking.get("include_thoughts")),
     )
 
 

@@ -46,7 +46,8 @@ class Recorded:
 
 class MockProvider:
     """`key`: what clients must send (in their format's way), else they are refused; None takes any. `without`: formats
-    that this server does not know. `author` may be replaced by anything that answers a request with a turn."""
+    that this server does not know. `author` may be replaced by anything that answers a request with a turn. Paths may
+    begin with /providers/NAME, as they do at the site's gateway."""
 
     def __init__(
         self, *, port: int = 0, host: str = "127.0.0.1", key: str | None = None, without: Iterable[str] = ()
@@ -108,7 +109,8 @@ class MockProvider:
     async def _start(self) -> None:
         app = web.Application(client_max_size=64 << 20)
         for name, (path, wire) in PATHS.items():
-            app.router.add_post(path, self._handler(name, wire))
+            for prefix in ("", "/providers/{provider}"):
+                app.router.add_post(prefix + path, self._handler(name, wire))
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
         await self._runner.setup()
         site = web.TCPSite(self._runner, self.host, self.port)

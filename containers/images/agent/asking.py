@@ -67,7 +67,7 @@ class Asking:
                 await self._wait(describe(error, self.name), tries)
 
     async def _ask(self, messages: Sequence[ModelMessage], parameters: ModelRequestParameters) -> ModelResponse:
-        settings = settings_of(self.model)
+        settings = settings_of(self.model, self.streaming)
         if not self.streaming:
             response = await model_request(
                 self.model, messages, model_settings=settings, model_request_parameters=parameters
@@ -137,7 +137,7 @@ def _whole(response: ModelResponse) -> ModelResponse:
 
 def _wait_s(tries: int) -> float:
     first_s = float(os.environ.get("AGENT_RETRY_WAIT_S") or FIRST_WAIT_S)
-    return min(MAX_WAIT_S, first_s * 2 ** (tries - 1))
+    return min(MAX_WAIT_S, first_s * 2.0 ** (tries - 1))
 
 
 def say(line: str) -> None:

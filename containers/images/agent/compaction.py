@@ -8,6 +8,7 @@ from dataclasses import replace
 from pydantic_ai.messages import (
     ModelMessage,
     ModelRequest,
+    ModelRequestPart,
     ModelResponse,
     TextPart,
     ToolCallPart,
@@ -82,13 +83,12 @@ def _has_results(message: ModelMessage) -> bool:
     return any(isinstance(part, ToolReturnPart) for part in message.parts)
 
 
-def _short(part: object) -> object:
+def _short(part: ModelRequestPart) -> ModelRequestPart:
     if not isinstance(part, ToolReturnPart) or len(str(part.content)) <= SHORT_CHARACTERS:
         return part
     content = str(part.content)
-    return replace(
-        part, content=f"{content[:SHORT_CHARACTERS]}\n[… {len(content)} characters; the rest was taken away]"
-    )
+    shorter = f"{content[:SHORT_CHARACTERS]}\n[… {len(content)} characters; the rest was taken away]"
+    return ToolReturnPart(part.tool_name, shorter, part.tool_call_id, outcome=part.outcome)
 
 
 def _last_question(older: Sequence[ModelMessage]) -> str:

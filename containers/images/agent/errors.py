@@ -16,6 +16,8 @@ GATEWAY_CODES = (
 )
 """The site's own gateway answers with these, inside the provider's shape of an error."""
 DETAIL_CHARACTERS = 400
+ENDED_EARLY = "ended without"
+"""As pydantic-ai words it."""
 
 
 class AgentError(Exception):
@@ -71,7 +73,9 @@ def describe(error: BaseException, model: str) -> Problem:
             return Problem("unknown-model", f"{provider} does not know {model}: check the definition. {detail}")
         case wrong.ModelAPIError(in_stream=True):
             return Problem("provider-error", f"{provider} broke off with an error; try again. {detail}", True)
-        case wrong.ModelAPIError():
+        case wrong.AgentRunError() if ENDED_EARLY in detail:
+            return Problem("stream-cut", f"The answer of {provider} broke off; run it again. {detail}", True)
+        case wrong.ModelRequestRejectedError() | wrong.ModelHTTPError():
             return Problem("provider-refused", f"{provider} refused the request. {detail}")
         case wrong.ContentFilterError():
             return Problem("content-filtered", f"{provider} filtered the answer: put it another way. {detail}")

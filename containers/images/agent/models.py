@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 
 from pydantic_ai.models import Model
+from pydantic_ai.profiles import ModelProfile
 from pydantic_ai.settings import ModelSettings
 
 from .errors import AgentError
@@ -13,6 +14,8 @@ PROVIDERS = ("openai", "openai-chat", "anthropic", "gemini", "ollama")
 PLACEHOLDER = "agentsite"
 FIRST_EVENT_TIMEOUT_S = 600.0
 """A model that thinks long says nothing for long; one that says nothing at all ends somewhere."""
+WHOLE_ANSWER_TOKENS = 16_384
+"""Of an answer that is not streamed: Anthropic's client streams what may get longer, behind our back."""
 
 
 def open_model(wanted: str | None) -> Model:
@@ -38,9 +41,13 @@ def older_api(wanted: str) -> Model | None:
     return _openai_chat(name) if provider == "openai" else None
 
 
-def settings_of(model: Model) -> ModelSettings:
+def settings_of(model: Model, streaming: bool) -> ModelSettings:
     """Thinking is asked for where the model has it. Retrying is ours, so that nothing is said twice."""
-    settings = ModelSettings(max_retries=0, first_event_timeout=FIRST_EVENT_TIMEOUT_S)
+    settings = ModelSettings(max_retries=0)
+    if streaming:
+        settings["first_event_timeout"] = FIRST_EVENT_TIMEOUT_S
+    else:
+        settings["max_tokens"] = WHOLE_ANSWER_TOKENS
     if model.profile.get("supports_thinking"):
         settings["thinking"] = True
         if model.system == "openai":
@@ -59,7 +66,8 @@ def _openai_chat(name: str) -> Model:
     from pydantic_ai.models.openai import OpenAIChatModel
     from pydantic_ai.providers.openai import OpenAIProvider
 
-    return OpenAIChatModel(name, provider=OpenAIProvider(api_key=_key("OPENAI_API_KEY")))
+    provider = OpenAIProvider(api_key=_key("OPENAI_API_KEY"))
+    return OpenAIChatModel(name, provider=provider, profile=_strict())
 
 
 def _anthropic(name: str) -> Model:
@@ -85,7 +93,15 @@ def _ollama(name: str) -> Model:
     if not base_url:
         raise AgentError("provider-not-configured", "The site has no Ollama server: set OLLAMA_BASE_URL.")
     url = base_url if base_url.endswith("/v1") else f"{base_url}/v1"
-    return OllamaModel(name, provider=OllamaProvider(base_url=url, api_key=_key("OLLAMA_API_KEY")))
+    provider = OllamaProvider(base_url=url, api_key=_key("OLLAMA_API_KEY"))
+    return OllamaModel(name, provider=provider, profile=_strict())
+
+
+def _strict() -> ModelProfile:
+    """An answer that just ends is one that was cut: half of it must not pass for all."""
+    from pydantic_ai.profiles.openai import OpenAIModelProfile
+
+    return OpenAIModelProfile(openai_chat_streaming_requires_finish_reason=True)
 
 
 def _key(name: str) -> str:

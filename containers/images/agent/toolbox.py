@@ -59,8 +59,7 @@ class Toolbox:
             passed_ms = round((time.monotonic() - started) * 1000)
             self._wire.send("tool-result", call_id=call_id, result=result, is_error=is_error, duration_ms=passed_ms)
         told = "\n".join(filter(None, (output.text(), result)))
-        outcome = "failed" if is_error else "success"
-        return ToolReturnPart(call.tool_name, told, call.tool_call_id, outcome=outcome)
+        return ToolReturnPart(call.tool_name, told, call.tool_call_id, outcome="failed" if is_error else "success")
 
     async def _work(self, name: str, call_id: str, arguments: dict[str, Any] | None, output: Output) -> str:
         """Raises ToolFailed."""

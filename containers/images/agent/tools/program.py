@@ -8,8 +8,7 @@ import os
 import signal
 from collections.abc import Sequence
 from contextlib import suppress
-from subprocess import DEVNULL, PIPE, STDOUT
-from subprocess import Popen as Process
+from subprocess import DEVNULL, PIPE, STDOUT, Popen
 
 from .tool import Output, ToolFailed
 from .workspace import root
@@ -38,16 +37,14 @@ async def run(command: Sequence[str], output: Output, timeout_s: float) -> int:
             await reading
 
 
-def _start(command: Sequence[str]) -> Process:
+def _start(command: Sequence[str]) -> Popen[bytes]:
     try:
-        return Process(
-            command, cwd=root(), stdin=DEVNULL, stdout=PIPE, stderr=STDOUT, bufsize=0, start_new_session=True
-        )
+        return Popen(command, cwd=root(), stdin=DEVNULL, stdout=PIPE, stderr=STDOUT, bufsize=0, start_new_session=True)
     except OSError as error:
         raise ToolFailed(f"{command[0]} cannot be started: {error.strerror}.") from error
 
 
-async def _follow(process: Process, output: Output) -> None:
+async def _follow(process: Popen[bytes], output: Output) -> None:
     reader = asyncio.StreamReader()
     transport, _ = await asyncio.get_running_loop().connect_read_pipe(
         lambda: asyncio.StreamReaderProtocol(reader), process.stdout
@@ -61,7 +58,7 @@ async def _follow(process: Process, output: Output) -> None:
         transport.close()
 
 
-def _end(process: Process) -> None:
+def _end(process: Popen[bytes]) -> None:
     """With its whole group, whatever it left behind: whose number is free only once nobody has it any more."""
     with suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)
