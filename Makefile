@@ -3,7 +3,7 @@
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help run test quick faults bench-containers check images lock clean
+.PHONY: help run test quick faults bench-containers bench-gateway check images lock clean
 
 VENV := .venv
 SOURCE := pyproject.toml scripts/venv
@@ -31,6 +31,12 @@ bench-containers: $(DEV) ## What a run costs on top of its container, and a hund
 	@scripts/venv postgres
 	@$(VENV)/bin/python -m containers.images build
 	@exec $(VENV)/bin/python -m benchmarks.containers $(ARGS)
+
+bench-gateway: $(DEV) ## What the gateway adds to a model call, at one stream and at fifty (ARGS="--rounds 5")
+	@scripts/venv redis
+	@scripts/venv postgres
+	@$(VENV)/bin/python -m containers.images build
+	@exec $(VENV)/bin/python -m benchmarks.gateway $(ARGS)
 
 check: $(DEV) ## Format, lint, types, imports, migrations, deployment settings: all that CI checks but the tests
 	@scripts/check

@@ -28,6 +28,7 @@ from agents import lease as leases
 from agents.engines import Engines
 from agents.execution import Detached
 from agents.moment import acquire_soon
+from agents.providers import keys
 from agents.providers.upstream import close_upstream
 from agents.supervisor import Supervisor, has_work, is_deleted
 from agents.workspace import belongings
@@ -55,6 +56,7 @@ class Runner:
         self._supervisors: dict[str, Supervisor] = {}
         self._tasks: list[asyncio.Task[None]] = []
         self._detaching = False
+        self._providers: dict[str, str | None] = {}
         self._bus: Bus
 
     # Threads ------------------------------------------------------------------------------------------------------
@@ -197,6 +199,8 @@ class Runner:
                 await client.aclose()
 
     async def _be_present(self) -> None:
+        with contextlib.suppress(JournalUnavailable):
+            self._providers = await in_database(keys.reasons)
         with contextlib.suppress(BusUnavailable):
             await self._bus.keep(PRESENCE + self.worker, json.dumps(self._presence()), PRESENCE_TTL_S)
 
@@ -206,6 +210,7 @@ class Runner:
             "engine": self.engines.chosen or settings.ENGINE,
             "active": len(self._supervisors),
             "concurrency": settings.WORKER_CONCURRENCY,
+            "providers": self._providers,
         }
 
 

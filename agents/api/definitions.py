@@ -9,6 +9,7 @@ from django.http import HttpRequest
 from ninja import Router
 from pydantic import BaseModel
 
+from agents.api.health import workers
 from agents.definitions import Definition, catalog
 from agents.providers import keys
 from agents.providers.provider import PROVIDERS, provider_of_model
@@ -94,7 +95,8 @@ def list_definitions(request: HttpRequest) -> dict[str, Any]:
 def list_models(request: HttpRequest) -> dict[str, Any]:
     """Each model that a definition uses, and which do."""
     used = _named({name: [found.model] for name, found in _definitions().items() if found.model})
-    return {"models": [{**one, **_provider_of(one["name"])} for one in used]}
+    reasons = _reasons()
+    return {"models": [{**one, **_provider_of(one["name"], reasons)} for one in used]}
 
 
 @router.get("/mcp-servers", response=McpServerList)
@@ -105,19 +107,25 @@ def list_mcp_servers(request: HttpRequest) -> dict[str, Any]:
 
 @router.get("/providers", response=ProviderList)
 def list_providers(request: HttpRequest) -> dict[str, Any]:
-    """`usable`: this site has what the provider asks for. Never the key."""
-    reasons = {name: keys.why_not(provider) for name, provider in PROVIDERS.items()}
+    """`usable`: some worker has what the provider asks for; without a worker, what is known here. Never the key."""
     return {
         "providers": [
             {"name": name, "title": PROVIDERS[name].title, "usable": reason is None, "reason": reason}
-            for name, reason in reasons.items()
+            for name, reason in _reasons().items()
         ]
     }
 
 
-def _provider_of(model: str) -> dict[str, Any]:
+def _reasons() -> dict[str, str | None]:
+    """Why a provider can't be used; None if it can. Keys are the workers', and this process may have others."""
+    said = [found["providers"] for found in workers() if found.get("providers")]
+    own = said[0] if said else keys.reasons()
+    return {name: None if any(one.get(name, "") is None for one in said) else own.get(name) for name in PROVIDERS}
+
+
+def _provider_of(model: str, reasons: dict[str, str | None]) -> dict[str, Any]:
     name = provider_of_model(model)
-    return {"provider": name, "usable": name is not None and keys.why_not(PROVIDERS[name]) is None}
+    return {"provider": name, "usable": name is not None and reasons[name] is None}
 
 
 def _definitions() -> dict[str, Definition]:

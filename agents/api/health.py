@@ -39,16 +39,16 @@ def readyz(request: HttpRequest) -> JsonResponse:
     """Each dependency by name. 503 without database or Redis; without a worker the site still takes and shows what it
     has, so that is `degraded`, with 200."""
     checks = {"database": _check(_database), "redis": _check(_redis)}
-    workers = _workers() if checks["redis"]["ok"] else []
+    present = workers() if checks["redis"]["ok"] else []
     checks["workers"] = {
-        "ok": bool(workers),
-        "count": len(workers),
-        "active": sum(found["active"] for found in workers),
+        "ok": bool(present),
+        "count": len(present),
+        "active": sum(found["active"] for found in present),
     }
-    checks["engine"] = {"ok": bool(workers), "engines": sorted({found["engine"] for found in workers})}
+    checks["engine"] = {"ok": bool(present), "engines": sorted({found["engine"] for found in present})}
     if not (checks["database"]["ok"] and checks["redis"]["ok"]):
         return JsonResponse({"status": "unavailable", "checks": checks}, status=503, headers={"Retry-After": "2"})
-    return JsonResponse({"status": "ok" if workers else "degraded", "checks": checks})
+    return JsonResponse({"status": "ok" if present else "degraded", "checks": checks})
 
 
 @require_safe
@@ -62,14 +62,14 @@ def metrics(request: HttpRequest) -> HttpResponse:
         lines += ["# HELP agentsite_open_runs Runs that have not ended.", "# TYPE agentsite_open_runs gauge"]
         lines += [f'agentsite_open_runs{{status="{status}"}} {count}' for status, count in _open_runs()]
     if ready["redis"]["ok"]:
-        workers = _workers()
+        present = workers()
         lines += ["# HELP agentsite_workers Workers that live.", "# TYPE agentsite_workers gauge"]
-        lines += [f"agentsite_workers {len(workers)}"]
+        lines += [f"agentsite_workers {len(present)}"]
         lines += [
             "# HELP agentsite_worker_slots Runs that workers can supervise.",
             "# TYPE agentsite_worker_slots gauge",
         ]
-        lines += [f"agentsite_worker_slots {sum(found['concurrency'] for found in workers)}"]
+        lines += [f"agentsite_worker_slots {sum(found['concurrency'] for found in present)}"]
     return HttpResponse("\n".join(lines) + "\n", content_type="text/plain; version=0.0.4; charset=utf-8")
 
 
@@ -98,8 +98,8 @@ def _redis() -> None:
         client.ping()
 
 
-def _workers() -> list[dict[str, Any]]:
-    """What the living workers say of themselves: worker, engine, active, concurrency."""
+def workers() -> list[dict[str, Any]]:
+    """What the living workers say of themselves: worker, engine, active, concurrency, providers."""
     try:
         with _client() as client:
             keys = [

@@ -16,6 +16,8 @@ BYTES_A_TOKEN = 4
 """For estimates, where an answer was cut before it said what it used."""
 _HINTS = (b"usage", b"_eval_count", b"message_stop")
 """In every line with a count or an end; the others, nearly all, are not parsed."""
+_NOTHING = (b'"usage":null', b'"usage": null')
+"""In every piece of an OpenAI stream but the last. What a model says can't hold it: quotes inside words are escaped."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +108,7 @@ class Reader:
             self.counted = replace(self.counted, ended=True)
             return
         self._lines += 1
-        if any(hint in line for hint in _HINTS):
+        if any(hint in line for hint in _HINTS) and not any(nothing in line for nothing in _NOTHING):
             self._object(line)
 
     def _object(self, text: bytes) -> None:

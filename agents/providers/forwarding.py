@@ -22,7 +22,7 @@ from agents.providers.counting import Counted, Reader
 from agents.providers.keys import Access
 from agents.providers.provider import Call
 from agents.providers.refusals import ProviderUnreachable, RequestTooLarge
-from agents.providers.scrub import Scrub
+from agents.providers.scrub import scrub_of
 from agents.providers.upstream import Upstream
 
 log = structlog.get_logger(__name__)
@@ -109,7 +109,7 @@ class Forwarding:
             said = await _head(answer)
         except (aiohttp.ClientError, TimeoutError):
             said = b""
-        said = Scrub(access.key).error(said)
+        said = scrub_of(access.key).error(said)
         await self._ledger.note(f"{access.provider.name} answered {answer.status}: {_one_line(said)}")
         return web.Response(status=answer.status, body=said, headers=headers.answered(answer.headers.items()))
 
@@ -125,6 +125,9 @@ class _Body:
             raise RequestTooLarge(_TOO_LARGE)
 
     async def pieces(self) -> AsyncIterator[bytes]:
+        if self._request.headers.get("Expect", "").lower() == "100-continue":  # curl's, of more than a megabyte
+            await self._request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+            self._request.writer.output_size = 0
         async for piece in self._request.content.iter_any():
             self.bytes += len(piece)
             if self.bytes > REQUEST_BYTES:
@@ -153,7 +156,7 @@ class _Passing:
         self._answer = answer
         self._ledger = ledger
         self._reader = Reader(answer.headers.get("Content-Type", ""), model, request_bytes)
-        self._scrub = Scrub(access.key)
+        self._scrub = scrub_of(access.key)
         self._response = web.StreamResponse(status=answer.status, headers=headers.answered(answer.headers.items()))
         self._entered = ledger is None
         self._gone_at: float | None = None

@@ -64,16 +64,15 @@ def _fernet(secret: str) -> Fernet:
 
 def access(provider: Provider) -> Access:
     """How to reach it now. Synchronous, may ask the database. Raises ProviderNotConfigured, with what to do."""
-    return by_environment(provider) or Access(provider, _base_url(provider), _stored_key(provider))
+    return _given(provider) or Access(provider, _base_url(provider), _stored(provider))
 
 
-def by_environment(provider: Provider) -> Access | None:
-    """The same where the database need not be asked; None where it has to be."""
-    base_url = _base_url(provider)
+def _given(provider: Provider) -> Access | None:
+    """What the environment alone says; None if its key has to be looked up."""
     if provider.key_setting is None:
-        return Access(provider, base_url, "")
-    given: str = settings.PROVIDER_KEYS[provider.name].get_secret_value().strip()
-    return Access(provider, base_url, given) if given else None
+        return Access(provider, _base_url(provider), "")
+    key: str = settings.PROVIDER_KEYS[provider.name].get_secret_value().strip()
+    return Access(provider, _base_url(provider), key) if key else None
 
 
 def _base_url(provider: Provider) -> str:
@@ -85,7 +84,7 @@ def _base_url(provider: Provider) -> str:
     return base_url
 
 
-def _stored_key(provider: Provider) -> str:
+def _stored(provider: Provider) -> str:
     row = ProviderKey.objects.filter(provider=provider.name).values_list("ciphertext", flat=True).first()
     if row is None:
         raise ProviderNotConfigured(f"{provider.key_setting} is not set, and the admin has no key for it")
@@ -106,20 +105,24 @@ def why_not(provider: Provider) -> str | None:
     return None
 
 
+def reasons() -> dict[str, str | None]:
+    """Of every provider why it can't be used from this process; None if it can. Synchronous."""
+    return {name: why_not(provider) for name, provider in PROVIDERS.items()}
+
+
 class Keyring:
-    """Of one worker. Looks into the database at most every KEPT_S."""
+    """Of one worker. Looks into the database for stored keys only, at most every KEPT_S."""
 
     def __init__(self) -> None:
         self._kept: dict[str, tuple[float, Access]] = {}
 
     async def access(self, name: str) -> Access:
-        """Raises ProviderNotConfigured; JournalUnavailable when the database is away and has to be asked."""
+        """Raises ProviderNotConfigured; JournalUnavailable when the database is needed and away."""
+        if (given := _given(PROVIDERS[name])) is not None:
+            return given
         kept = self._kept.get(name)
         if kept is not None and monotonic() < kept[0] + KEPT_S:
             return kept[1]
-        provider = PROVIDERS[name]
-        if (found := by_environment(provider)) is not None:
-            return found
-        found = await in_database(access, provider)
+        found = await in_database(access, PROVIDERS[name])
         self._kept[name] = (monotonic(), found)
         return found

@@ -9,10 +9,14 @@ stream is not found. Only as it stands: a key that is spelled backwards or in ba
 from __future__ import annotations
 
 import json
+from functools import lru_cache
 from typing import Any
 
 ERROR_RUN = 4
 ANSWER_RUN = 16
+BLOCK = ANSWER_RUN // 2
+"""Every run of ANSWER_RUN characters has one of a key's blocks in it whole: these few are looked for first. The first
+block is not needed for that; it is often a word that all keys begin with."""
 MARK = "***"
 
 
@@ -24,6 +28,8 @@ class Scrub:
         long = min(ANSWER_RUN, len(key))
         self._long = {run.encode() for run in _runs(key, long)} if key else set()
         self._long_size = long
+        size, first = (BLOCK, BLOCK) if long == ANSWER_RUN else (long, 0)
+        self._blocks = [key[at : at + size].encode() for at in range(first, len(key) - size + 1, size)] if key else []
 
     def error(self, body: bytes) -> bytes:
         """A whole answer. Of JSON only the words are changed, so that it stays what it was."""
@@ -37,7 +43,7 @@ class Scrub:
         """Of an answer that is not an error. A provider that fails in the middle of one says so with `"error"`."""
         if b'"error"' in data:
             return self._lines(data)
-        if not any(run in data for run in self._long):
+        if not any(block in data for block in self._blocks):
             return data
         return _without(data.decode("latin-1"), {run.decode("latin-1") for run in self._long}, self._long_size).encode(
             "latin-1"
@@ -61,6 +67,12 @@ class Scrub:
         if isinstance(value, dict):
             return {key: self._words(item) for key, item in value.items()}
         return [self._words(item) for item in value] if isinstance(value, list) else value
+
+
+@lru_cache(maxsize=16)
+def scrub_of(key: str) -> Scrub:
+    """Made once a key: every call of a model asks for it."""
+    return Scrub(key)
 
 
 def _runs(key: str, size: int) -> set[str]:

@@ -73,7 +73,7 @@ class ProviderGateway:
         self._calls.add(task)
         try:
             return await self._answer(request)
-        except (Fenced, JournalUnavailable, ConnectionError) as error:
+        except (Fenced, JournalUnavailable, ConnectionError, web.RequestPayloadError) as error:
             # Another worker has the run, or nothing can be counted now, or the program is gone. Its client asks again.
             log.info("model call cut", error=type(error).__name__)
             if request.transport is not None:

@@ -202,6 +202,32 @@ async def test_a_body_is_passed_on_in_both_forms_and_whole(way: Way) -> None:
     assert [len(one.body) for one in way.mock.asked] == [len(big)] * 4
 
 
+async def test_a_client_that_waits_to_be_asked_for_its_body_is_asked(way: Way) -> None:
+    way.mock.always = whole({"type": "message", "usage": {"input_tokens": 1, "output_tokens": 1}})
+    reader, writer = await asyncio.open_unix_connection(str(way._directory / "gateway.sock"))
+    writer.write(b"POST /providers/anthropic/v1/messages HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n")
+    writer.write(b"Expect: 100-continue\r\n\r\n")
+    async with asyncio.timeout(20):
+        assert await reader.readuntil(b"\r\n\r\n") == b"HTTP/1.1 100 Continue\r\n\r\n"
+        writer.write(b"{}")
+        assert (await reader.readline()).startswith(b"HTTP/1.1 200 ")
+    writer.close()
+
+
+async def test_a_body_that_is_malformed_ends_its_connection_only(way: Way) -> None:
+    for path in (CHAT, "/providers/anthropic/v1/messages"):
+        reader, writer = await asyncio.open_unix_connection(str(way._directory / "gateway.sock"))
+        writer.write(f"POST {path} HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n".encode())
+        await writer.drain()
+        writer.write(b"zz\r\nnonsense\r\n")
+        async with asyncio.timeout(20):
+            assert b" 200 " not in await reader.read()
+        writer.close()
+    way.mock.always = whole({"data": []})
+    async with way.client.get("/providers/openai/v1/models") as answer:
+        assert answer.status == 200
+
+
 # What does not pass ------------------------------------------------------------------------------------------------
 
 

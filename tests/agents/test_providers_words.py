@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import json
 import random
-from typing import Any
+from typing import Any, get_args
 
 import pytest
+from django.conf import settings
 
+from agents.definitions.definition import ProviderName
+from agents.models.provider_key import PROVIDER_CHOICES
 from agents.providers import headers, requests
 from agents.providers.counting import Counted, Reader
 from agents.providers.prices import cost_usd
 from agents.providers.provider import PROVIDERS
 from agents.providers.refusals import BudgetExceeded, PathNotAllowed, body
-from agents.providers.scrub import Scrub
+from agents.providers.scrub import ANSWER_RUN, Scrub
 from tests.agents import mock_upstream as said
 
 SSE, NDJSON = "text/event-stream; charset=utf-8", "application/x-ndjson"
@@ -177,6 +180,12 @@ def test_paths_that_do_not_pass(provider: str, method: str, path: str) -> None:
     assert PROVIDERS[provider].call(method, path) is None
 
 
+def test_every_list_of_providers_is_the_same() -> None:
+    assert set(get_args(ProviderName)) == set(PROVIDERS)
+    with_key = {provider.name for provider in PROVIDERS.values() if provider.key_setting}
+    assert {name for name, _ in PROVIDER_CHOICES} == with_key == set(settings.PROVIDER_KEYS)
+
+
 def test_a_base_url_may_hold_the_version_or_not() -> None:
     openai, ollama = PROVIDERS["openai"], PROVIDERS["ollama"]
     assert openai.url("https://llm.example/proxy/v1/", "/v1/models") == "https://llm.example/proxy/v1/models"
@@ -229,6 +238,9 @@ def test_an_error_in_the_middle_of_a_stream_is_scrubbed_and_words_are_left_alone
     words = b'data: {"choices":[{"delta":{"content":"keys begin with sk-proj-"}}]}\n\n'
     assert scrub.piece(words) is words
     assert KEY.encode() not in scrub.piece(b'data: {"text":"' + KEY.encode() + b'"}')
+    for at in range(len(KEY) - ANSWER_RUN + 1):
+        run = KEY[at : at + ANSWER_RUN].encode()
+        assert run not in scrub.piece(b'data: {"text":"-' + run + b'-"}')
     assert Scrub("").piece(words) is words
     assert Scrub("").error(b'{"a":1}') == b'{"a": 1}'
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+
+import redis
 from django.conf import settings as site
 from pydantic import SecretStr
 
@@ -54,3 +57,20 @@ def test_what_can_be_run_is_for_users_only(db):
 
     for path in ("definitions", "models", "mcp-servers", "providers"):
         assert ApiClient().call("GET", f"/api/{path}")[0] == 401
+
+
+def test_providers_are_those_of_the_workers_which_have_the_keys(api, settings):
+    settings.PROVIDER_KEYS = {**settings.PROVIDER_KEYS, "openai": SecretStr("sk-of-the-web-process")}
+    settings.DEFINITIONS_FILE.write_text('[definitions.demo]\nimage = "demo"\nmodel = "gemini:gemini-2.5-flash"\n')
+    without = dict.fromkeys(("openai", "anthropic", "gemini", "ollama"), "no key")
+    said = {"one": without, "two": {**without, "gemini": None}}
+    with redis.Redis.from_url(settings.REDIS_URL) as client:
+        for worker, providers in said.items():
+            client.set(f"agentsite:worker:{worker}", json.dumps({"worker": worker, "providers": providers}), ex=30)
+        try:
+            found = {one["name"]: one["reason"] for one in api.get("/api/providers")["providers"]}
+            models = api.get("/api/models")["models"]
+        finally:
+            client.delete(*(f"agentsite:worker:{worker}" for worker in said))
+    assert found == {**without, "gemini": None}
+    assert [(one["provider"], one["usable"]) for one in models] == [("gemini", True)]
