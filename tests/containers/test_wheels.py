@@ -13,7 +13,8 @@ from containers.images import wheels
 from containers.images.base import BuildFailed
 from containers.images.build import Image, build, find_image
 from containers.images.wheels import WheelsMissing, fetch
-from tests.containers.bench import docker_image, docker_url
+from tests.containers.bench import docker_image
+from tests.servers.needs import docker_url
 
 NOBODYS = "no-such-package-of-agentsite==1.0 \\\n    --hash=sha256:" + "0" * 64 + "\n"
 
