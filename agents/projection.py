@@ -22,11 +22,12 @@ from streaming.fold import TITLE_LENGTH
 _SHOWN = frozenset(("status", "done", "title", "message", "error"))
 
 
-def projection(agent_id: str) -> Callable[[Sequence[Event]], None]:
-    """What a log's writer calls in its transactions."""
+def projection(agent_id: str, *, spends: bool = True) -> Callable[[Sequence[Event]], None]:
+    """What a log's writer calls in its transactions. `spends`: what the events say was used is used here and now."""
 
     def project(events: Sequence[Event]) -> None:
-        spending.add(agent_id, events)
+        if spends:
+            spending.add(agent_id, events)
         shown = [event for event in events if event.type in _SHOWN]
         if not shown:
             return

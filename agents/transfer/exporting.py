@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 from collections.abc import Iterator
 
+from agents.definitions.budget import RunBudget
 from agents.errors import NotFound
 from agents.models import Agent, Run
 from agents.transfer.lines import FILE_DATA_BYTES, AgentLine, EndLine, FileDataLine, FileLine, RunLine
@@ -46,6 +47,7 @@ def _runs(agent: Agent) -> Iterator[RunLine]:
             input=run.input,
             strategy=run.strategy,
             metadata=run.metadata,
+            budget=RunBudget.model_validate(run.budget),
             retry_of=None if run.retry_of_id is None else str(run.retry_of_id),
         )
 

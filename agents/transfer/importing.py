@@ -137,7 +137,7 @@ class _Import:
                 self._insert(event, event.run_id)
         self._state = fold(events, self._state)
         stored = [Stored(Cursor(EPOCH, event.seq), event.encode()) for event in events]
-        project = projection.projection(self._agent_id)
+        project = projection.projection(self._agent_id, spends=False)
         journal.commit(Commit(self._agent_id, EPOCH, stored, "", encode(self._state), lambda: project(events)))
 
     def _insert(self, event: Event, run_id: str) -> None:
@@ -153,6 +153,7 @@ class _Import:
             input=line.input if line else said,
             strategy=line.strategy if line else "enqueue",
             metadata=line.metadata if line else {},
+            budget=line.budget.limits() if line else {},
             retry_of_id=retry_of if retry_of in self._inserted else None,
         )
         Run.objects.filter(pk=run_id).update(created_at=datetime.fromisoformat(event.timestamp))

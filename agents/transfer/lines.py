@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from agents.api.text import Metadata, Name, Text, Title
+from agents.definitions.budget import RunBudget
 from agents.errors import AgentsError
 
 FORMAT: Literal[1] = 1
@@ -43,6 +44,7 @@ class RunLine(_Line):
     input: Text
     strategy: Annotated[Text, Field(max_length=20)] = "enqueue"
     metadata: Metadata = Field(default_factory=dict)
+    budget: RunBudget = Field(default_factory=RunBudget)
     retry_of: Name | None = None
 
 

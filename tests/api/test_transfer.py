@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from django.contrib.auth.models import User
 
-from agents.models import Agent, Run
+from agents.models import Agent, Run, Spending
 from agents.workspace import Workspace
 from streaming import journal
 from streaming.cursor import Cursor
@@ -39,7 +39,9 @@ def take(api, lines: list[Any], query: str = "") -> tuple[int, Any]:
 @pytest.fixture
 def told(api, agent_id):
     """An agent with a title, metadata, two runs (the second goes on), and files."""
-    first = api.call("POST", f"/api/agents/{agent_id}/runs", {"input": "Count", "metadata": {"ticket": 7}})[1]["id"]
+    first = api.call(
+        "POST", f"/api/agents/{agent_id}/runs", {"input": "Count", "metadata": {"ticket": 7}, "budget": {"tokens": 5}}
+    )[1]["id"]
     write(
         agent_id,
         [
@@ -48,6 +50,7 @@ def told(api, agent_id):
             draft("tool-call", first, call_id="c1", name="bash", arguments={"command": "ls"}),
             draft("tool-result", first, call_id="c1", result={"code": 0}, is_error=False, duration_ms=5),
             draft("files", first, changes=[{"path": "a", "change": "added", "size": 1, "sha256": None}]),
+            draft("usage", first, model="m", input_tokens=3, output_tokens=1, cost_usd=0.5),
             draft("status", first, status="completed"),
             draft("done", first, status="completed", result=1, duration_ms=3, tool_calls=1, files_changed=1),
         ],
@@ -127,7 +130,15 @@ def test_rows_of_imported_runs_say_what_the_log_says(api, told):
         *("completed", "Count", {"ticket": 7}, 1),
     )
     assert (second["status"], second["retry_of"]) == ("cancelled", first["id"])
+    assert first["budget"] == {"tokens": 5}
     assert Run.objects.get(pk=first["id"]).first_seq == 1
+
+
+def test_what_an_imported_agent_used_elsewhere_is_nobodys_spending_here(api, told):
+    before = list(Spending.objects.order_by("scope").values())
+    assert before
+    take(api, export(api, told))
+    assert list(Spending.objects.order_by("scope").values()) == before
 
 
 def test_what_had_not_ended_is_cancelled_with_a_reason(api, told):
