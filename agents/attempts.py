@@ -41,15 +41,29 @@ def open_attempt(run_id: str, engine: str, isolation: str, worker: str) -> Attem
         last = Attempt.objects.filter(run_id=run_id).aggregate(last=Max("number"))["last"] or 0
         attempt = Attempt.objects.create(run_id=run_id, number=last + 1, engine=engine, worker=worker)
         Attempt.objects.filter(pk=attempt.pk).update(started_at=Now())
-    attempt.monotonic_start = monotonic() - (0.0 if is_new else _age_s(attempt))
+    attempt.monotonic_start = monotonic() - (0.0 if is_new else _age_s(attempt, "started_at"))
+    if attempt.waiting_since is not None:
+        attempt.waited_s += _age_s(attempt, "waiting_since")
     attempt.is_new = is_new
     return attempt
 
 
-def _age_s(attempt: Attempt) -> float:
-    """On the database's clock: the worker that opened it may be on a machine whose clock is another."""
-    now, started_at = Attempt.objects.filter(pk=attempt.pk).values_list(Now(), "started_at").get()
-    return max(0.0, float((now - started_at).total_seconds()))
+def begin_waiting(attempt: Attempt) -> None:
+    Attempt.objects.filter(pk=attempt.pk, waiting_since=None).update(waiting_since=Now())
+
+
+@transaction.atomic
+def end_waiting(attempt: Attempt) -> None:
+    row = Attempt.objects.select_for_update().filter(pk=attempt.pk).exclude(waiting_since=None).first()
+    if row is not None:
+        row.waited_s, row.waiting_since = row.waited_s + _age_s(row, "waiting_since"), None
+        row.save(update_fields=["waited_s", "waiting_since"])
+
+
+def _age_s(attempt: Attempt, moment: str) -> float:
+    """On the database's clock: the worker that wrote it may be on a machine whose clock is another."""
+    now, then = Attempt.objects.filter(pk=attempt.pk).values_list(Now(), moment).get()
+    return max(0.0, float((now - then).total_seconds()))
 
 
 def unfinished_of(run_id: str) -> Attempt | None:

@@ -171,14 +171,21 @@ def answer_approval(run: Run, approval_id: str, decision: str, by: str, reason: 
     wanted = _approval(run, approval_id)
     if decision not in wanted["options"]:
         raise InputInvalid(f"decision must be one of {', '.join(wanted['options'])}", field="decision")
+    if not record_answer(str(run.pk), approval_id, decision, by, _storable(reason, 10_000)):
+        raise AlreadyAnswered("somebody has answered that already")
+    _announce(run.agent)
+
+
+def record_answer(run_id: str, approval_id: str, decision: str, by: str, reason: str) -> bool:
+    """Without looking at the question or telling anybody. False if somebody was first."""
     try:
         with transaction.atomic():
             ApprovalAnswer.objects.create(
-                run=run, approval_id=approval_id, decision=decision, by=by, reason=_storable(reason, 10_000)
+                run_id=run_id, approval_id=approval_id, decision=decision, by=by, reason=reason
             )
     except IntegrityError:
-        raise AlreadyAnswered("somebody has answered that already") from None
-    _announce(run.agent)
+        return False
+    return True
 
 
 def enqueue(agent_id: str) -> bool:

@@ -87,6 +87,10 @@ class Definition(BaseModel):
     providers: list[ProviderName] = Field(default_factory=list)
     """Whose models its program may use through the gateway, beside that of `model`."""
     budget: Budget = Field(default_factory=Budget)
+    approvals: Literal["all", "none"] | list[Text] = "none"
+    """Which calls of tools somebody has to approve; the program sees to it (docs/definitions.md)."""
+    approval_timeout_s: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
+    """After which the site denies what was asked. None: it waits for ever."""
     mcp_servers: dict[str, dict[str, Any]] = Field(default_factory=dict)
     sample_prompts: list[Text] = Field(default_factory=list)
 
@@ -107,5 +111,6 @@ class Definition(BaseModel):
             "system_prompt": self.system_prompt,
             "tools": self.tools,
             "mcp_servers": self.mcp_servers,
+            "approvals": None if self.approvals == "none" else self.approvals,
         }
         return {key: value for key, value in wanted.items() if value}

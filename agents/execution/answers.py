@@ -64,7 +64,8 @@ class Answers:
         """To the program first: a crash in between repeats it, and programs drop repeats; the other order loses it."""
         try:
             if not is_ours(approval_id):
-                await self._send(jsonl.approval(approval_id, decision, command_id=approval_id))
+                line = jsonl.approval(approval_id, decision, reason=reason or None, command_id=approval_id)
+                await self._send(line)
             await self._record(approval_id, decision, by, reason)
         except EngineError as error:  # the supervisor looks again, and asks again while the program lives
             log.info("answer not taken", run_id=self._run_id, approval_id=approval_id, error=str(error))

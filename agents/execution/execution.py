@@ -13,9 +13,11 @@ from agents import attempts, egress, position, reconcile, sweep
 from agents.budgets.guard import Guard
 from agents.definitions import Definition
 from agents.engines import Engines
-from agents.execution import wishes as patience
+from agents.execution import wishes
 from agents.execution.answers import Answers, waits_for_answer
+from agents.execution.clock import RunClock
 from agents.execution.disk import Disk
+from agents.execution.patience import Patience
 from agents.execution.start import Start
 from agents.execution.stop import stop_container
 from agents.execution.wishes import Detached, Wishes
@@ -63,16 +65,20 @@ class Execution:
         self._ask = ask
         self._tally = Tally(run_id)
         self._translator = Translator(run_id, counted_here=bool(access.allowed(definition)))
-        self._wishes = wishes = Wishes(writer)
-        self._guard = Guard(run_id, agent_id, definition.budget, budget, self._append, writer.flush, wishes.notify)
+        self._wishes = Wishes(writer)
+        self._guard = Guard(
+            run_id, agent_id, definition.budget, budget, self._append, writer.flush, self._wishes.notify
+        )
         mib = definition.limits.workspace_mib
-        self._disk = Disk(agent_id, run_id, mib, self._append, self._state, wishes.notify)
+        self._disk = Disk(agent_id, run_id, mib, self._append, self._state, self._wishes.notify)
         self._answers = Answers(run_id, self._send, self._append, self._state)
+        self._patience = Patience(run_id, definition.approval_timeout_s, self._state, ask)
         self._done_seen_at: float | None = None
         self._pump: Pump | None = None
         self._engine: Engine
         self._gateway: egress.RunGateway | None = None
         self._attempt: Attempt | None = None
+        self._clock: RunClock | None = None
         self._ref = ""
 
     # What others ask of it ----------------------------------------------------------------------------------------
@@ -119,7 +125,7 @@ class Execution:
         if self._wishes.cancel is not None and not attempt.container_ref:
             if not attempt.is_new:  # it may have been started, and its starter have died before it wrote that down
                 await self._wishes.patiently(
-                    lambda: sweep.remove_leftovers(self._engines, self.run_id), patience.TAKEOVER_PATIENCE_S
+                    lambda: sweep.remove_leftovers(self._engines, self.run_id), wishes.TAKEOVER_PATIENCE_S
                 )
             return None, self._wishes.cancel
         if (stop := await self._start(attempt)) is not None:
@@ -130,12 +136,13 @@ class Execution:
     async def _begin(self, resumed: bool) -> Attempt:
         known = await self._resume() if resumed else None
         wanted = known.engine if known else None
-        patience_s = patience.TAKEOVER_PATIENCE_S if known else patience.START_PATIENCE_S
+        patience_s = wishes.TAKEOVER_PATIENCE_S if known else wishes.START_PATIENCE_S
         engine = await self._wishes.patiently(lambda: self._engines(wanted), patience_s, unless_cancelled=known is None)
         self._engine = engine
         self._attempt = attempt = await in_database(
             attempts.open_attempt, self.run_id, engine.name, engine.isolation, self._worker
         )
+        self._clock = RunClock(attempt)
         reasons = ["taken over"] if resumed else []
         if engine.isolation == "none":
             reasons.append("isolation: none")
@@ -158,7 +165,7 @@ class Execution:
         if known := attempt.container_ref:
             self._ref = known
             # Raises ContainerGone: what was started once and is not there any more is not started a second time.
-            await self._wishes.patiently(lambda: self._engine.inspect(known), patience.TAKEOVER_PATIENCE_S)
+            await self._wishes.patiently(lambda: self._engine.inspect(known), wishes.TAKEOVER_PATIENCE_S)
             await self._open_gateway()
             return None
         await self._open_gateway()
@@ -199,7 +206,8 @@ class Execution:
         if attempt.start_sent_at is None:
             tasks.append(asyncio.create_task(self._send_start(content, attempt)))
         try:
-            stop = await self._watch(pump, pumping, attempt.monotonic_start)
+            assert self._clock is not None
+            stop = await self._watch(pump, pumping, self._clock)
             if stop is not None:
                 await stop_container(self._engine, self._ref, stop, self.run_id, pumping, self._wishes)
             if pumping.done():
@@ -212,22 +220,22 @@ class Execution:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
 
-    async def _watch(self, pump: Pump, pumping: asyncio.Task[None], began: float) -> Stop | None:
-        """Returns when the output has ended (None) or the container has to be stopped. `began`: the run, on the
-        monotonic clock; a worker that takes over goes on with the time that is left."""
-        deadline = began + self._wall_s()
+    async def _watch(self, pump: Pump, pumping: asyncio.Task[None], clock: RunClock) -> Stop | None:
+        """Returns when the output has ended (None) or the container has to be stopped."""
         while True:
             self._wishes.look()
-            if near := self._guard.watch_time(monotonic() - began):
+            if near := self._guard.watch_time(clock.elapsed_s()):
                 await self._append(near)
+            await self._patience.look()
+            deadline = clock.when(self._wall_s())
             if (stop := self._reason_to_stop(pump, deadline)) is not None:
                 return stop
             if pumping.done():
                 return None
             self._disk.tend()
             done_at = float("inf") if self._done_seen_at is None else self._done_seen_at + DONE_PATIENCE_S
-            moments = (began + after_s for after_s in self._guard.moments_s())
-            until = min(deadline, done_at, self._disk.due_at(), *(at for at in moments if at > monotonic()))
+            moments = [at for after_s in self._guard.moments_s() if (at := clock.when(after_s)) > monotonic()]
+            until = min(deadline, done_at, self._disk.due_at(), self._patience.due_at(), *moments)
             await self._wishes.wait(pumping, timeout_s=max(0.01, until - monotonic()))
 
     def _reason_to_stop(self, pump: Pump, deadline: float) -> Stop | None:
@@ -240,8 +248,8 @@ class Execution:
             return full
         if monotonic() >= deadline:
             return Stop.failed("time-limit", f"the run took longer than {self._wall_s():g} s")
-        if self._guard.stop is not None:
-            return self._guard.stop
+        if (refused := self._guard.stop or self._patience.stop) is not None:
+            return refused
         if pump.program_done:
             self._done_seen_at = self._done_seen_at or monotonic()
             if monotonic() - self._done_seen_at >= DONE_PATIENCE_S:
@@ -315,7 +323,19 @@ class Execution:
             self.want_scan()  # a tool may have written files
         if asks:
             await self._writer.flush()  # whoever sees the question may answer at once, and that asks the database
+        await self._keep_time(events)
         return events
+
+    async def _keep_time(self, events: list[Event]) -> None:
+        """While it waits for an answer its time stands still."""
+        said = [event.data["status"] for event in events if event.type == "status"]
+        if self._clock is None or not said:
+            return
+        if said[-1] == "waiting":
+            await self._clock.pause()
+            self._wishes.notify()
+        else:
+            await self._clock.go_on()
 
     async def _report(self, reason: str) -> None:
         """What it is doing."""

@@ -18,6 +18,8 @@ class Attempt(models.Model):
     takeovers = models.PositiveIntegerField(default=0)
     start_sent_at = models.DateTimeField(null=True, blank=True)
     started_at = models.DateTimeField(auto_now_add=True)
+    waiting_since = models.DateTimeField(null=True, blank=True, help_text="Since when it waits for somebody's answer.")
+    waited_s = models.FloatField(default=0, help_text="How long it had waited before that, seconds.")
     finished_at = models.DateTimeField(null=True, blank=True)
     exit_code = models.IntegerField(null=True, blank=True)
     outcome = models.CharField(max_length=64, blank=True, help_text="Why it ended: exit, cancel, time-limit, …")

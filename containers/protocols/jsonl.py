@@ -189,8 +189,8 @@ def message(content: Any, *, command_id: str | None = None) -> bytes:
     return _encode("message", content=content, id=command_id)
 
 
-def approval(approval_id: str, decision: str, *, command_id: str | None = None) -> bytes:
-    return _encode("approval", approval_id=approval_id, decision=decision, id=command_id)
+def approval(approval_id: str, decision: str, *, reason: str | None = None, command_id: str | None = None) -> bytes:
+    return _encode("approval", approval_id=approval_id, decision=decision, reason=reason, id=command_id)
 
 
 def cancel(*, command_id: str | None = None) -> bytes:

@@ -19,7 +19,7 @@ DESTINATIONS, GATEWAY = "containers/gateway/destinations.py", "containers/gatewa
 RESOURCES, ESCAPES = "tests/abuse/test_resources.py", "tests/abuse/test_escapes.py"
 EGRESS, SIZE, USAGE = "tests/agents/test_egress.py", "tests/agents/test_workspace_size.py", "agents/workspace/usage.py"
 MATCHES = "if not any(pattern.matches(destination) for pattern in self."
-INSPECT = "await self._wishes.patiently(lambda: self._engine.inspect(known), patience.TAKEOVER_PATIENCE_S)"
+INSPECT = "await self._wishes.patiently(lambda: self._engine.inspect(known), wishes.TAKEOVER_PATIENCE_S)"
 
 
 CONTAINER = {

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+from time import monotonic
 
 import pytest
 
 from agents import lifecycle
 from agents.errors import AlreadyAnswered, InputInvalid, NoSuchApproval, RunFinished
-from agents.models import Run
-from tests.agents.site import Site, statuses
+from agents.models import Attempt, Run
+from tests.agents.site import Site, attempts, errors, statuses, until
 from tests.agents.test_order import in_threads
 
 ASKS = """
@@ -35,7 +36,7 @@ def test_ask_wait_answer_go_on(any_site: Site) -> None:
     assert response == {"approval_id": "a1", "decision": "no", "by": "ada", "reason": "keep it"}
     assert events[-1].data["result"] == "no"
     (got,) = map(json.loads, any_site.wait_file(run, "answers").splitlines())
-    assert got == {"type": "approval", "approval_id": "a1", "decision": "no", "id": "a1"}
+    assert got == {"type": "approval", "approval_id": "a1", "decision": "no", "reason": "keep it", "id": "a1"}
 
 
 def test_an_answer_at_once_finds_the_question(site: Site) -> None:
@@ -160,3 +161,76 @@ for _ in range(2):
     assert [event.type for event in events].count("approval-response") == 1
     one, two = map(json.loads, any_site.wait_file(run, "answers").splitlines())
     assert one == two
+
+
+# Time ----------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("taken_over", [False, True])
+def test_the_time_that_a_run_waits_does_not_count(site: Site, taken_over: bool) -> None:
+    """People may sleep over a question; a worker that takes the run over knows how long they did."""
+    first = site.worker()
+    run = site.start(site.define("asks", ASKS, limits={"wall_s": 2.0}))
+    site.wait_status(run, "waiting")
+    if taken_over:
+        until(lambda: Attempt.objects.filter(run=run).exclude(waiting_since=None).exists(), "its waiting is noted")
+    asked_at = monotonic()
+    until(lambda: monotonic() > asked_at + 2.5, "more time than the run may take")
+    if taken_over:
+        site.kill(first)
+        site.expire(run.agent)
+        site.ask_worker(site.worker(), str(run.agent_id))
+        site.wait_event(run, "status", 4)
+    lifecycle.answer_approval(run, "a1", "yes", "ada")
+    site.wait_status(run, "running")
+    site.let(run, "go")
+    assert site.end(run)[-1].data["status"] == "completed"
+    (attempt,) = attempts(run)
+    assert attempt.waiting_since is None
+    assert attempt.waited_s > 2
+
+
+def test_time_goes_on_after_the_answer(site: Site) -> None:
+    site.worker()
+    run = site.start(site.define("asks", ASKS, limits={"wall_s": 2.0}))
+    site.wait_status(run, "waiting")
+    lifecycle.answer_approval(run, "a1", "yes", "ada")
+    assert errors(site.end(run)) == ["time-limit"]
+
+
+DENIES = 'say("approval-request", approval_id="a1", question="May I?")\nnote("answer", json.dumps(read()))\n'
+
+
+def test_a_question_that_nobody_answers_is_denied_in_the_end(any_site: Site) -> None:
+    any_site.worker()
+    run = any_site.start(any_site.define("asks", DENIES, approval_timeout_s=0.5))
+    events = any_site.end(run)
+    (response,) = [event.data for event in events if event.type == "approval-response"]
+    reason = "nobody answered within 0.5 s"
+    assert response == {"approval_id": "a1", "decision": "deny", "by": "timeout", "reason": reason}
+    assert json.loads(any_site.wait_file(run, "answer"))["reason"] == reason
+    assert statuses(events) == ["queued", "running", "waiting", "running", "completed"]
+
+
+def test_a_question_that_can_not_be_denied_ends_the_run_in_the_end(site: Site) -> None:
+    site.worker()
+    run = site.start(site.define("asks", ASKS, approval_timeout_s=0.5))
+    events = site.end(run)
+    assert errors(events) == ["approval-timeout"]
+    assert "Delete it?: nobody answered within 0.5 s" in next(e for e in events if e.type == "error").data["message"]
+
+
+def test_an_answer_in_time_is_not_denied(site: Site) -> None:
+    site.worker()
+    run = site.start(site.define("asks", DENIES, approval_timeout_s=60))
+    site.wait_status(run, "waiting")
+    lifecycle.answer_approval(run, "a1", "approve", "ada")
+    responses = [event.data for event in site.end(run) if event.type == "approval-response"]
+    assert [(one["decision"], one["by"]) for one in responses] == [("approve", "ada")]
+
+
+@pytest.mark.parametrize(("rule", "told"), [("none", None), ("all", "all"), (["bash:rm *"], ["bash:rm *"])])
+def test_a_program_is_told_what_needs_approval(site: Site, rule: object, told: object) -> None:
+    site.worker()
+    run = site.start(site.define("fine", 'say("done", result=start["config"].get("approvals"))', approvals=rule))
+    assert site.end(run)[-1].data.get("result") == told

@@ -1,0 +1,52 @@
+"""How long a run has been at work. What it waits for people's answers does not count: they may sleep over it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from time import monotonic
+
+import structlog
+
+from agents import attempts
+from agents.models import Attempt
+from streaming.database import in_database
+from streaming.errors import JournalUnavailable
+
+log = structlog.get_logger(__name__)
+
+
+class RunClock:
+    """Of one attempt. Kept in its row, too, on the database's clock: a worker that takes over goes on with what is
+    left."""
+
+    def __init__(self, attempt: Attempt) -> None:
+        self._attempt = attempt
+        self._waited_s = attempt.waited_s
+        self._paused_at = monotonic() if attempt.waiting_since is not None else None
+
+    def elapsed_s(self) -> float:
+        return (self._paused_at or monotonic()) - self._attempt.monotonic_start - self._waited_s
+
+    def when(self, elapsed_s: float) -> float:
+        """When it will have been at work for so long, on the monotonic clock; never while it waits."""
+        if self._paused_at is not None:
+            return float("inf")
+        return self._attempt.monotonic_start + self._waited_s + elapsed_s
+
+    async def pause(self) -> None:
+        if self._paused_at is None:
+            self._paused_at = monotonic()
+            await self._note(attempts.begin_waiting)
+
+    async def go_on(self) -> None:
+        if self._paused_at is not None:
+            self._waited_s += monotonic() - self._paused_at
+            self._paused_at = None
+            await self._note(attempts.end_waiting)
+
+    async def _note(self, step: Callable[[Attempt], None]) -> None:
+        """Losing it costs whoever takes over some of the run's time."""
+        try:
+            await in_database(step, self._attempt)
+        except JournalUnavailable as error:
+            log.warning("not noted whether a run waits", run_id=str(self._attempt.run_id), error=str(error))
