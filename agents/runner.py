@@ -43,6 +43,7 @@ PRESENCE = "agentsite:worker:"
 PRESENCE_TTL_S = 30
 RETRY_S = 1.0
 STOP_S = 5.0
+HANG_UP_S = 0.5
 
 
 class Runner:
@@ -72,6 +73,11 @@ class Runner:
         """Hand every run over: containers go on, leases are given back. Returns at once; tasks end by themselves."""
         self._detaching = True
         self._loop.call_soon_threadsafe(self._detach)
+
+    def hang_up(self) -> None:
+        """A worker's last act, when its tasks have ended: what is left open would complain in its log."""
+        with contextlib.suppress(TimeoutError):
+            self.submit(close_upstream()).result(HANG_UP_S)
 
     def stop(self) -> None:
         """Everything of it ends, also what it supervises: `detach` first, and wait for the tasks."""

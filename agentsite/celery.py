@@ -8,7 +8,7 @@ from typing import Any
 
 from celery import Celery
 from celery.exceptions import SecurityWarning
-from celery.signals import setup_logging, worker_ready, worker_shutting_down
+from celery.signals import setup_logging, worker_ready, worker_shutdown, worker_shutting_down
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "agentsite.settings")
 
@@ -62,3 +62,11 @@ def _detach(**_: Any) -> None:
 
     if (current := running()) is not None:
         current.detach()
+
+
+@worker_shutdown.connect
+def _hang_up(**_: Any) -> None:
+    from agents.runner import running
+
+    if (current := running()) is not None:
+        current.hang_up()

@@ -47,7 +47,7 @@ def describe(error: BaseException, model: str) -> Problem:
     detail = detail_of(error)
     wait_s = getattr(error, "retry_after", None)
     if code := next((code for code in GATEWAY_CODES if code in detail), None):
-        return Problem(code, detail)
+        return Problem(code, detail.rpartition(f"{code}: ")[2])
     match error:
         case wrong.ModelAuthenticationError():
             return Problem("provider-auth", f"{provider} refused the key: check the site's key of it. {detail}")
