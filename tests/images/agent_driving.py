@@ -126,11 +126,15 @@ class Agent:
         assert self.process.pid
         os.kill(self.process.pid, signal.SIGTERM)
 
+    def close_stdin(self) -> None:
+        if not self._stdin.closed:
+            self._stdin.close()
+
     def close(self) -> None:
         self.process.kill()
         self.process.join(PATIENCE_S)
         self.process.close()
-        self._stdin.close()
+        self.close_stdin()
         self._stdout.close()
 
     def _next(self) -> Event | None:

@@ -19,6 +19,7 @@ from containers.images.agent.protocol import Inbox, Wire
 from containers.images.agent.toolbox import Toolbox
 from tests.provider import Call, MockProvider, turn
 
+from .agent_driving import Agent
 from .agent_fixtures import Launch
 
 
@@ -167,3 +168,22 @@ def is_running(pid: int) -> bool:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
     except FileNotFoundError:
         return False
+
+
+def test_without_a_start_it_says_so(workspace: Path, provider: MockProvider) -> None:
+    one = Agent(workspace, provider, {})
+    try:
+        one.tell(b"\n{}\nno JSON\n")
+        one.close_stdin()
+        events = one.finish()
+    finally:
+        one.close()
+    assert [event["type"] for event in events] == ["error", "done"]
+    assert events[0]["code"] == "no-start"
+
+
+async def test_the_first_answer_wins() -> None:
+    inbox = Inbox()
+    inbox.take(b'{"type": "approval", "approval_id": "a", "decision": "deny"}')
+    inbox.take(b'{"type": "approval", "approval_id": "a", "decision": "approve"}')
+    assert (await inbox.answer("a"))["decision"] == "deny"
