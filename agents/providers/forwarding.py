@@ -176,13 +176,13 @@ class _Passing:
         return self._response
 
     async def _pass_on(self) -> bool:
-        """Did the answer come to its end? The last piece of one that is no stream is held back, for `_write_end`."""
+        """Did the answer come to its end? The program does not know of that before `_write_end`."""
         try:
             async for piece in self._answer.content.iter_any():
                 self._reader.feed(piece)
                 if self._reader.counted.ended:
                     await self._enter(True)
-                await self._write(piece)
+                await self._send(piece)
                 if self._gone_at is not None and (self._entered or monotonic() >= self._gone_at + DRAIN_S):
                     return False
             return True
@@ -208,15 +208,7 @@ class _Passing:
         except ConnectionError:
             self._gone_at = monotonic()
 
-    _held = b""
-
-    async def _write(self, piece: bytes) -> None:
-        if not self._reader.streams:
-            piece, self._held = self._held, piece
-        await self._send(piece)
-
     async def _write_end(self) -> None:
-        await self._send(self._held)
         try:
             await self._response.write_eof()
         except ConnectionError:

@@ -227,6 +227,7 @@ def test_counting_goes_on_in_the_next_worker(site: Site, calls: MockUpstream) ->
     assert [one[1:] for one in budgets(events)] == [("tokens", 60, 60)]
 
 
+@pytest.mark.sqlite
 @pytest.mark.parametrize(("setting", "scope"), [("BUDGET_AGENT", "agent"), ("BUDGET_USER_DAY", "user-day")])
 def test_the_site_limits_agents_and_users_over_all_runs(
     site: Site, calls: MockUpstream, setting: str, scope: str
@@ -250,6 +251,7 @@ def test_the_site_limits_agents_and_users_over_all_runs(
     assert budgets(events) == [(scope, "tokens", 60, 60)]
 
 
+@pytest.mark.sqlite
 def test_what_was_spent_is_what_the_logs_say_and_outlives_the_agent(site: Site, calls: MockUpstream) -> None:
     site.worker()
     caller(site, "asks", "for _ in range(3):\n    chat()")
@@ -264,6 +266,7 @@ def test_what_was_spent_is_what_the_logs_say_and_outlives_the_agent(site: Site, 
     assert Spending.objects.count() == 2
 
 
+@pytest.mark.sqlite
 def test_the_day_is_the_databases(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     agent = site.agent(site.define("any"))
     site.settings.BUDGET_USER_DAY = {"tokens": 10}

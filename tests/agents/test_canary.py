@@ -111,9 +111,9 @@ async def babbles(request: web.Request) -> web.Response:
 
 
 async def breaks(request: web.Request) -> web.StreamResponse:
-    """A stream that ends with an error, and is cut."""
+    """A stream that ends with an error."""
     (error,) = said.events({"type": "error", "error": {"message": gossip(request)}})
-    return await stream(said.chat_stream()[0], error, cut=True)(request)
+    return await stream(said.chat_stream()[0], error)(request)
 
 
 @pytest.fixture

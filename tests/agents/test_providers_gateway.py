@@ -51,6 +51,8 @@ class Books:
         self.refusal: Exception | None = None
         self.lost = False
         self.open_calls = 0
+        self.entering, self.may_enter = asyncio.Event(), asyncio.Event()
+        self.may_enter.set()
 
     async def admit(self) -> None:
         if self.refusal is not None:
@@ -63,6 +65,8 @@ class Books:
     async def enter(self, provider: str, counted: Counted, *, estimated: bool) -> None:
         if self.lost:
             raise Fenced("a1", 1)
+        self.entering.set()
+        await self.may_enter.wait()
         self.entered.append((provider, counted, estimated))
 
     async def note(self, words: str) -> None:
@@ -134,6 +138,19 @@ async def test_a_stream_passes_as_it_is_and_is_counted_before_its_end_is_out(way
     assert (counted.input_tokens, counted.output_tokens, estimated) == (12, 3, False)
 
 
+@pytest.mark.parametrize("name", ["chat", "responses", "messages", "ollama"])
+async def test_a_stream_is_counted_with_its_last_word_however_long_it_stays_open(way: Way, name: str) -> None:
+    path, pieces, type_ = STREAMS[name]
+    ends = threading.Event()
+    way.mock.always = stream(*pieces, b"", content_type=type_, wait=ends)
+    async with asyncio.timeout(20), way.post(path) as answer:
+        await answer.content.readexactly(len(b"".join(pieces)))
+        assert len(way.books.entered) == 1
+        ends.set()
+        await answer.read()
+    assert len(way.books.entered) == 1
+
+
 async def test_the_site_s_key_goes_out_and_the_programs_own_does_not(way: Way) -> None:
     way.mock.always = whole(said.chat_whole())
     mine = {"Authorization": "Bearer mine", "x-api-key": "mine", "x-goog-api-key": "mine", "Cookie": "mine=1"}
@@ -167,9 +184,20 @@ async def test_each_piece_is_with_the_program_before_the_next_is_there(way: Way)
 async def test_a_whole_answer_is_counted_before_it_is_complete(way: Way) -> None:
     body = said.chat_whole(text="x" * 300_000)
     way.mock.always = whole(body)
-    async with way.post(body={"model": "gpt-5-mini"}) as answer:
-        assert await answer.json() == body
-        assert [one[1].output_tokens for one in way.books.entered] == [3]
+    way.books.may_enter.clear()
+
+    async def read() -> Any:
+        async with way.post(body={"model": "gpt-5-mini"}) as answer:
+            return await answer.json()
+
+    reading = asyncio.create_task(read())
+    async with asyncio.timeout(20):
+        await way.books.entering.wait()
+    done, _ = await asyncio.wait((reading,), timeout=0.3)
+    assert not done
+    way.books.may_enter.set()
+    assert await reading == body
+    assert [one[1].output_tokens for one in way.books.entered] == [3]
 
 
 async def test_many_at_once_over_few_connections_to_the_provider_or_many(way: Way) -> None:
@@ -328,7 +356,7 @@ async def test_an_error_passes_with_its_status_and_without_any_part_of_the_key(
         text = await answer.text()
     everything = f"{text}{way.books.notes}{caplog.text}{[vars(record) for record in caplog.records]}"
     assert "Incorrect API key provided" in everything
-    parts = [KEY[at : at + 6] for at in range(8, len(KEY) - 5)]
+    parts = [KEY[:9], KEY[-4:], *(KEY[at : at + 6] for at in range(8, len(KEY) - 5))]
     assert [part for part in parts if part in everything] == []
     assert way.books.entered == [], "it cost nothing"
 
@@ -368,7 +396,19 @@ async def test_an_answer_that_breaks_off_is_seen_to_break_off_and_estimated(way:
 async def test_a_program_that_breaks_off_pays_for_what_it_asked(way: Way) -> None:
     go_on = threading.Event()
     pieces = said.chat_stream(text="Hello" * 10)
-    way.mock.always = stream(*pieces[:20], b"".join(pieces[20:]), wait=go_on)
+
+    async def slowly(request: web.Request) -> web.StreamResponse:
+        response = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
+        await response.prepare(request)
+        await response.write(pieces[0])
+        while not go_on.is_set():  # noqa: ASYNC110
+            await asyncio.sleep(0.005)
+        for piece in pieces[1:]:
+            await response.write(piece)
+            await asyncio.sleep(0.01)  # one by one: the first of them finds that the program is gone
+        return response
+
+    way.mock.always = slowly
     answer = await way.post()
     await answer.content.readany()
     answer.close()
