@@ -141,7 +141,12 @@ PROVIDERS: Mapping[str, Provider] = {
 }
 
 
+ANOTHER_API = {"openai-chat": "openai"}
+"""Names before a model that mean a provider and which of its APIs: the chat completions of servers that know no other."""
+
+
 def provider_of_model(model: str | None) -> str | None:
     """The provider in `provider:model`; None where there is none that we know."""
     name, colon, _ = (model or "").partition(":")
+    name = ANOTHER_API.get(name, name)
     return name if colon and name in PROVIDERS else None

@@ -14,7 +14,7 @@ from agents.models.provider_key import PROVIDER_CHOICES
 from agents.providers import headers, requests
 from agents.providers.counting import Counted, Reader
 from agents.providers.prices import cost_usd
-from agents.providers.provider import PROVIDERS
+from agents.providers.provider import PROVIDERS, provider_of_model
 from agents.providers.refusals import BudgetExceeded, PathNotAllowed, body
 from agents.providers.scrub import ANSWER_RUN, Scrub
 from tests.agents import mock_upstream as said
@@ -184,6 +184,21 @@ def test_every_list_of_providers_is_the_same() -> None:
     assert set(get_args(ProviderName)) == set(PROVIDERS)
     with_key = {provider.name for provider in PROVIDERS.values() if provider.key_setting}
     assert {name for name, _ in PROVIDER_CHOICES} == with_key == set(settings.PROVIDER_KEYS)
+
+
+@pytest.mark.parametrize(
+    ("model", "provider"),
+    [
+        ("openai:gpt-5-mini", "openai"),
+        ("openai-chat:local", "openai"),
+        ("gemini:x:y", "gemini"),
+        ("openai", None),
+        ("nobody:x", None),
+        (None, None),
+    ],
+)
+def test_a_model_names_its_provider(model: str | None, provider: str | None) -> None:
+    assert provider_of_model(model) == provider
 
 
 def test_a_base_url_may_hold_the_version_or_not() -> None:
