@@ -142,7 +142,7 @@ PROVIDERS: Mapping[str, Provider] = {
 
 
 ANOTHER_API = {"openai-chat": "openai"}
-"""Names before a model that mean a provider and which of its APIs: the chat completions of servers that know no other."""
+"""Names before a model for another API of a provider: the chat completions of servers that know no other."""
 
 
 def provider_of_model(model: str | None) -> str | None:
