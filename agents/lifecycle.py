@@ -36,7 +36,7 @@ from agents.errors import (
 )
 from agents.models import Agent, ApprovalAnswer, Run
 from agents.models.run import OPEN, update_together
-from agents.settle import end_streams, settle_now, settle_run_now
+from agents.settle import end_streams, is_held, settle_now, settle_run_now
 from agents.workspace import Workspace, belongings
 from streaming import journal
 
@@ -139,7 +139,8 @@ def submit_run(
     run = _insert(agent, input, strategy, metadata, limits, idempotency_key, retry_of)
     if strategy == "interrupt":
         _interrupt(agent, run)
-    if enqueue(str(agent.pk)):
+    taken = is_held(str(agent.pk))  # asked before the workers are: one that comes at once has seen the run
+    if enqueue(str(agent.pk)) and not taken:
         settle_run_now(str(agent.pk), str(run.pk))
     else:
         settle_now(str(agent.pk))

@@ -36,14 +36,14 @@ LOOK_S = 0.015
 
 
 async def settle_run(agent_id: str, run_id: str) -> None:
-    """A run is in the log when this returns, unless a worker is the writer and was told. Workers have been asked."""
-    began = monotonic()
-    is_worker_first = not await in_database(_is_held, agent_id)
+    """A run is in the log when this returns, or its writer was told. For who found the log free (`is_held`), and then
+    asked the workers: whoever has taken it since then finds the run."""
+    began, is_worker_first = monotonic(), True
     while is_worker_first and monotonic() < began + MOMENT_S:
         await asyncio.sleep(LOOK_S)
         if await in_database(_is_in_log, run_id):
             return
-        is_worker_first = monotonic() < began + HEADSTART_S or await in_database(_is_held, agent_id)
+        is_worker_first = monotonic() < began + HEADSTART_S or await in_database(is_held, agent_id)
     await settle(agent_id)
 
 
@@ -101,7 +101,8 @@ async def _end_streams(agent_id: str) -> None:
         await bus.close()
 
 
-def _is_held(agent_id: str) -> bool:
+def is_held(agent_id: str) -> bool:
+    """Is somebody the log's writer? Synchronous."""
     return Log.objects.filter(agent_id=agent_id, lease_until__gte=Now()).exclude(owner=None).exists()
 
 

@@ -47,6 +47,16 @@ def finished(site: Site, code: str = TALKS) -> Run:
     return run
 
 
+def in_three_commits(site: Site) -> Run:
+    run = site.start(site.define("steps", 'wait("speak")\nsay("text", content="a")\nwait("go")'))
+    site.wait_status(run, "running")
+    site.let(run, "speak")
+    site.wait_event(run, "text")
+    site.let(run, "go")
+    site.end(run)
+    return run
+
+
 def test_old_events_go_and_what_they_came_to_stays(site: Site) -> None:
     site.worker()
     run = finished(site)
@@ -156,7 +166,7 @@ def test_a_turn_is_bounded_and_the_oldest_come_first(site: Site, monkeypatch: py
     monkeypatch.setattr(retention, "TRIMS_A_TURN", 2)
     monkeypatch.setattr(retention, "CHUNKS_AT_ONCE", 1)
     site.worker()
-    young, old = finished(site), finished(site)
+    young, old = in_three_commits(site), in_three_commits(site)
     days_pass(31, young)
     days_pass(60, old)
     chunks = chunks_of(old)
