@@ -14,11 +14,12 @@ from streaming.errors import EventInvalid
 from streaming.events import Draft, draft
 
 RUN = "0199c3f0-0000-7000-8000-000000000001"
-anything = st.none() | st.integers() | st.text(max_size=8) | st.lists(st.integers(), max_size=2)
+whole = st.integers(-(2**63), 2**63 - 1)
+anything = st.none() | whole | st.text(max_size=8) | st.lists(whole, max_size=2)
 ids = st.sampled_from(["m1", "", "x" * 200, "x" * 201, user_message_id(RUN)]) | anything
 said = st.fixed_dictionaries(
     {"type": st.sampled_from(["text", "thinking", "tool-output"])},
-    optional={"message_id": ids, "call_id": ids, "content": st.text(max_size=20) | anything, "seq": st.integers()},
+    optional={"message_id": ids, "call_id": ids, "content": st.text(max_size=20) | anything, "seq": whole},
 )
 
 
