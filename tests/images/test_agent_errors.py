@@ -189,9 +189,9 @@ def test_a_provider_that_is_not_there_is_unreachable(provider: MockProvider, age
     assert error["retryable"]
 
 
-def test_the_gateways_own_refusals_keep_their_codes() -> None:
+def test_the_gateways_own_refusals_keep_their_codes_and_say_them_once() -> None:
     for code in GATEWAY_CODES:
         body = {"error": {"message": f"{code}: the site says no.", "type": "agentsite"}}
         problem = describe(ModelHTTPError(429, "m", body), "openai:m")
         assert (problem.code, problem.again) == (code, False)
-        assert problem.message == f"{code}: the site says no."
+        assert problem.message == "the site says no."
