@@ -15,7 +15,7 @@ from agents.providers.provider import PROVIDERS
 KEY_CHARS = 1000
 
 
-class ProviderKeyForm(forms.ModelForm):  # type: ignore[type-arg]
+class ProviderKeyForm(forms.ModelForm):  # type: ignore[type-arg]  # not generic at run time
     """`key` goes in and never comes out: its widget renders no value, also not after a mistake elsewhere."""
 
     key = forms.CharField(
@@ -36,7 +36,7 @@ class ProviderKeyForm(forms.ModelForm):  # type: ignore[type-arg]
 
 
 @admin.register(ProviderKey)
-class ProviderKeyAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
+class ProviderKeyAdmin(admin.ModelAdmin):  # type: ignore[type-arg]  # not generic at run time
     form = ProviderKeyForm
     fields = ("provider", "key")
     list_display = ("provider", "usable", "updated_by", "updated_at")

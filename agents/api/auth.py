@@ -47,6 +47,7 @@ class LoginSession(APIKeyCookie):
         return request.user
 
     def authenticate(self, request: HttpRequest, key: str | None) -> Any | None:
+        """Ninja's abstract method, which only its own `__call__` asks; ours goes round it."""
         raise NotImplementedError("__call__ does it")
 
 

@@ -131,7 +131,7 @@ class _Server(web.Server):
 
     def __init__(self, handler: web.RequestHandler | object) -> None:
         super().__init__(
-            handler,  # type: ignore[arg-type]
+            handler,  # type: ignore[arg-type]  # a coroutine function, as aiohttp calls it
             access_log=None,
             tcp_keepalive=False,
             keepalive_timeout=IDLE_TIMEOUT_S,

@@ -51,7 +51,7 @@ def settings_of(model: Model, streaming: bool) -> ModelSettings:
     if model.profile.get("supports_thinking"):
         settings["thinking"] = True
         if model.system == "openai":
-            settings["openai_reasoning_summary"] = "auto"  # type: ignore[typeddict-unknown-key]
+            settings["openai_reasoning_summary"] = "auto"  # type: ignore[typeddict-unknown-key]  # a setting of one provider
     return settings
 
 
