@@ -6,6 +6,7 @@ AgentsError
 ├── AgentBusy             `reject` was asked for and a run is active or queued                    409
 ├── IdempotencyConflict   the same key was used for another request                               409
 ├── RunFinished           the run has ended; there is nothing to answer                           409
+├── RunNotEnded           the run goes on; there is nothing to continue                           409
 ├── AlreadyAnswered       somebody answered that approval first                                   409
 ├── NoSuchApproval        the run asked for no such approval                                      404
 ├── NotSupported          a strategy or format that this version does not have                    422
@@ -46,6 +47,10 @@ class IdempotencyConflict(AgentsError):
 
 class RunFinished(AgentsError):
     code, status = "run-finished", 409
+
+
+class RunNotEnded(AgentsError):
+    code, status = "run-not-ended", 409
 
 
 class AlreadyAnswered(AgentsError):

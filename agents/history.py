@@ -16,9 +16,9 @@ def history(state: State, run_id: str) -> list[dict[str, Any]]:
     """Messages of earlier runs, in the order of the runs: role, content, and the parts as they are in the state.
 
     A prompt stands in the log when it was posted, which may be before an earlier run has answered; and one that is
-    still queued, or was cancelled there, is no part of this run's past.
+    still queued, or was cancelled there, is no part of this run's past. One that was handed to a program at work is.
     """
-    order = {run["id"]: at for at, run in enumerate(state["runs"]) if run["started_at"] and run["id"] != run_id}
+    order = {run["id"]: at for at, run in enumerate(state["runs"]) if _was_told(run) and run["id"] != run_id}
     earlier = [message for message in state["messages"] if message["run_id"] in order and message["parts"]]
     earlier.sort(key=lambda message: order[message["run_id"]])
     kept: list[dict[str, Any]] = []
@@ -30,6 +30,10 @@ def history(state: State, run_id: str) -> list[dict[str, Any]]:
             break
         kept.insert(0, told)
     return kept
+
+
+def _was_told(run: Mapping[str, Any]) -> bool:
+    return bool(run["started_at"]) or run["status"] == "completed"
 
 
 def _told(message: Mapping[str, Any]) -> dict[str, Any]:

@@ -32,6 +32,7 @@ from agents.errors import (
     NotFound,
     NotSupported,
     RunFinished,
+    RunNotEnded,
     UnknownDefinition,
 )
 from agents.models import Agent, ApprovalAnswer, Run
@@ -41,8 +42,9 @@ from agents.workspace import Workspace, belongings
 from streaming import journal
 
 log = structlog.get_logger(__name__)
-STRATEGIES = ("enqueue", "reject", "interrupt")
+STRATEGIES = ("enqueue", "reject", "interrupt", "steer")
 TITLE_MAX = 200
+RESUME_INPUT = "You were interrupted. Go on where you stopped."
 COMMIT_PATIENCE_S = 2.0
 """A question shows live before it is in the database; whoever answers at once must not be told that there is none."""
 LOOK_S = 0.05
@@ -153,6 +155,14 @@ def retry(run: Run) -> Run:
     limits = narrowed(run.budget, definition(run.agent.definition).budget.limits())
     budget = RunBudget.model_validate({kind: limits[kind] for kind in run.budget})
     return submit_run(run.agent, run.input, metadata=run.metadata, budget=budget, retry_of=run)
+
+
+def resume(run: Run, input: str | None = None) -> Run:
+    """Go on behind a run that failed or was cancelled: what it had said and done is in the conversation and the
+    workspace. Raises RunNotEnded."""
+    if not run.is_finished:
+        raise RunNotEnded("the run goes on; only one that has ended can be continued")
+    return submit_run(run.agent, input or RESUME_INPUT, metadata=run.metadata, retry_of=run)
 
 
 def request_cancel(run: Run, reason: str = "") -> Run:

@@ -30,6 +30,8 @@ class Intents:
     runs: Sequence[tuple[str, str]] = ()
     cancels: dict[str, str] = field(default_factory=dict)
     attempted: frozenset[str] = frozenset()
+    steers: Sequence[tuple[str, str]] = ()
+    """Runs that are for the program at work, with their input, oldest first."""
     answers: Sequence[ApprovalAnswer] = ()
 
 
@@ -48,6 +50,9 @@ def read(agent_id: str) -> Intents:
         runs=[(str(run.pk), run.input) for run in open_runs],
         cancels=cancels,
         attempted=attempts.attempted(cancels) if cancels else frozenset(),
+        steers=[
+            (str(run.pk), run.input) for run in open_runs if run.strategy == "steer" and str(run.pk) not in cancels
+        ],
         answers=list(ApprovalAnswer.objects.filter(run__in=open_runs).order_by("created_at")),
     )
 

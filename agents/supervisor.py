@@ -208,6 +208,9 @@ class Supervisor:
         for answer in intents.answers:
             if str(answer.run_id) == execution.run_id and answer.approval_id in open_approvals:
                 execution.answer(answer.approval_id, answer.decision, answer.by, answer.reason)
+        for run_id, content in intents.steers:
+            if run_id != execution.run_id:
+                execution.steer(run_id, content)
         execution.want_scan()
 
 

@@ -71,6 +71,10 @@ class NewRun(Body):
     metadata: Metadata = Field(default_factory=dict)
 
 
+class Resumption(Body):
+    input: Input | None = None
+
+
 class Execution(Body):
     input: Input
     timeout_s: Annotated[float, Field(gt=0, le=EXECUTE_MOST_S, allow_inf_nan=False)] = EXECUTE_DEFAULT_S

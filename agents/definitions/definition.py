@@ -87,6 +87,8 @@ class Definition(BaseModel):
     providers: list[ProviderName] = Field(default_factory=list)
     """Whose models its program may use through the gateway, beside that of `model`."""
     budget: Budget = Field(default_factory=Budget)
+    steering: bool = False
+    """Its program takes `message` lines while it works; others get what is posted meanwhile as a run of its own."""
     approvals: Literal["all", "none"] | list[Text] = "none"
     """Which calls of tools somebody has to approve; the program sees to it (docs/definitions.md)."""
     approval_timeout_s: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None

@@ -17,8 +17,10 @@ from agents.execution import wishes
 from agents.execution.answers import Answers, waits_for_answer
 from agents.execution.clock import RunClock
 from agents.execution.disk import Disk
+from agents.execution.errands import Errands
 from agents.execution.patience import Patience
 from agents.execution.start import Start
+from agents.execution.steering import Steering
 from agents.execution.stop import stop_container
 from agents.execution.wishes import Detached, Wishes
 from agents.history import history
@@ -71,7 +73,9 @@ class Execution:
         )
         mib = definition.limits.workspace_mib
         self._disk = Disk(agent_id, run_id, mib, self._append, self._state, self._wishes.notify)
-        self._answers = Answers(run_id, self._send, self._append, self._state)
+        self._errands = Errands(run_id)
+        self._answers = Answers(run_id, self._errands, self._send, self._append, self._state)
+        self._steering = Steering(run_id, self._errands, self._send, self._append, self._state)
         self._patience = Patience(run_id, definition.approval_timeout_s, self._state, ask)
         self._done_seen_at: float | None = None
         self._pump: Pump | None = None
@@ -97,6 +101,12 @@ class Execution:
         """Any number of times; before there is a container it is not taken, and asked again later."""
         if self._ref:
             self._answers.take(approval_id, decision, by, reason)
+
+    def steer(self, run_id: str, content: str) -> None:
+        """Any number of times. Only who has begun to read and has not said `done` is told."""
+        begun = self._attempt is not None and self._attempt.start_sent_at is not None
+        if begun and self._definition.steering and self._pump is not None and not self._pump.program_done:
+            self._steering.take(run_id, content)
 
     # The run ------------------------------------------------------------------------------------------------------
 
@@ -192,6 +202,7 @@ class Execution:
         try:
             await self._send(line)
             await in_database(attempts.note_start_sent, attempt)
+            self._ask()  # for what may be told only now
         except (EngineError, StreamingError) as error:
             # A program may end before it reads its input; what it printed and its exit code say more than this.
             log.info("start line not taken", run_id=self.run_id, error=str(error))
@@ -269,7 +280,7 @@ class Execution:
         """What goes on beside the run ends before it does: nothing of it may come after its `done`."""
         if self._gateway is not None:
             await self._gateway.close()
-        await self._answers.close()
+        await self._errands.close()
         await self._disk.close()
 
     # The end ------------------------------------------------------------------------------------------------------

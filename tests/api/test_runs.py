@@ -70,14 +70,9 @@ def test_post_names_the_field_that_is_wrong(api, agent_id, body, wrong):
     assert Run.objects.count() == 0
 
 
-@pytest.mark.parametrize(
-    ("body", "wrong"),
-    [({"input": "x", "strategy": "steer"}, "strategy")],
-)
-def test_post_says_what_is_not_supported_yet(api, agent_id, body, wrong):
-    answer = api.call("POST", f"/api/agents/{agent_id}/runs", body)
-    assert problem(answer) == (422, "not-supported")
-    assert field(answer) == wrong
+def test_post_to_steer_is_a_run_of_its_own_until_a_program_has_taken_it(api, agent_id, run_id):
+    status, body = api.call("POST", f"/api/agents/{agent_id}/runs", {"input": "x", "strategy": "steer"})
+    assert (status, body["status"], body["strategy"], body["number"]) == (202, "queued", "steer", 2)
 
 
 def test_post_with_reject_while_a_run_is_open_is_a_conflict(api, agent_id, run_id):
@@ -167,7 +162,7 @@ def test_read_gives_the_error_of_a_failed_run(api, agent_id, run_id):
     assert (body["status"], body["error"]) == ("failed", {"code": "time-limit", "message": "too long"})
 
 
-RUN_ADDRESSES = [("GET", ""), ("POST", "/cancel"), ("POST", "/retry"), ("POST", "/approvals/a")]
+RUN_ADDRESSES = [("GET", ""), ("POST", "/cancel"), ("POST", "/retry"), ("POST", "/resume"), ("POST", "/approvals/a")]
 
 
 @pytest.mark.parametrize(("method", "rest"), RUN_ADDRESSES)
@@ -208,6 +203,15 @@ def test_retry_is_a_new_run_with_the_same_input(api, agent_id, run_id):
     status, body = api.call("POST", f"/api/runs/{run_id}/retry")
     assert status == 202
     assert (body["input"], body["retry_of"], body["number"]) == ("Hello", run_id, 2)
+
+
+def test_resume_is_a_new_run_behind_one_that_has_ended(api, agent_id, run_id):
+    assert problem(api.call("POST", f"/api/runs/{run_id}/resume")) == (409, "run-not-ended")
+    finish(agent_id, run_id, status="failed")
+    status, body = api.call("POST", f"/api/runs/{run_id}/resume", {"input": "Try the other door"})
+    assert (status, body["input"], body["retry_of"]) == (202, "Try the other door", run_id)
+    assert api.call("POST", f"/api/runs/{run_id}/resume")[1]["input"].startswith("You were interrupted")
+    assert field(api.call("POST", f"/api/runs/{run_id}/resume", {"input": ""})) == "input"
 
 
 # Approvals ---------------------------------------------------------------------------------------------------------
