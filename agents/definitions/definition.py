@@ -72,7 +72,7 @@ class Definition(BaseModel):
     image: Annotated[Text, Field(min_length=1)]
     command: list[Text] = Field(default_factory=list)
     process_command: list[Text] = Field(default_factory=list)
-    protocol: Literal["jsonl"] = "jsonl"
+    protocol: Literal["jsonl", "acp"] = "jsonl"
     trusted: bool = False
     env: dict[str, Text] = Field(default_factory=dict)
     limits: DefinitionLimits = Field(default_factory=DefinitionLimits)

@@ -9,7 +9,6 @@ import structlog
 
 from agents.budgets.guard import is_ours
 from containers.errors import EngineError
-from containers.protocols import jsonl
 from streaming.errors import Fenced
 from streaming.events import Draft, draft
 from streaming.fold import State
@@ -28,17 +27,20 @@ def waits_for_answer(state: State, run_id: str, beside: Collection[str] = ()) ->
 class Answers:
     """Beside the run: a program that does not read its stdin must keep nobody from cancelling it.
 
-    `send` writes a line to the program's stdin, `append` puts drafts into the log, `state` is what they fold to.
+    `line` puts an answer as the program wants it, `send` writes it to the program's stdin, `append` puts drafts into
+    the log, `state` is what they fold to.
     """
 
     def __init__(
         self,
         run_id: str,
+        line: Callable[[str, str, str], bytes | None],
         send: Callable[[bytes], Awaitable[None]],
         append: Callable[[list[Draft]], Awaitable[object]],
         state: Callable[[], State],
     ) -> None:
         self._run_id = run_id
+        self._line = line
         self._send = send
         self._append = append
         self._state = state
@@ -64,7 +66,9 @@ class Answers:
         """To the program first: a crash in between repeats it, and programs drop repeats; the other order loses it."""
         try:
             if not is_ours(approval_id):
-                line = jsonl.approval(approval_id, decision, reason=reason or None, command_id=approval_id)
+                line = self._line(approval_id, decision, reason)
+                if line is None:  # what was asked is still being read again: the supervisor looks again
+                    return
                 await self._send(line)
             await self._record(approval_id, decision, by, reason)
         except EngineError as error:  # the supervisor looks again, and asks again while the program lives
