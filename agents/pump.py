@@ -140,7 +140,7 @@ class Pump:
         return line.end_offset[at] <= self._after[at]
 
     def _take_late(self, line: Line) -> None:
-        self.late_lines += self._conversation.minds_late_lines and line.stream == "stdout"
+        self.late_lines += self._conversation.ends_itself and line.stream == "stdout"
         if self.after_done.chars > AFTER_DONE_CHARS:
             self.dropped_lines += 1
             return

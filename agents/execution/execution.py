@@ -289,6 +289,8 @@ class Execution:
     async def _finish(self, exit_: Exit | None, stop: Stop | None) -> None:
         pump, unsaid = self._pump, self._conversation.close()
         said, stderr = self._conversation.done, pump.stderr_tail if pump else ()
+        if said is not None and not self._conversation.ends_itself:
+            stop = stop or Stop("done")  # by a worker that has died since
         verdict = judge(exit_, stop, said, self._definition.limits, stderr, unsaid)
         drafts = late_drafts(pump, self._error) if pump else []
         if verdict.problem is not None:

@@ -39,7 +39,7 @@ class AcpConversation:
     """A fold of all that the agent has printed (`Session`), and one task that sends what follows from it."""
 
     rereads = True
-    minds_late_lines = False
+    ends_itself = False
     done_patience_s = DONE_PATIENCE_S
 
     def __init__(self, translator: Translator) -> None:

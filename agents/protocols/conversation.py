@@ -42,8 +42,8 @@ class Conversation(Protocol):
     """What it knows is a fold of all the program has printed: it is read from the beginning after a takeover."""
     done_patience_s: float
     """How long the program has to end by itself after its `done`."""
-    minds_late_lines: bool
-    """Is it a mistake to print after `done`?"""
+    ends_itself: bool
+    """Does the program end after `done`? Then printing after it is a mistake, and how it exits counts."""
 
     @property
     def done(self) -> Draft | None:

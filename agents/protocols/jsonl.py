@@ -22,7 +22,7 @@ class JsonlConversation:
     """What its program means, `Translator` knows."""
 
     rereads = False
-    minds_late_lines = True
+    ends_itself = True
     done_patience_s = DONE_PATIENCE_S
 
     def __init__(self, translator: Translator) -> None:

@@ -46,7 +46,7 @@ class Turn:
     def run(self, words: list[str]) -> str:
         for word in words:
             name, _, argument = word.partition(":")
-            stop = getattr(self, f"do_{name}")(argument)
+            stop: str | None = getattr(self, f"do_{name}")(argument)
             if stop is not None:
                 return stop
         return "end_turn"
@@ -183,7 +183,8 @@ class Agent:
     def ask(self, method: str, params: dict[str, Any]) -> Any:
         with self.writing:
             self.asked += 1
-            id_, came, answers = self.asked, threading.Event(), []
+            id_, came = self.asked, threading.Event()
+            answers: list[Any] = []
             self.waiting[id_] = (came, answers)
         self.say(id=id_, method=method, params=params)
         came.wait()
@@ -197,7 +198,8 @@ class Agent:
                 self.take(json.loads(line))
 
     def take(self, message: dict[str, Any]) -> None:
-        method, id_, params = message.get("method"), message.get("id"), message.get("params", {})
+        method, params = message.get("method"), message.get("params", {})
+        id_: int = message.get("id", 0)
         if method is None:
             came, answers = self.waiting.pop(id_, (threading.Event(), []))
             answers.append(message)

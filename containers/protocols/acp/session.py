@@ -172,7 +172,7 @@ class Session:
             return self._failed(response.error)
         result = response.result if isinstance(response.result, dict) else {}
         reason = result.get("stopReason")
-        if reason in STOPS:
+        if isinstance(reason, str) and reason in STOPS:
             return self._fail(*STOPS[reason])
         return self._end("cancelled" if reason == "cancelled" else "completed")
 

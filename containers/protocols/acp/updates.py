@@ -15,18 +15,17 @@ Said = dict[str, Any]
 NAME_CHARS = 200
 MODE_UPDATE = "[MODE_UPDATE]"
 """Gemini CLI says changes of its mode in the text."""
-SILENT = frozenset(
-    (
-        "available_commands_update",
-        "current_mode_update",
-        "config_option_update",
-        "session_info_update",
-        "usage_update",
-        "user_message_chunk",
-    )
+SILENT = (
+    "available_commands_update",
+    "current_mode_update",
+    "config_option_update",
+    "session_info_update",
+    "usage_update",
+    "user_message_chunk",
 )
 """About the session, not the prompt. Numbers of tokens are counted where they pass: agents say zero."""
-FINISHED = frozenset(("completed", "failed"))
+FINISHED = ("completed", "failed")
+"""Tuples: what an agent says may be a list, which no set can be asked for."""
 _PLAN_PRIORITIES, _PLAN_STATUSES = ("high", "medium", "low"), ("pending", "in_progress", "completed")
 
 
