@@ -109,6 +109,18 @@ class ApprovalResponse(Data):
     reason: str | None = None
 
 
+class PlanEntry(Data):
+    content: str
+    priority: Literal["high", "medium", "low"] = "medium"
+    status: Literal["pending", "in_progress", "completed"] = "pending"
+
+
+class Plan(Data):
+    """What the program means to do, whole: it takes the place of the plan before it."""
+
+    entries: list[PlanEntry]
+
+
 class FileChange(Data):
     path: str
     change: Literal["added", "modified", "deleted"]
@@ -178,6 +190,7 @@ SCHEMA: dict[str, type[Data]] = {
     "tool-call": ToolCall,
     "tool-output": ToolOutput,
     "tool-result": ToolResult,
+    "plan": Plan,
     "approval-request": ApprovalRequest,
     "approval-response": ApprovalResponse,
     "files": Files,

@@ -17,6 +17,7 @@ State, as in CONTRACT section 3:
     usage         {input_tokens, output_tokens, cost_usd}: sums over the agent's life
     runs          {id, status, started_at, finished_at, error: {code, message, retryable} | null,
                   budget?: [{scope, kind, used, limit}], the latest of each that came near its end}
+    plan?         {run_id, entries: [{content, priority, status}]}: the latest, once there was one
 
 Message and call ids are the program's own, so they are unique within a run only, and looked up there.
 """
@@ -302,6 +303,10 @@ def _usage(state: State, event: Event) -> State:
     return {**state, "usage": usage}
 
 
+def _plan(state: State, event: Event) -> State:
+    return {**state, "plan": {"run_id": event.run_id, "entries": event.data["entries"]}}
+
+
 def _budget(state: State, event: Event) -> State:
     run, data = _run(state, event.run_id), event.data
     if run is None:
@@ -319,6 +324,7 @@ _STEPS: dict[str, Callable[[State, Event], State]] = {
     "tool-call": _tool_call,
     "tool-output": _tool_output,
     "tool-result": _tool_result,
+    "plan": _plan,
     "approval-request": _approval_request,
     "approval-response": _approval_response,
     "files": _files,

@@ -6,7 +6,6 @@ from collections.abc import Awaitable, Callable, Collection
 
 from agents.budgets.guard import is_ours
 from agents.execution.errands import Errands
-from containers.protocols import jsonl
 from streaming.events import Draft, draft
 from streaming.fold import State
 
@@ -20,18 +19,21 @@ def waits_for_answer(state: State, run_id: str, beside: Collection[str] = ()) ->
 
 
 class Answers:
-    """`send` writes a line to the program's stdin, `append` puts drafts into the log, `state` is what they fold to."""
+    """`line` puts an answer as the program wants it, `send` writes it to the program's stdin, `append` puts drafts into
+    the log, `state` is what they fold to."""
 
     def __init__(
         self,
         run_id: str,
         errands: Errands,
+        line: Callable[[str, str, str], bytes | None],
         send: Callable[[bytes], Awaitable[None]],
         append: Callable[[list[Draft]], Awaitable[object]],
         state: Callable[[], State],
     ) -> None:
         self._run_id = run_id
         self._errands = errands
+        self._line = line
         self._send = send
         self._append = append
         self._state = state
@@ -43,7 +45,10 @@ class Answers:
     async def _pass_on(self, approval_id: str, decision: str, by: str, reason: str) -> None:
         """To the program first: a crash in between repeats it, and programs drop repeats; the other order loses it."""
         if not is_ours(approval_id):
-            await self._send(jsonl.approval(approval_id, decision, reason=reason or None, command_id=approval_id))
+            line = self._line(approval_id, decision, reason)
+            if line is None:  # what was asked is still being read again: the supervisor looks again
+                return
+            await self._send(line)
         await self._record(approval_id, decision, by, reason)
 
     async def _record(self, approval_id: str, decision: str, by: str, reason: str) -> None:

@@ -5,6 +5,8 @@ from django.db import models
 from agents.models.ids import new_id
 from agents.models.run import Run
 
+SESSION_CHARS = 200
+
 
 class Attempt(models.Model):
     """One container's try at a run. A worker that takes the run over goes on with the same attempt."""
@@ -17,6 +19,9 @@ class Attempt(models.Model):
     worker = models.CharField(max_length=100, help_text="The worker that supervises it, or did last.")
     takeovers = models.PositiveIntegerField(default=0)
     start_sent_at = models.DateTimeField(null=True, blank=True)
+    session = models.CharField(
+        max_length=SESSION_CHARS, blank=True, default="", help_text="What its program calls the conversation."
+    )
     started_at = models.DateTimeField(auto_now_add=True)
     waiting_since = models.DateTimeField(null=True, blank=True, help_text="Since when it waits for somebody's answer.")
     waited_s = models.FloatField(default=0, help_text="How long it had waited before that, seconds.")

@@ -213,7 +213,7 @@ def test_last_words_on_stderr_are_no_mistake(any_site: Site) -> None:
 def test_a_program_that_hangs_after_done_is_stopped_and_completed(
     any_site: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("agents.execution.execution.DONE_PATIENCE_S", 0.5)
+    monkeypatch.setattr("agents.protocols.jsonl.JsonlConversation.done_patience_s", 0.5)
     events = run_bad(any_site, 'say("done", result="ready")\ntime.sleep(600)\n')
     assert errors(events) == []
     assert (events[-1].data["status"], events[-1].data["result"]) == ("completed", "ready")

@@ -59,6 +59,20 @@ DATA: dict[str, st.SearchStrategy[dict[str, Any]]] = {
     "tool-result": st.fixed_dictionaries(
         {"call_id": ids, "result": json_values, "is_error": st.booleans(), "duration_ms": st.none() | counts}
     ),
+    "plan": st.fixed_dictionaries(
+        {
+            "entries": st.lists(
+                st.fixed_dictionaries(
+                    {"content": texts},
+                    optional={
+                        "priority": st.sampled_from(["high", "medium", "low"]),
+                        "status": st.sampled_from(["pending", "in_progress", "completed"]),
+                    },
+                ),
+                max_size=3,
+            )
+        }
+    ),
     "approval-request": st.fixed_dictionaries(
         {"approval_id": ids, "question": texts}, optional={"call_id": ids, "options": st.lists(texts, max_size=3)}
     ),

@@ -32,7 +32,7 @@ PATIENCE_S = 30.0
 
 @dataclass(slots=True)
 class Recorded:
-    """A request, and what became of its answer: `whole` once all of it was sent, `broken` if the client went away."""
+    """A request as it came."""
 
     format: str
     path: str
@@ -40,8 +40,6 @@ class Recorded:
     body: dict[str, Any]
     asked: Asked
     at_s: float = field(default_factory=time.monotonic)
-    whole: bool = False
-    broken: bool = False
 
 
 class MockProvider:
@@ -125,21 +123,15 @@ class MockProvider:
         async def handle(request: web.Request) -> web.StreamResponse:
             body = json.loads(await request.read())
             asked = wire.understand(body, request.path)
-            kept = Recorded(name, request.path_qs, {k.lower(): v for k, v in request.headers.items()}, body, asked)
+            headers = {k.lower(): v for k, v in request.headers.items()}
             with self._asked:
-                self.requests.append(kept)
+                self.requests.append(Recorded(name, request.path_qs, headers, body, asked))
                 self._asked.notify_all()
             if name in self.without:
                 return _refused(wire, "no-such-path", asked)
             if self.key is not None and _key_of(request) != self.key:
                 return _refused(wire, "unauthorized", asked)
-            try:
-                response = await deliver(request, wire, self.author(asked), asked)
-            except ConnectionResetError:
-                kept.broken = True
-                raise
-            kept.whole = True
-            return response
+            return await deliver(request, wire, self.author(asked), asked)
 
         return handle
 

@@ -127,7 +127,6 @@ async def test_a_request_is_understood_and_kept(provider: MockProvider, model: M
     assert [call.name for message in asked.messages for call in message.calls] == ["bash", "read_file"]
     assert asked.tools == ("bash", "read_file")
     assert asked.streaming
-    assert all(request.whole for request in provider.requests)
 
 
 async def test_the_same_request_gets_the_same_answer_by_progress(provider: MockProvider, model: Model) -> None:

@@ -253,6 +253,10 @@ function usage(state, event) {
   };
 }
 
+function plan(state, event) {
+  return { ...state, plan: { run_id: event.run_id, entries: event.data.entries } };
+}
+
 function budget(state, event) {
   const run = findRun(state, event.run_id);
   if (!run) return state;
@@ -271,6 +275,7 @@ const STEPS = new Map([
   ["tool-call", toolCall],
   ["tool-output", toolOutput],
   ["tool-result", toolResult],
+  ["plan", plan],
   ["approval-request", approvalRequest],
   ["approval-response", approvalResponse],
   ["files", files],
