@@ -70,6 +70,11 @@ class Image:
         path = self.folder / name
         return path if path.is_file() else None
 
+    @property
+    def fetches(self) -> bool:
+        """Whether building it needs packages from elsewhere."""
+        return any(self.lock(kind.LOCK) for kind in (wheels, packages))
+
     def context(self, ca_bundle: Path | None, more: Sequence[tuple[str, bytes]] = ()) -> io.BytesIO:
         """A tar that is the same for the same content, so that the builder's cache finds it. `more`: files beside the
         folder's."""

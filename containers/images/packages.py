@@ -13,7 +13,6 @@ import hashlib
 import json
 import os
 import shutil
-import subprocess
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -22,6 +21,7 @@ from typing import Any, NamedTuple
 from aiodocker.exceptions import DockerError
 
 from containers.engines.docker_api import DockerApi
+from containers.images import child
 from containers.images.base import BuildFailed
 
 LOCK = "package-lock.json"
@@ -99,18 +99,9 @@ def _integrity(content: bytes) -> str:
 async def _download(packages: list[Package], folder: Path) -> None:
     command = ["npm", "pack", "--silent", "--ignore-scripts", "--no-update-notifier", "--pack-destination", str(folder)]
     command += [f"--fetch-timeout={TIMEOUT_MS}", f"--fetch-retries={RETRIES}"]
-    process = await asyncio.create_subprocess_exec(
-        *command,
-        *sorted({f"{package.name}@{package.version}" for package in packages}),
-        cwd=folder,
-        env={**os.environ, "npm_config_loglevel": "error"},
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-    )
-    _, stderr = await process.communicate()
-    if process.returncode:
-        said = stderr.decode("utf-8", "replace").splitlines()
+    command += sorted({f"{package.name}@{package.version}" for package in packages})
+    code, said = await child.run(command, cwd=folder, env={**os.environ, "npm_config_loglevel": "error"})
+    if code:
         words = [" ".join(line.split()[2:]) for line in said if line.startswith(("npm error", "npm ERR!"))]
         why = next((line for line in words if line and not line.startswith("code ")), None)
-        raise PackagesMissing(f"its npm packages cannot be fetched: {why or f'npm ended with {process.returncode}'}")
+        raise PackagesMissing(f"its npm packages cannot be fetched: {why or f'npm ended with {code}'}")
