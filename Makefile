@@ -41,8 +41,8 @@ bench-gateway: $(DEV) ## What the gateway adds to a model call, at one stream an
 lint: $(DEV) ## Format, lint, types, imports, migrations, deployment settings
 	@scripts/check
 
-check: lint ## The same, then what must hold of every engine: the contract, and the programs that abuse it
-	@AGENTSITE_TEST_ARGS="tests/contract tests/abuse $(AGENTSITE_TEST_ARGS)" scripts/test
+check: lint ## The same, then what must hold of every engine (the contract, programs that abuse it), and of the pages in a browser
+	@AGENTSITE_TEST_ARGS="tests/contract tests/abuse tests/pages tests/browser $(AGENTSITE_TEST_ARGS)" scripts/test
 
 images: $(RUNTIME) ## Build the images of the bundled agents
 	@exec $(VENV)/bin/python -m containers.images build

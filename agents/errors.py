@@ -7,6 +7,7 @@ AgentsError
 ├── IdempotencyConflict   the same key was used for another request                               409
 ├── RunFinished           the run has ended; there is nothing to answer                           409
 ├── RunNotEnded           the run goes on; there is nothing to continue                           409
+├── RunNotQueued          the run, or the one to put it before, waits in the queue no more            409
 ├── AlreadyAnswered       somebody answered that approval first                                   409
 ├── NoSuchApproval        the run asked for no such approval                                      404
 ├── NotSupported          a strategy or format that this version does not have                    422
@@ -51,6 +52,10 @@ class RunFinished(AgentsError):
 
 class RunNotEnded(AgentsError):
     code, status = "run-not-ended", 409
+
+
+class RunNotQueued(AgentsError):
+    code, status = "run-not-queued", 409
 
 
 class AlreadyAnswered(AgentsError):

@@ -20,6 +20,7 @@ from django.db.models.functions import Now
 from django.utils import timezone
 from kombu.exceptions import OperationalError
 
+from agents import order
 from agents.definitions import Definition, catalog
 from agents.definitions.budget import Budget, Kind, RunBudget, narrowed
 from agents.errors import (
@@ -171,6 +172,16 @@ def request_cancel(run: Run, reason: str = "") -> Run:
     wanted.update(cancel_requested_at=timezone.now(), cancel_reason=_storable(reason, 200))
     settle_now(str(run.agent_id))
     enqueue(str(run.agent_id))
+    run.refresh_from_db()
+    return run
+
+
+def move(run: Run, before: Run | None) -> Run:
+    """In the queue: to directly before another run of its agent, or to the end. Raises RunNotQueued, InputInvalid."""
+    if before is not None and before.agent_id != run.agent_id:
+        raise InputInvalid("before: is a run of another agent", field="before")
+    order.move(run, before)
+    _announce(run.agent)
     run.refresh_from_db()
     return run
 

@@ -13,7 +13,7 @@ from typing import Any
 
 import structlog
 
-from agents import attempts, reconcile, sweep
+from agents import attempts, order, reconcile, sweep
 from agents.definitions import catalog
 from agents.engines import Engines
 from agents.execution import Detached, Execution
@@ -76,7 +76,7 @@ class Supervisor:
         looker = asyncio.create_task(self._look_when_asked(), name=f"look {self.agent_id}")
         try:
             await self.look()
-            while (next_run := self._next_run(writer)) is not None:
+            while (next_run := await self._next_run(writer)) is not None:
                 await self._execute(writer, *next_run)
                 await self.look()
             await writer.close()
@@ -125,6 +125,11 @@ class Supervisor:
         return {run["id"] for run in self._writer.state["runs"]} if self._writer is not None else set()
 
     @property
+    def queue(self) -> list[str]:
+        """Runs that wait, as the log has them."""
+        return list(self._writer.state["queue"]) if self._writer is not None else []
+
+    @property
     def known_answers(self) -> set[tuple[str, str]]:
         """Run and approval of the answers that are in the log already."""
         if self._writer is None:
@@ -150,14 +155,20 @@ class Supervisor:
 
     # Runs ---------------------------------------------------------------------------------------------------------
 
-    def _next_run(self, writer: Writer) -> tuple[str, bool] | None:
-        """The run to execute, and whether it was already begun."""
-        if self._detaching:
-            raise Detached
-        state = writer.state
-        if state["active_run"] is not None:
-            return state["active_run"], True
-        return (state["queue"][0], False) if state["queue"] else None
+    async def _next_run(self, writer: Writer) -> tuple[str, bool] | None:
+        """The run to execute, and whether it was already begun. If not, it is taken: from here on it is neither moved
+        nor ended by whoever looks."""
+        while not self._detaching:
+            if (active := writer.state["active_run"]) is not None:
+                return active, True
+            async with self._looking:
+                if not (queue := writer.state["queue"]):
+                    return None
+                run_id = await in_database(order.take, self.agent_id, queue)
+            if run_id == queue[0]:
+                return run_id, False
+            await self.look()  # somebody has moved it since we looked
+        raise Detached
 
     async def _execute(self, writer: Writer, run_id: str, resumed: bool) -> None:
         run = await in_database(_load, run_id)

@@ -48,10 +48,13 @@ class Data(BaseModel):
 
 
 class Status(Data):
-    OMIT = frozenset(("reason", "attempt"))
+    """`position`, of a run in the queue that is `queued` once more: its new place there, from 0."""
+
+    OMIT = frozenset(("reason", "attempt", "position"))
     status: RunStatus
     reason: str | None = None
     attempt: Count | None = None
+    position: Count | None = None
 
 
 class Title(Data):

@@ -65,6 +65,8 @@ def fold(events: Iterable[Event], state: State | None = None) -> State:
 
 def _status(state: State, event: Event) -> State:
     status, run_id = event.data["status"], event.run_id
+    if status == "queued" and event.data.get("position") is not None:
+        return _moved(state, event)
     run = _run(state, run_id) or {
         "id": run_id,
         "status": status,
@@ -83,6 +85,15 @@ def _status(state: State, event: Event) -> State:
     elif status not in FINAL:
         active = run_id
     return _settle({**state, "queue": queue, "active_run": active}, status)
+
+
+def _moved(state: State, event: Event) -> State:
+    """Within the queue only: one that has left it meanwhile does not come back."""
+    if event.run_id not in state["queue"]:
+        return state
+    queue = [queued for queued in state["queue"] if queued != event.run_id]
+    queue.insert(event.data["position"], event.run_id)
+    return {**state, "queue": queue}
 
 
 def _done(state: State, event: Event) -> State:

@@ -15,6 +15,7 @@ from agents.api.auth import caller
 from agents.api.schemas import (
     ApprovalAnswered,
     ApprovalDecision,
+    Move,
     NewRun,
     PageQuery,
     Resumption,
@@ -120,6 +121,18 @@ def resume_run(request: HttpRequest, run_id: str, body: Resumption | None = None
     """Go on behind a run that has failed or was cancelled, with what it had said and done; `input` in place of our own
     words. 409 `run-not-ended` while it goes on."""
     return Status(202, RunAnswer.of(lifecycle.resume(run_for(caller(request), run_id), body.input if body else None)))
+
+
+@router.post("/runs/{run_id}/move", response={202: RunAnswer})
+def move_run(request: HttpRequest, run_id: str, body: Move) -> Any:
+    """In the queue: to directly before another run, or to its end; `queue` in the agent's state is the order.
+
+    Durable, as a cancel. 409 `run-not-queued` when it, or the one to put it before (`details.field`), has begun or
+    ended meanwhile.
+    """
+    user = caller(request)
+    before = None if body.before is None else run_for(user, body.before)
+    return Status(202, RunAnswer.of(lifecycle.move(run_for(user, run_id), before)))
 
 
 @router.post("/runs/{run_id}/approvals/{path:approval_id}", response=ApprovalAnswered)

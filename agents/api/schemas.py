@@ -75,6 +75,10 @@ class Resumption(Body):
     input: Input | None = None
 
 
+class Move(Body):
+    before: Name | None = Field(description="A queued run of the same agent; null for the end of the queue.")
+
+
 class Execution(Body):
     input: Input
     timeout_s: Annotated[float, Field(gt=0, le=EXECUTE_MOST_S, allow_inf_nan=False)] = EXECUTE_DEFAULT_S

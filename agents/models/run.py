@@ -45,6 +45,11 @@ class Run(models.Model):
     cancel_reason = models.CharField(max_length=200, blank=True)
     enqueued_at = models.DateTimeField(null=True, blank=True, help_text="When the broker was last told of it.")
 
+    place = models.PositiveIntegerField(
+        null=True, blank=True, help_text="Its place among the runs of its agent, once somebody has moved one."
+    )
+    taken_at = models.DateTimeField(null=True, blank=True, help_text="When a worker took it from the queue.")
+
     first_seq = models.BigIntegerField(null=True, blank=True, help_text="Its first event's place in the agent's log.")
     status = models.CharField(max_length=20, choices=RunStatus.choices, default=RunStatus.QUEUED)
     engine = models.CharField(max_length=20, blank=True)

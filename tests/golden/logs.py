@@ -44,7 +44,8 @@ delta = st.fixed_dictionaries({"message_id": ids, "content": texts})
 
 DATA: dict[str, st.SearchStrategy[dict[str, Any]]] = {
     "status": st.fixed_dictionaries(
-        {"status": final | st.sampled_from(["queued", "running", "waiting"])}, optional={"attempt": counts}
+        {"status": final | st.sampled_from(["queued", "running", "waiting"])},
+        optional={"attempt": counts, "position": st.integers(0, 3)},
     ),
     "title": st.fixed_dictionaries({"title": texts}),
     "message": st.fixed_dictionaries(

@@ -37,8 +37,9 @@ export function fold(events, state = initial()) {
 // Runs ---------------------------------------------------------------------------------------------------------------
 
 function status(state, event) {
-  const { status } = event.data;
+  const { status, position } = event.data;
   const id = event.run_id;
+  if (status === "queued" && (position ?? null) !== null) return moved(state, id, position);
   const run = findRun(state, id) ?? { id, status, started_at: null, finished_at: null, error: null };
   const changes = { status };
   if (status === "running" && run.started_at === null) changes.started_at = event.timestamp;
@@ -48,6 +49,14 @@ function status(state, event) {
   if (status === "queued") queue.push(id);
   else if (!FINAL.has(status)) active = id;
   return settle({ ...next, queue, active_run: active }, status);
+}
+
+/** Within the queue only: one that has left it meanwhile does not come back. */
+function moved(state, id, position) {
+  if (!state.queue.includes(id)) return state;
+  const queue = state.queue.filter((queued) => queued !== id);
+  queue.splice(position, 0, id);
+  return { ...state, queue };
 }
 
 function done(state, event) {
