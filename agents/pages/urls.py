@@ -1,6 +1,6 @@
 from django.urls import path
 
-from agents.pages import views
+from agents.pages import run_views, views
 
 app_name = "pages"
 urlpatterns = [
@@ -9,5 +9,12 @@ urlpatterns = [
     path("agents/<uuid:agent_id>/", views.agent_page, name="agent"),
     path("agents/<uuid:agent_id>/prompt/", views.prompt, name="prompt"),
     path("agents/<uuid:agent_id>/stop/", views.stop, name="stop"),
-    path("runs/<uuid:run_id>/changes/", views.changes, name="changes"),
+    path("agents/<uuid:agent_id>/runs/", run_views.runs, name="runs"),
+    path("agents/<uuid:agent_id>/changes/", run_views.changes_in_total, name="changes-in-total"),
+    path("runs/<uuid:run_id>/", run_views.run_page, name="run"),
+    path("runs/<uuid:run_id>/live/", run_views.live, name="run-live"),
+    path("runs/<uuid:run_id>/changes/", run_views.changes, name="changes"),
+    path("runs/<uuid:run_id>/retry/", run_views.retry, name="run-retry"),
+    path("runs/<uuid:run_id>/continue/", run_views.resume, name="run-resume"),
+    path("runs/<uuid:run_id>/stop/", run_views.stop, name="run-stop"),
 ]

@@ -16,12 +16,11 @@ from django.views.decorators.http import require_http_methods, require_POST
 from agents import lifecycle
 from agents.definitions import catalog
 from agents.errors import AgentsError
-from agents.models import Agent, Run
+from agents.models import Agent
 from agents.models.run import ACTIVE
 from agents.pages import conversation, measures
 from agents.pages.forms import NewAgentForm, PromptForm
 from agents.pages.links import file_url
-from agents.workspace import history
 from streaming import journal
 from streaming.cursor import Cursor
 from streaming.fold import State
@@ -74,14 +73,6 @@ def agent_page(request: HttpRequest, agent_id: UUID) -> HttpResponse:
     latest = agent.runs.exclude(isolation="").order_by("-number").first()
     context = page_context(agent, cursor, state, everything="all" in request.GET)
     return render(request, "agents/agent.html", {**context, "isolation": latest.isolation if latest else ""})
-
-
-@login_required
-@never_cache
-def changes(request: HttpRequest, run_id: UUID) -> HttpResponse:
-    """What a run changed in the workspace."""
-    run = get_object_or_404(Run.objects.select_related("agent"), pk=run_id, agent__owner=request.user.pk)
-    return render(request, "agents/changes.html", {"agent": run.agent, "run": run, "diff": history.of_run(run)})
 
 
 @login_required

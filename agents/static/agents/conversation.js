@@ -75,7 +75,7 @@ function sameList(a, b, same) {
 
 class Turn {
   constructor(turn, context) {
-    this.node = h("section", { class: "turn", "data-key": turn.key });
+    this.node = h("section", { class: "turn", "data-key": turn.key, id: `run-${turn.key}` });
     const messages = h("div");
     const approvals = h("div");
     this.ending = h("div");

@@ -13,7 +13,7 @@ never a run, so nothing here is written through to the disk, and whatever can't 
     rundiff    the difference that a run made
 """
 
-from agents.workspace.history.rundiff import FileDiff, RunDiff, of_run
+from agents.workspace.history.rundiff import FileDiff, RunDiff, TotalDiff, of_agent, of_run
 from agents.workspace.history.store import History
 
-__all__ = ["FileDiff", "History", "RunDiff", "of_run"]
+__all__ = ["FileDiff", "History", "RunDiff", "TotalDiff", "of_agent", "of_run"]

@@ -1,0 +1,180 @@
+"""A run's page and its changes in a real browser: live, by keyboard, on a phone, and led back to the conversation."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.conf import LazySettings
+from django.contrib.auth.models import User
+from django.test import Client
+from playwright.sync_api import Page, expect
+from pytest_django.live_server_helper import LiveServer
+
+from agents import lifecycle
+from agents.models import Agent, Run
+from streaming.database import close_threads
+from tests.pages import story
+from tests.pages.test_views import DEFINITIONS
+
+pytestmark = [
+    pytest.mark.browser,
+    pytest.mark.django_db(transaction=True),
+    pytest.mark.filterwarnings("ignore:No directory at:UserWarning"),
+]
+PATIENCE_MS = 20_000
+
+
+@pytest.fixture(autouse=True)
+def site(tmp_path: Path, settings: LazySettings, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Without workers: what is asked for stays queued."""
+    settings.DEFINITIONS_FILE = tmp_path / "agents.toml"
+    settings.DEFINITIONS_FILE.write_text(DEFINITIONS)
+    settings.DATA_DIR = tmp_path
+    settings.WORKSPACES_DIR, settings.HISTORY_DIR = tmp_path / "workspaces", tmp_path / "history"
+    monkeypatch.setattr(lifecycle, "enqueue", lambda agent_id: None)
+    yield
+    close_threads()
+
+
+@pytest.fixture
+def agent() -> Agent:
+    return lifecycle.create_agent(User.objects.create_user("ada"), "demo")[0]
+
+
+@pytest.fixture
+def run(agent: Agent) -> Run:
+    run = story.new_run(agent, "Analyse the sales of last year, and write a report with one chart.")
+    story.write(run, story.FINISHED)
+    story.keep(run, story.BEFORE, story.AFTER)
+    return run
+
+
+@pytest.fixture
+def tab(page: Page, agent: Agent, live_server: LiveServer) -> Iterator[Page]:
+    """Logged in. No script fails, the policy is kept, and nothing is asked of another host."""
+    problems: list[str] = []
+    client = Client()
+    client.force_login(agent.owner)
+    cookie = client.cookies["sessionid"].value
+    page.context.add_cookies([{"name": "sessionid", "value": cookie, "url": live_server.url}])
+    page.on("pageerror", lambda error: problems.append(str(error)))
+    page.on("console", lambda message: problems.append(message.text) if "Content Security" in message.text else None)
+    page.on("request", lambda request: problems.append(request.url) if live_server.url not in request.url else None)
+    yield page
+    assert problems == []
+
+
+def test_an_active_run_is_followed_to_its_end_without_losing_the_place(
+    tab: Page, agent: Agent, live_server: LiveServer
+) -> None:
+    run = story.new_run(agent, "Go on.\n" * 100)
+    story.write(run, story.ANALYSIS[:6])
+    tab.goto(f"{live_server.url}/runs/{run.pk}/")
+    rows = tab.locator(".waterfall tbody tr")
+    expect(rows).to_have_count(4)
+    prompt = tab.locator("#run-prompt .clipped")
+    prompt.evaluate("(node) => (node.scrollTop = 80)")
+    tab.locator("#run-stop").focus()
+    tab.evaluate("window.sameDocument = true")
+    story.write(run, story.ANALYSIS[6:])
+    expect(rows).to_have_count(10, timeout=PATIENCE_MS)
+    expect(tab.locator("#run-stop")).to_be_focused()
+    story.write(run, story.FINISHED[-1:])
+    expect(tab.locator("#run-head .status")).to_have_text("completed", timeout=PATIENCE_MS)
+    expect(tab.locator("#run-announce")).to_have_text("Run 1: completed")
+    expect(tab).to_have_title(re.compile("^Run 1: completed"))
+    expect(tab.get_by_role("button", name="Try again")).to_be_visible()
+    expect(tab.locator("#run-result")).to_contain_text("North leads.")
+    assert prompt.evaluate("(node) => node.scrollTop") == 80
+    assert tab.evaluate("window.sameDocument")
+    live = tab.locator("#run-live").inner_text()
+    tab.reload()
+    assert tab.locator("#run-live").inner_text() == live
+
+
+def test_try_again_leads_to_the_new_runs_turn(tab: Page, run: Run, live_server: LiveServer) -> None:
+    tab.goto(f"{live_server.url}/runs/{run.pk}/")
+    tab.get_by_role("button", name="Try again").click()
+    tab.wait_for_url(re.compile(r"/agents/[0-9a-f-]{36}/#run-"))
+    made = Run.objects.get(retry_of=run)
+    expect(tab.locator(f"#run-{made.pk}")).to_contain_text("Analyse the sales")
+    expect(tab.locator(f"#run-{made.pk}")).to_be_in_viewport()
+
+
+def test_views_of_the_changes_are_switched_by_keyboard_and_kept_in_the_address(
+    tab: Page, run: Run, live_server: LiveServer
+) -> None:
+    tab.goto(f"{live_server.url}/runs/{run.pk}/")
+    tab.get_by_role("link", name="report.py").press("Enter")
+    tab.wait_for_url(re.compile(r"/changes/#file-\d+$"))
+    section = tab.locator(".diff-file", has=tab.get_by_role("heading", name="report.py"))
+    expect(section).to_be_in_viewport()
+    expect(section.locator(".deleted .word").first).to_have_text(".amount")
+    tab.get_by_role("link", name="Side by side").press("Enter")
+    tab.wait_for_url(re.compile(r"view=split"))
+    expect(tab.get_by_role("link", name="Side by side")).to_have_attribute("aria-current", "true")
+    pair = section.locator("tr", has=tab.locator(".deleted")).first
+    expect(pair.locator(".deleted")).to_contain_text("def total(rows):")
+    expect(pair.locator(".added")).to_contain_text('def total(rows, column="amount"):')
+    section.locator("summary").press("Enter")
+    expect(section.locator(".diff")).to_be_hidden()
+    tab.reload()
+    expect(section.locator(".diff.split")).to_be_visible()
+
+
+def test_the_failed_run_is_found_without_scripts(
+    browser: Any, tab: Page, agent: Agent, live_server: LiveServer
+) -> None:
+    failed = story.new_run(agent, "Too much.")
+    story.write(failed, story.FAILED)
+    context = browser.new_context(java_script_enabled=False, storage_state=tab.context.storage_state())
+    page = context.new_page()
+    page.goto(f"{live_server.url}/agents/{agent.pk}/runs/")
+    page.get_by_role("link", name="failed").click()
+    page.get_by_role("listitem").get_by_role("link", name="Too much.").click()
+    expect(page.locator(".run-error")).to_contain_text("needed more memory")
+    page.get_by_role("button", name="Continue").click()
+    page.wait_for_url(re.compile(r"/agents/.*#run-"))
+    assert Run.objects.filter(retry_of=failed).exists()
+    context.close()
+
+
+def test_the_timeline_is_a_table_to_who_listens_also_on_a_phone(tab: Page, run: Run, live_server: LiveServer) -> None:
+    for width in (1280, 360):
+        tab.set_viewport_size({"width": width, "height": 800})
+        tab.goto(f"{live_server.url}/runs/{run.pk}/")
+        table = tab.get_by_role("table", name="What the run did, in order of time")
+        expect(table.get_by_role("row")).to_have_count(10)
+        row = table.get_by_role("row", name="bash tool rm -rf old")
+        expect(row.get_by_role("cell")).to_have_count(3)
+        expect(row.get_by_role("cell").last).to_have_text("7.9 s")
+        expect(row.get_by_role("cell").nth(1)).to_have_text("7.6 s")
+
+
+def test_screenshots_of_what_a_run_left(tab: Page, run: Run, live_server: LiveServer, tmp_path: Path) -> None:
+    """Artifacts of the test run, as those of test_journey.py."""
+    directory = Path(os.environ.get("AGENTSITE_TEST_SCREENSHOTS") or tmp_path)
+    directory.mkdir(parents=True, exist_ok=True)
+    failed = story.new_run(run.agent, "Too much.")
+    story.write(failed, story.FAILED)
+    pages = {
+        "run": f"/runs/{run.pk}/",
+        "run-failed": f"/runs/{failed.pk}/",
+        "changes": f"/runs/{run.pk}/changes/",
+        "changes-split": f"/runs/{run.pk}/changes/?view=split",
+        "runs": f"/agents/{run.agent_id}/runs/",
+    }
+    looks: dict[str, tuple[int, Any]] = {"light": (1280, "light"), "dark": (1280, "dark"), "phone": (360, "light")}
+    for look, (width, scheme) in looks.items():
+        tab.set_viewport_size({"width": width, "height": 800})
+        tab.emulate_media(color_scheme=scheme)
+        for name, path in pages.items():
+            tab.goto(f"{live_server.url}{path}")
+            tab.wait_for_load_state("load")
+            assert tab.evaluate("document.documentElement.scrollWidth") <= width, (name, look)
+            tab.screenshot(path=directory / f"{name}-{look}.png", full_page=True)
