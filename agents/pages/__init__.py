@@ -2,7 +2,9 @@
 
     conversation    the folded state as turns, ready for a template
     markdown        an agent's Markdown as safe HTML; `links` decides where it may point, `terminal` reads escapes
-    views, urls     list, new agent, agent page, and the forms that work without JavaScript
+    search          which agents the list shows; `listing` is the page, `bulk` what is done to several of them
+    new             the form of a new agent, made from its definition; `forms` has the fields
+    views, urls     the agent page, and the forms that work without JavaScript
 
 static/agents holds the same views for the browser: conversation.js, markdown.js, links.js, terminal.js.
 """
