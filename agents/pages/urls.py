@@ -1,11 +1,12 @@
 from django.urls import path
 
-from agents.pages import run_views, views
+from agents.pages import bulk, listing, new, run_views, views
 
 app_name = "pages"
 urlpatterns = [
-    path("", views.agent_list, name="list"),
-    path("agents/new/", views.new_agent, name="new"),
+    path("", listing.agent_list, name="list"),
+    path("agents/new/", new.new_agent, name="new"),
+    path("agents/bulk/", bulk.bulk, name="bulk"),
     path("agents/<uuid:agent_id>/", views.agent_page, name="agent"),
     path("agents/<uuid:agent_id>/prompt/", views.prompt, name="prompt"),
     path("agents/<uuid:agent_id>/stop/", views.stop, name="stop"),

@@ -7,62 +7,21 @@ from uuid import UUID
 
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
-from django.core.paginator import Paginator
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.views.decorators.cache import never_cache
-from django.views.decorators.http import require_http_methods, require_POST
+from django.views.decorators.http import require_POST
 
 from agents import lifecycle
-from agents.definitions import catalog
 from agents.errors import AgentsError
 from agents.models import Agent
 from agents.models.run import ACTIVE
 from agents.pages import conversation, measures
-from agents.pages.forms import NewAgentForm, PromptForm
+from agents.pages.forms import PromptForm
 from agents.pages.links import file_url
 from streaming import journal
 from streaming.cursor import Cursor
 from streaming.fold import State
-
-AGENTS_PER_PAGE = 50
-STARTER = "demo"
-"""The definition that an empty list offers: it runs without any key."""
-
-
-@login_required
-@never_cache
-def agent_list(request: HttpRequest) -> HttpResponse:
-    agents = Agent.objects.filter(owner=request.user.pk, archived_at=None).order_by("-updated_at")
-    definitions = catalog.current().definitions
-    starter = definitions.get(STARTER) or next(iter(definitions.values()), None)
-    context = {
-        "catalog": catalog.current(),
-        "agents": Paginator(agents, AGENTS_PER_PAGE).get_page(request.GET.get("page")),
-        "starter": starter,
-        "starter_prompt": starter.sample_prompts[0] if starter and starter.sample_prompts else "",
-    }
-    return render(request, "agents/list.html", context)
-
-
-@login_required
-@never_cache
-@require_http_methods(["GET", "HEAD", "POST"])
-def new_agent(request: HttpRequest) -> HttpResponse:
-    definitions = catalog.current().definitions.values()
-    form = NewAgentForm(definitions, request.POST if request.method == "POST" else None)
-    if request.method == "POST" and form.is_valid():
-        data = form.cleaned_data
-        try:
-            agent, _run = lifecycle.create_agent(
-                request.user, data["definition"], title=data["title"], input=data["input"] or None
-            )
-        except AgentsError as error:
-            form.add_error(None, error.message)
-        else:
-            return redirect("pages:agent", agent.id)
-    context = {"catalog": catalog.current(), "definitions": definitions, "form": form}
-    return render(request, "agents/new.html", context, status=400 if form.errors else 200)
 
 
 @login_required

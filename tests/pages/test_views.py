@@ -2,12 +2,10 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from django.conf import LazySettings
 from django.contrib.auth.models import User
 from django.test import Client
 
@@ -16,60 +14,9 @@ from agents.models import Agent, Run
 from agents.workspace import Workspace
 from agents.workspace.history import History
 from streaming import journal
-from streaming.database import close_threads
+from tests.pages.conftest import DEFINITIONS
 
 pytestmark = pytest.mark.django_db(transaction=True)
-DEFINITIONS = """
-[definitions.demo]
-title = "Data analyst (demo)"
-description = "Works without a key."
-image = "demo"
-sample_prompts = ["Analyse <the> data."]
-"""
-
-
-@pytest.fixture(autouse=True)
-def definitions_file(tmp_path: Path, settings: LazySettings) -> Path:
-    path = tmp_path / "agents.toml"
-    path.write_text(DEFINITIONS)
-    settings.DEFINITIONS_FILE = path
-    settings.DATA_DIR = tmp_path
-    settings.STATIC_ROOT = tmp_path  # whitenoise warns of one that is not there, and warnings are errors
-    settings.WORKSPACES_DIR = tmp_path / "workspaces"
-    settings.HISTORY_DIR = tmp_path / "history"
-    return path
-
-
-@pytest.fixture(autouse=True)
-def database_threads() -> Iterator[None]:
-    """The log is written by threads of its own, whose connections would keep the test database from being dropped."""
-    yield
-    close_threads()
-
-
-@pytest.fixture(autouse=True)
-def no_workers(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What is asked for stays queued."""
-    monkeypatch.setattr(lifecycle, "enqueue", lambda agent_id: None)
-
-
-@pytest.fixture
-def ada() -> User:
-    return User.objects.create_user("ada", password="analytical engine")
-
-
-@pytest.fixture
-def client(ada: User) -> Client:
-    client = Client()
-    client.force_login(ada)
-    return client
-
-
-@pytest.fixture
-def stranger() -> Client:
-    client = Client()
-    client.force_login(User.objects.create_user("eve", is_staff=True))
-    return client
 
 
 def page_of(agent: Agent) -> str:
@@ -177,13 +124,6 @@ def test_list_shows_own_agents_the_latest_first(ada: User, client: Client) -> No
     html = client.get("/").content.decode()
     assert html.index("Newer &lt;b&gt;") < html.index("Older")
     assert "Put away" not in html
-
-
-def test_list_has_pages(ada: User, client: Client) -> None:
-    Agent.objects.bulk_create(Agent(owner=ada, definition="demo", title=f"number {n}") for n in range(51))
-    assert "Page 1 of 2" in client.get("/").content.decode()
-    assert client.get("/?page=2").content.decode().count("data-key=") == 1
-    assert client.get("/?page=nonsense").status_code == 200
 
 
 def test_mistake_in_the_definitions_is_shown_with_its_line(client: Client, definitions_file: Path) -> None:
