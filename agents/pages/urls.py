@@ -18,4 +18,6 @@ urlpatterns = [
     path("runs/<uuid:run_id>/retry/", run_views.retry, name="run-retry"),
     path("runs/<uuid:run_id>/continue/", run_views.resume, name="run-resume"),
     path("runs/<uuid:run_id>/stop/", run_views.stop, name="run-stop"),
+    path("runs/<uuid:run_id>/answer/", views.answer, name="answer"),
+    path("runs/<uuid:run_id>/withdraw/", views.withdraw, name="withdraw"),
 ]

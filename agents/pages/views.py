@@ -9,14 +9,17 @@ from django.contrib import messages
 from django.contrib.auth.decorators import login_required
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
+from django.utils import timezone
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_POST
 
 from agents import lifecycle
+from agents.definitions import Definition, catalog
 from agents.errors import AgentsError
-from agents.models import Agent
+from agents.models import Agent, Run
 from agents.models.run import ACTIVE
 from agents.pages import conversation, measures
+from agents.pages.advice import ADVICE
 from agents.pages.forms import PromptForm
 from agents.pages.links import file_url
 from streaming import journal
@@ -30,7 +33,8 @@ def agent_page(request: HttpRequest, agent_id: UUID) -> HttpResponse:
     agent = _own(request, agent_id)
     cursor, state = journal.load_state(str(agent.id))
     latest = agent.runs.exclude(isolation="").order_by("-number").first()
-    context = page_context(agent, cursor, state, everything="all" in request.GET)
+    definition = catalog.current().definitions.get(agent.definition)
+    context = page_context(agent, cursor, state, definition=definition, everything="all" in request.GET)
     return render(request, "agents/agent.html", {**context, "isolation": latest.isolation if latest else ""})
 
 
@@ -42,7 +46,7 @@ def prompt(request: HttpRequest, agent_id: UUID) -> HttpResponse:
     form = PromptForm(request.POST)
     if form.is_valid():
         try:
-            lifecycle.submit_run(agent, form.cleaned_data["input"])
+            lifecycle.submit_run(agent, form.cleaned_data["input"], strategy=request.POST.get("strategy") or "enqueue")
         except AgentsError as error:
             messages.error(request, error.message)
     else:
@@ -61,8 +65,39 @@ def stop(request: HttpRequest, agent_id: UUID) -> HttpResponse:
     return redirect("pages:agent", agent.id)
 
 
-def page_context(agent: Agent, cursor: Cursor, state: State, *, everything: bool = False) -> dict[str, Any]:
-    """What the agent page shows of its log. A function of the state only, like the page's JavaScript."""
+@login_required
+@require_POST
+def answer(request: HttpRequest, run_id: UUID) -> HttpResponse:
+    """The buttons of an approval without JavaScript."""
+    run = _own_run(request, run_id)
+    given = [request.POST.get(name, "") for name in ("approval_id", "decision", "reason")]
+    try:
+        lifecycle.answer_approval(run, given[0], given[1], request.user.get_username()[:150], given[2])
+    except AgentsError as error:
+        messages.error(request, error.message)
+    return redirect("pages:agent", run.agent_id)
+
+
+@login_required
+@require_POST
+def withdraw(request: HttpRequest, run_id: UUID) -> HttpResponse:
+    """A prompt out of the queue, without JavaScript."""
+    run = _own_run(request, run_id)
+    lifecycle.request_cancel(run, reason=f"withdrawn by {request.user.get_username()}")
+    return redirect("pages:agent", run.agent_id)
+
+
+def page_context(
+    agent: Agent,
+    cursor: Cursor,
+    state: State,
+    *,
+    definition: Definition | None = None,
+    everything: bool = False,
+) -> dict[str, Any]:
+    """What the agent page shows of its log. A function of the state and the clock only, like the page's JavaScript."""
+    now = timezone.now()
+    active = next((run for run in state["runs"] if run["id"] == state["active_run"]), None)
     files_url = f"/api/agents/{agent.id}/files/"
     return {
         "agent": agent,
@@ -72,7 +107,15 @@ def page_context(agent: Agent, cursor: Cursor, state: State, *, everything: bool
         "files": _files(state, files_url),
         "runs": _runs(state),
         "usage": measures.usage(state["usage"]),
+        "elapsed": measures.run_elapsed(active, now) if active else "",
+        "now": now.isoformat(),
+        "definition": definition,
+        "advice": ADVICE,
     }
+
+
+def _own_run(request: HttpRequest, run_id: UUID) -> Run:
+    return get_object_or_404(Run.objects.select_related("agent"), pk=run_id, agent__owner=request.user.pk)
 
 
 def _own(request: HttpRequest, agent_id: UUID) -> Agent:

@@ -160,7 +160,7 @@ def test_second_prompt_waits_in_the_queue_and_stop_ends_the_first(tab: Page) -> 
     expect(tab.locator(".tool").first).to_be_visible(timeout=RUN_MS)
     tab.get_by_label("Prompt").fill("And once more.")
     tab.get_by_role("button", name="Send").click()
-    expect(tab.locator(".turn").nth(1)).to_contain_text("Waiting in the queue.")
+    expect(tab.locator("#queue li")).to_contain_text("And once more.")
     expect(tab.locator("#prompt-hint")).to_have_text("1 in the queue")
     tab.get_by_role("button", name="Stop").click()
     expect(tab.locator(".turn").first).to_contain_text("Stopped.", timeout=15_000)

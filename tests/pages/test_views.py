@@ -44,15 +44,17 @@ def test_login_page_logs_in(ada: User) -> None:
 
 def test_somebody_elses_agent_is_not_there(ada: User, stranger: Client) -> None:
     agent, run = lifecycle.create_agent(ada, "demo", input="secret words")
+    assert run is not None
     for response in (
         stranger.get(page_of(agent)),
         stranger.post(f"{page_of(agent)}prompt/", {"input": "x"}),
         stranger.post(f"{page_of(agent)}stop/"),
+        stranger.post(f"/runs/{run.pk}/withdraw/"),
+        stranger.post(f"/runs/{run.pk}/answer/", {"approval_id": "p", "decision": "approve"}),
     ):
         assert response.status_code == 404
         assert "secret" not in response.content.decode()
     assert "secret" not in stranger.get("/").content.decode()
-    assert run is not None
     run.refresh_from_db()
     assert run.cancel_requested_at is None
 
@@ -215,6 +217,38 @@ def test_stop_form_cancels_the_active_run(ada: User, client: Client) -> None:
     run.refresh_from_db()
     assert run.cancel_requested_at is not None
     assert run.cancel_reason == "stopped by ada"
+
+
+def test_buttons_of_a_run_work_without_javascript(ada: User, client: Client) -> None:
+    agent, run = lifecycle.create_agent(ada, "demo", input="work")
+    assert run is not None
+    html = client.get(page_of(agent)).content.decode()
+    assert f'action="/runs/{run.pk}/withdraw/"' in html
+    assert client.post(f"/runs/{run.pk}/withdraw/")["Location"] == page_of(agent)
+    run.refresh_from_db()
+    assert (run.status, run.cancel_reason) == ("cancelled", "withdrawn by ada")
+    assert f'formaction="/runs/{run.pk}/retry/">Try again' in client.get(page_of(agent)).content.decode()
+    client.post(f"/runs/{run.pk}/retry/")
+    assert Run.objects.get(agent=agent, number=2).retry_of == run
+
+
+def test_answer_that_nobody_waits_for_is_refused_with_words(ada: User, client: Client) -> None:
+    _, run = lifecycle.create_agent(ada, "demo", input="work")
+    assert run is not None
+    client.post(f"/runs/{run.pk}/withdraw/")
+    answer = {"approval_id": "p", "decision": "approve"}
+    html = client.post(f"/runs/{run.pk}/answer/", answer, follow=True).content.decode()
+    assert "nobody waits for this answer" in html
+
+
+def test_prompt_form_takes_a_strategy(ada: User, client: Client) -> None:
+    agent, first = lifecycle.create_agent(ada, "demo", input="work")
+    assert first is not None
+    client.post(f"{page_of(agent)}prompt/", {"input": "now", "strategy": "interrupt"})
+    first.refresh_from_db()
+    assert first.cancel_requested_at is not None
+    html = client.post(f"{page_of(agent)}prompt/", {"input": "now", "strategy": "x"}, follow=True).content.decode()
+    assert "strategy must be one of" in html
 
 
 def test_isolation_none_is_said(ada: User, client: Client) -> None:
