@@ -8,28 +8,45 @@ from typing import Any
 from django.conf import settings
 from django.db import connection
 from django.db.models import F
+from django.db.models.functions import Now
 
 from agents.budgets.meter import Share
-from agents.models import Agent, Spending
+from agents.definitions.budget import Kind
+from agents.models import Agent, Attempt, Spending
 from streaming.events import Event
 
 
-def is_limited() -> bool:
-    """Has the site a budget for agents or users?"""
-    return bool(settings.BUDGET_AGENT or settings.BUDGET_USER_DAY)
+def is_limited(kind: Kind | None = None) -> bool:
+    """Has the site a budget (of that kind) for agents or users?"""
+    limits = settings.BUDGET_AGENT.keys() | settings.BUDGET_USER_DAY.keys()
+    return bool(limits) if kind is None else kind in limits
 
 
 def add(agent_id: str, events: Sequence[Event]) -> None:
     """In the transaction that commits `events`, which comes once."""
-    used = [event.data for event in events if event.type == "usage"]
-    scopes = _scopes(agent_id) if used else {}
+    used = _used(events)
+    scopes = _scopes(agent_id) if any(used.values()) else {}
     for scope in sorted(scopes.values()):  # everybody in the same order: two could else wait for each other
         Spending.objects.get_or_create(scope=scope)
-        Spending.objects.filter(scope=scope).update(
-            tokens=F("tokens") + sum(step["input_tokens"] + step["output_tokens"] for step in used),
-            cost_usd=F("cost_usd") + sum(step["cost_usd"] or 0 for step in used),
-            model_calls=F("model_calls") + len(used),
-        )
+        Spending.objects.filter(scope=scope).update(**{kind: F(kind) + amount for kind, amount in used.items()})
+
+
+def _used(events: Sequence[Event]) -> dict[Kind, float]:
+    steps = [event.data for event in events if event.type == "usage"]
+    return {
+        "tokens": sum(step["input_tokens"] + step["output_tokens"] for step in steps),
+        "cost_usd": sum(step["cost_usd"] or 0 for step in steps),
+        "model_calls": len(steps),
+        "tool_calls": sum(event.type == "tool-call" for event in events),
+        "wall_s": sum(_worked_s(event) for event in events if event.type == "done"),
+    }
+
+
+def _worked_s(done: Event) -> float:
+    """Of a run that has ended, without what it waited for people's answers."""
+    waits = Attempt.objects.filter(run_id=str(done.run_id)).values_list("waited_s", "waiting_since", Now())
+    waited_s = sum(before + ((now - since).total_seconds() if since else 0) for before, since, now in waits)
+    return max(0.0, float(done.data["duration_ms"] / 1000 - waited_s))
 
 
 def shares(agent_id: str) -> list[Share]:
