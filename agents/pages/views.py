@@ -18,9 +18,9 @@ from agents.definitions import catalog
 from agents.errors import AgentsError
 from agents.models import Agent
 from agents.models.run import ACTIVE
-from agents.pages import conversation, measures
+from agents.pages import conversation, measures, panels
+from agents.pages import side as side_of
 from agents.pages.forms import NewAgentForm, PromptForm
-from agents.pages.links import file_url
 from streaming import journal
 from streaming.cursor import Cursor
 from streaming.fold import State
@@ -71,7 +71,9 @@ def agent_page(request: HttpRequest, agent_id: UUID) -> HttpResponse:
     agent = _own(request, agent_id)
     cursor, state = journal.load_state(str(agent.id))
     latest = agent.runs.exclude(isolation="").order_by("-number").first()
-    context = page_context(agent, cursor, state, everything="all" in request.GET)
+    context = page_context(
+        agent, cursor, state, everything="all" in request.GET, side=side_of.of(agent, state["files"])
+    )
     return render(request, "agents/agent.html", {**context, "isolation": latest.isolation if latest else ""})
 
 
@@ -102,35 +104,21 @@ def stop(request: HttpRequest, agent_id: UUID) -> HttpResponse:
     return redirect("pages:agent", agent.id)
 
 
-def page_context(agent: Agent, cursor: Cursor, state: State, *, everything: bool = False) -> dict[str, Any]:
-    """What the agent page shows of its log. A function of the state only, like the page's JavaScript."""
+def page_context(
+    agent: Agent, cursor: Cursor, state: State, *, everything: bool = False, side: dict[str, Any] | None = None
+) -> dict[str, Any]:
+    """What the agent page shows of its log. A function of the state only, like the page's JavaScript, but for what
+    `side` adds to its panels."""
     files_url = f"/api/agents/{agent.id}/files/"
     return {
         "agent": agent,
         "cursor": str(cursor),
         "state": state,
         "conversation": conversation.of(state, files_url, everything=everything),
-        "files": _files(state, files_url),
-        "runs": _runs(state),
+        **panels.of(agent, state, side),
         "usage": measures.usage(state["usage"]),
     }
 
 
 def _own(request: HttpRequest, agent_id: UUID) -> Agent:
     return get_object_or_404(Agent, pk=agent_id, owner=request.user.pk)
-
-
-def _files(state: State, files_url: str) -> list[dict[str, Any]]:
-    return [
-        {"path": path, "size": measures.size(file["size"]), "url": file_url(path, files_url)}
-        for path, file in sorted(state["files"].items())
-    ]
-
-
-def _runs(state: State) -> list[dict[str, Any]]:
-    """Newest first, as everywhere."""
-    runs = [
-        {"id": run["id"], "number": number, "status": run["status"], "duration": measures.run_duration(run)}
-        for number, run in enumerate(state["runs"], 1)
-    ]
-    return runs[::-1]

@@ -12,6 +12,7 @@ import { usage } from "./measures.js";
 import { Output } from "./output.js";
 import { Prompt } from "./prompt.js";
 import { Runs } from "./runs.js";
+import { Side } from "./side.js";
 import { AgentStream } from "./stream.js";
 
 const CONNECTIONS = {
@@ -41,10 +42,12 @@ class AgentPage {
     this.follow = new Follow(root.querySelector(".agent-talk"), $("latest"));
     this.conversation = new Conversation($("conversation"), { filesUrl, api });
     this.files = new Files({
-      list: $("file-list"), count: $("file-count"), upload: $("upload"), input: $("upload-input"), uploads: $("uploads"),
+      list: $("file-list"), count: $("file-count"), note: $("files-note"), upload: $("upload"), input: $("upload-input"), uploads: $("uploads"),
       filesUrl, api,
     });
-    this.runs = new Runs({ list: $("run-list"), count: $("run-count") });
+    this.runs = new Runs({ list: $("run-list"), count: $("run-count"), timeline: $("latest-timeline"), api });
+    const first = $("side") && JSON.parse($("side").textContent);
+    this.side = new Side({ url: `/agents/${agentId}/side/`, first, api, onChange: () => this.#schedule() });
     this.output = new Output({
       panel: $("program-output"), text: $("program-output-text"), note: $("program-output-note"), agentUrl, api,
     });
@@ -105,8 +108,9 @@ class AgentPage {
     setText($("usage"), usage(state.usage));
     this.#showEarlier(this.conversation.render(state));
     $("nothing").hidden = state.messages.length > 0;
-    this.files.render(state);
-    this.runs.render(state);
+    this.side.look(state);
+    this.files.render(state, this.side.data);
+    this.runs.render(state, this.side.data);
     this.prompt.render(state);
     this.#checkIsolation();
     // For tests and for the curious: which event the page shows.
