@@ -9,7 +9,8 @@ worker. Synchronous. All of it may raise streaming's JournalUnavailable when the
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from typing import Any
 
 import structlog
@@ -20,9 +21,9 @@ from django.db.models.functions import Now
 from django.utils import timezone
 from kombu.exceptions import OperationalError
 
-from agents import order
+from agents import choices, feed, order
 from agents.definitions import Definition, catalog
-from agents.definitions.budget import Budget, Kind, RunBudget, narrowed
+from agents.definitions.budget import Kind, RunBudget, narrowed
 from agents.errors import (
     AgentBusy,
     AlreadyAnswered,
@@ -61,15 +62,23 @@ def create_agent(
     title: str = "",
     input: str | None = None,
     metadata: Mapping[str, Any] | None = None,
+    model: str | None = None,
+    tools: Sequence[str] | None = None,
+    budget: RunBudget | None = None,
 ) -> tuple[Agent, Run | None]:
-    """A new agent with its log and workspace; with `input` its first run is queued."""
-    definition(definition_name)
+    """A new agent with its log and workspace; with `input` its first run is queued. `model`, `tools` and `budget` (of
+    each of its runs) may only narrow its definition's: agents.choices."""
+    chosen = choices.checked(definition(definition_name), model, tools, budget)
     title = _storable(title, TITLE_MAX)
     if input is not None:
         input = _checked_input(input)
     with transaction.atomic():
         agent = Agent.objects.create(
-            owner=owner, definition=definition_name, wanted_title=title or None, metadata=dict(metadata or {})
+            owner=owner,
+            definition=definition_name,
+            wanted_title=title or None,
+            metadata=dict(metadata or {}),
+            **asdict(chosen),
         )
         journal.create(str(agent.pk))
     Workspace(str(agent.pk)).create()
@@ -101,6 +110,7 @@ def rename(agent: Agent, title: str) -> None:
 def archive(agent: Agent, archived: bool) -> None:
     agent.archived_at = timezone.now() if archived else None
     agent.save(update_fields=["archived_at", "updated_at"])
+    feed.announce(agent.owner_id, str(agent.pk), agent.status, agent.title)
 
 
 def delete_agent(agent: Agent) -> None:
@@ -133,12 +143,14 @@ def submit_run(
     retry_of: Run | None = None,
 ) -> Run:
     """Queue a run. The same `idempotency_key` with the same input answers the run it made the first time. `budget` may
-    only narrow its definition's."""
+    only narrow its definition's, and its agent's narrows it."""
     input = _checked_input(input)
     if strategy not in STRATEGIES:
         raise NotSupported(f"strategy must be one of {', '.join(STRATEGIES)}", field="strategy")
-    limits = budget.limits() if budget is not None else {}
-    _check_narrower(limits, definition(agent.definition).budget)
+    wanted = budget.limits() if budget is not None else {}
+    found = choices.applied(definition(agent.definition), agent.model, agent.tools)
+    choices.check_budget(wanted, found.budget)
+    limits = narrowed(agent.budget, wanted)
     run = _insert(agent, input, strategy, metadata, limits, idempotency_key, retry_of)
     if strategy == "interrupt":
         _interrupt(agent, run)
@@ -184,6 +196,17 @@ def move(run: Run, before: Run | None) -> Run:
     _announce(run.agent)
     run.refresh_from_db()
     return run
+
+
+def cancel_all(agent: Agent, reason: str = "") -> int:
+    """Whatever is active or queued; answers how many runs that were, also those that were asked to stop before."""
+    open_runs = Run.objects.filter(agent=agent, finished_at=None)
+    count = open_runs.count()
+    if count:
+        not_asked = open_runs.filter(cancel_requested_at=None)
+        update_together(not_asked, cancel_requested_at=timezone.now(), cancel_reason=_storable(reason, 200))
+        _announce(agent)
+    return count
 
 
 def answer_approval(run: Run, approval_id: str, decision: str, by: str, reason: str = "") -> None:
@@ -276,13 +299,6 @@ def _insert(
             idempotency_key=idempotency_key,
             retry_of=retry_of,
         )
-
-
-def _check_narrower(wanted: Mapping[Kind, float], ceiling: Budget) -> None:
-    for kind, most in ceiling.limits().items():
-        if wanted.get(kind, 0) > most:
-            message = f"its definition allows {most:g} at most; a run's budget can only be narrower"
-            raise InputInvalid(message, field=f"budget.{kind}")
 
 
 def _interrupt(agent: Agent, run: Run) -> None:

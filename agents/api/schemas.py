@@ -19,6 +19,7 @@ EXECUTE_DEFAULT_S = 60.0
 EXECUTE_MOST_S = 3600.0
 PAGE_MOST = 200
 PAGES_MOST = 1_000_000
+TOOLS_MOST = 1000
 
 RunStatus = Literal["queued", "running", "waiting", "completed", "failed", "cancelled"]
 AgentStatus = Literal["idle", "queued", "running", "waiting", "completed", "failed", "cancelled"]
@@ -54,6 +55,11 @@ class NewAgent(Body):
     definition: Name
     title: Title = ""
     input: Input | None = None
+    model: Name | None = Field(
+        None, description="In place of its definition's; of a provider that the definition allows."
+    )
+    tools: list[Name] | None = Field(None, max_length=TOOLS_MOST, description="Some of its definition's.")
+    budget: RunBudget | None = Field(None, description="Of each of its runs; never more than its definition.")
     metadata: Metadata = Field(default_factory=dict)
 
 
@@ -173,10 +179,15 @@ class RunPage(Answer):
 
 
 class AgentAnswer(Answer):
+    """`model`, `tools`: null where they are those of its definition."""
+
     id: UUID
     definition: str
     title: str
     status: AgentStatus
+    model: str | None
+    tools: list[str] | None
+    budget: dict[str, float]
     metadata: dict[str, Any]
     archived: bool
     archived_at: datetime | None
@@ -256,6 +267,9 @@ def _agent_fields(agent: Agent) -> dict[str, Any]:
         "definition": agent.definition,
         "title": agent.title if agent.wanted_title is None else agent.wanted_title,
         "status": agent.status,
+        "model": agent.model or None,
+        "tools": agent.tools,
+        "budget": agent.budget,
         "metadata": agent.metadata,
         "archived": agent.archived_at is not None,
         "archived_at": agent.archived_at,

@@ -5,7 +5,9 @@
     run             what is known of a run: its row, its attempts, its events; `advice` says what to do about its error
     timeline        what a run spent its time on, from its events; `waterfall` is how that is drawn
     changes         what changed in a workspace; `diff` reads a file's diff, `visible` shows characters that hide
-    views, urls     list, new agent, agent page, and the forms that work without JavaScript; `run_views`: what runs left
+    search          which agents the list shows; `listing` is the page, `bulk` what is done to several of them
+    new             the form of a new agent, made from its definition; `forms` has the fields
+    views, urls     the agent page, and the forms that work without JavaScript; `run_views`: what runs left
 
 static/agents holds the same views for the browser: conversation.js, markdown.js, links.js, terminal.js.
 """

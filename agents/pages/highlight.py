@@ -15,6 +15,8 @@ import subprocess
 import sys
 from pathlib import Path, PurePosixPath
 
+from pygments.lexers import find_lexer_class_for_filename
+
 HIGHLIGHT_BYTES = 128 * 1024
 """Larger files are shown plain."""
 HIGHLIGHT_S = 3
@@ -41,10 +43,10 @@ Tokens = list[tuple[str, str]]
 
 def highlight(path: str, text: str) -> Tokens | None:
     """None if it is too large, nobody knows the language, or it takes too long."""
-    encoded = text.encode()
-    if len(encoded) > HIGHLIGHT_BYTES:
+    encoded, name = text.encode(), PurePosixPath(path).name
+    if len(encoded) > HIGHLIGHT_BYTES or find_lexer_class_for_filename(name) is None:
         return None
-    command = [sys.executable, "-m", "agents.pages.highlight", PurePosixPath(path).name]
+    command = [sys.executable, "-m", "agents.pages.highlight", name]
     environment = {"PATH": os.defpath, "PYTHONIOENCODING": "utf-8", "PYTHONPATH": str(_ROOT)}
     try:
         done = subprocess.run(
@@ -59,9 +61,9 @@ def highlight(path: str, text: str) -> Tokens | None:
 def main(name: str) -> None:
     resource.setrlimit(resource.RLIMIT_CPU, (HIGHLIGHT_S, HIGHLIGHT_S))
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES, MEMORY_BYTES))
-    from pygments.lexers import get_lexer_for_filename
-
-    lexer = get_lexer_for_filename(name, stripnl=False, ensurenl=False)
+    found = find_lexer_class_for_filename(name)
+    assert found is not None
+    lexer = found()
     tokens: list[list[str]] = []
     # Not get_tokens(): it would take carriage returns and a byte order mark out.
     for _, token, part in lexer.get_tokens_unprocessed(sys.stdin.buffer.read().decode()):

@@ -1,11 +1,12 @@
 from django.urls import path
 
-from agents.pages import file_views, run_views, views
+from agents.pages import bulk, file_views, listing, new, run_views, views
 
 app_name = "pages"
 urlpatterns = [
-    path("", views.agent_list, name="list"),
-    path("agents/new/", views.new_agent, name="new"),
+    path("", listing.agent_list, name="list"),
+    path("agents/new/", new.new_agent, name="new"),
+    path("agents/bulk/", bulk.bulk, name="bulk"),
     path("agents/<uuid:agent_id>/", views.agent_page, name="agent"),
     path("agents/<uuid:agent_id>/prompt/", views.prompt, name="prompt"),
     path("agents/<uuid:agent_id>/stop/", views.stop, name="stop"),
@@ -20,4 +21,6 @@ urlpatterns = [
     path("runs/<uuid:run_id>/retry/", run_views.retry, name="run-retry"),
     path("runs/<uuid:run_id>/continue/", run_views.resume, name="run-resume"),
     path("runs/<uuid:run_id>/stop/", run_views.stop, name="run-stop"),
+    path("runs/<uuid:run_id>/answer/", views.answer, name="answer"),
+    path("runs/<uuid:run_id>/withdraw/", views.withdraw, name="withdraw"),
 ]

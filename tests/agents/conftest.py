@@ -9,11 +9,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from pydantic import SecretStr
 
 from tests.servers import RedisServer
 
 if TYPE_CHECKING:
     from tests.agents.site import Site
+    from tests.provider import MockProvider
 
 
 @pytest.fixture(scope="session")
@@ -68,6 +70,26 @@ def site(parts: Parts) -> Iterator[Site]:
 def any_site(request: pytest.FixtureRequest, parts: Parts) -> Iterator[Site]:
     """With every engine there is."""
     yield from parts.site(request.param)
+
+
+@pytest.fixture
+def provider(settings: Any) -> Iterator[MockProvider]:
+    """Takes that one key; Ollama takes none."""
+    from tests.agents.bundled import KEY
+    from tests.provider import MockProvider
+
+    with MockProvider() as running:
+        settings.OPENAI_BASE_URL = f"{running.url}/v1"
+        settings.ANTHROPIC_BASE_URL = settings.GEMINI_BASE_URL = settings.OLLAMA_BASE_URL = running.url
+        settings.PROVIDER_KEYS = {name: SecretStr(KEY) for name in ("openai", "anthropic", "gemini")}
+        yield running
+
+
+@pytest.fixture(scope="session")
+def agent_image() -> str:
+    from tests.containers.bench import built_image
+
+    return asyncio.run(built_image("agent"))
 
 
 @pytest.fixture

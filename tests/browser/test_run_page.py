@@ -19,7 +19,7 @@ from agents import lifecycle
 from agents.models import Agent, Run
 from streaming.database import close_threads
 from tests.pages import story
-from tests.pages.test_views import DEFINITIONS
+from tests.pages.conftest import DEFINITIONS
 
 pytestmark = [
     pytest.mark.browser,

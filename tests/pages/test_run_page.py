@@ -20,8 +20,8 @@ from agents.pages import run as run_of
 from agents.workspace import Workspace
 from streaming.database import close_threads
 from tests.pages import story
+from tests.pages.conftest import DEFINITIONS
 from tests.pages.hostile import HOSTILE
-from tests.pages.test_views import DEFINITIONS
 
 pytestmark = pytest.mark.django_db(transaction=True)
 DOCS = Path(__file__).resolve().parents[2] / "docs"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agents.pages import viewer
@@ -74,6 +74,7 @@ def test_highlighting_that_takes_too_long_is_given_up(monkeypatch: pytest.Monkey
     assert text_of(view("a.py", "print(1)")) == "print(1)"
 
 
+@settings(deadline=None)
 @given(text=st.text(st.sampled_from('ab \n"{'), max_size=60))
 def test_lines_are_those_of_the_file(text: str) -> None:
     wanted = text.removesuffix("\n").split("\n") if text else []

@@ -3,7 +3,7 @@
  * list of elements. No HTML string is ever parsed, so there is nothing to sanitise: what an agent writes as HTML is text.
  * The server's twin is agents/pages/markdown.py.
  */
-import { Lexer, Tokenizer } from "./vendor/marked/marked.esm.js";
+import { Lexer, Tokenizer } from "./vendor/marked/lexer.js";
 import { h } from "./dom.js";
 import { image, link } from "./links.js";
 

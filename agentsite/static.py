@@ -1,0 +1,60 @@
+"""Our own scripts and styles as browsers get them: without the comments and the indentation that are for us.
+
+A quarter of their bytes, for no build step: whitenoise and collectstatic find the smaller copies where they would find
+the files. Lines keep their numbers. What is vendored stays as it came.
+"""
+
+from __future__ import annotations
+
+import atexit
+import os
+import re
+import shutil
+import tempfile
+from functools import cache
+from pathlib import Path
+
+from django.contrib.staticfiles.finders import AppDirectoriesFinder
+from django.core.files.storage import FileSystemStorage
+
+OURS = re.compile(r"agents/[^/]+\.(js|css)")
+_BLOCK = re.compile(r"^[ \t]*/\*.*?\*/[ \t]*$", re.MULTILINE | re.DOTALL)
+_LINE = re.compile(r"^[ \t]*//.*$", re.MULTILINE)
+_INDENT = re.compile(r"^[ \t]+", re.MULTILINE)
+
+
+def smaller(text: str, *, is_script: bool) -> str:
+    """Takes out comments that have their lines to themselves, and what lines begin with: so no string or template may
+    span lines, and a test sees to it."""
+    text = _BLOCK.sub(lambda comment: "\n" * comment[0].count("\n"), text)
+    return _INDENT.sub("", _LINE.sub("", text) if is_script else text)
+
+
+class SmallerStorage(FileSystemStorage):
+    def path(self, name: str) -> str:
+        path = super().path(name)
+        return _copy(path) if OURS.fullmatch(name.replace(os.sep, "/")) and Path(path).is_file() else path
+
+
+class SmallerFinder(AppDirectoriesFinder):
+    storage_class = SmallerStorage
+
+
+@cache
+def _directory() -> str:
+    """Of this process, and gone with it."""
+    made = tempfile.mkdtemp(prefix="agentsite-static-")
+    atexit.register(shutil.rmtree, made, ignore_errors=True)
+    return made
+
+
+def _copy(path: str) -> str:
+    """Made anew when its source has changed, and as old as that, so that browsers may keep it over restarts."""
+    source, copy = Path(path), Path(_directory(), Path(path).name)
+    stat = source.stat()
+    if not copy.exists() or copy.stat().st_mtime_ns != stat.st_mtime_ns:
+        part = copy.with_suffix(f".{os.getpid()}-{stat.st_mtime_ns}.part")
+        part.write_text(smaller(source.read_text("utf-8"), is_script=source.suffix == ".js"), "utf-8")
+        os.utime(part, ns=(stat.st_atime_ns, stat.st_mtime_ns))
+        part.replace(copy)
+    return str(copy)
