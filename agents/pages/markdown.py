@@ -39,12 +39,12 @@ ATTRIBUTES = {
 TASKS = {"[ ] ": "☐ ", "[x] ": "☑ ", "[X] ": "☑ "}
 
 
-def render(text: str, files_url: str) -> SafeString:
-    """`files_url`: where the agent's workspace is served, ending in a slash."""
+def render(text: str, files_url: str, directory: str = "") -> SafeString:
+    """`files_url`: where the agent's workspace is served, ending in a slash. `directory`: where in it the text is."""
     if len(text) > MAX_LENGTH:
         return mark_safe(f"<pre>{nh3.clean_text(text)}</pre>")
     html = nh3.clean(
-        _PARSER.render(text, {"files_url": files_url}),
+        _PARSER.render(text, {"files_url": files_url, "directory": directory}),
         tags=set(TAGS),
         attributes=ATTRIBUTES,
         url_schemes={"http", "https", "mailto"},
@@ -56,27 +56,27 @@ def render(text: str, files_url: str) -> SafeString:
 
 def _point(state: StateCore) -> None:
     """Send links and images where they may go, and take out those that may go nowhere."""
-    files_url = state.env["files_url"]
+    where = (state.env["files_url"], state.env["directory"])
     for block in state.tokens:
         for token in block.children or ():
             if token.type == "image":
-                _point_image(token, files_url)
-        _point_links(block.children or (), files_url)
+                _point_image(token, where)
+        _point_links(block.children or (), where)
 
 
-def _point_image(token: Token, files_url: str) -> None:
-    src = links.image(str(token.attrs.get("src", "")), files_url)
+def _point_image(token: Token, where: tuple[str, str]) -> None:
+    src = links.image(str(token.attrs.get("src", "")), *where)
     if src is None:
         token.type, token.attrs = "image_left_out", {}
     else:
         token.attrs |= {"src": src, "loading": "lazy"}
 
 
-def _point_links(tokens: Sequence[Token], files_url: str) -> None:
+def _point_links(tokens: Sequence[Token], where: tuple[str, str]) -> None:
     closed: list[bool] = []
     for token in tokens:
         if token.type == "link_open":
-            href = links.link(str(token.attrs.get("href", "")), files_url)
+            href = links.link(str(token.attrs.get("href", "")), *where)
             closed.append(href is None)
             if href is not None:
                 token.attrs["href"] = href

@@ -1,6 +1,6 @@
 from django.urls import path
 
-from agents.pages import bulk, listing, new, run_views, views
+from agents.pages import bulk, file_views, listing, new, run_views, views
 
 app_name = "pages"
 urlpatterns = [
@@ -10,6 +10,9 @@ urlpatterns = [
     path("agents/<uuid:agent_id>/", views.agent_page, name="agent"),
     path("agents/<uuid:agent_id>/prompt/", views.prompt, name="prompt"),
     path("agents/<uuid:agent_id>/stop/", views.stop, name="stop"),
+    path("agents/<uuid:agent_id>/side/", file_views.side, name="side"),
+    path("agents/<uuid:agent_id>/files/", file_views.folder, name="files"),
+    path("agents/<uuid:agent_id>/files/<path:path>", file_views.file_or_folder, name="file"),
     path("agents/<uuid:agent_id>/runs/", run_views.runs, name="runs"),
     path("agents/<uuid:agent_id>/changes/", run_views.changes_in_total, name="changes-in-total"),
     path("runs/<uuid:run_id>/", run_views.run_page, name="run"),

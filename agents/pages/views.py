@@ -18,10 +18,10 @@ from agents.definitions import Definition, catalog
 from agents.errors import AgentsError
 from agents.models import Agent, Run
 from agents.models.run import ACTIVE
-from agents.pages import conversation, measures
+from agents.pages import conversation, measures, panels
+from agents.pages import side as side_of
 from agents.pages.advice import ADVICE
 from agents.pages.forms import PromptForm
-from agents.pages.links import file_url
 from streaming import journal
 from streaming.cursor import Cursor
 from streaming.fold import State
@@ -34,7 +34,8 @@ def agent_page(request: HttpRequest, agent_id: UUID) -> HttpResponse:
     cursor, state = journal.load_state(str(agent.id))
     latest = agent.runs.exclude(isolation="").order_by("-number").first()
     definition = catalog.current().definitions.get(agent.definition)
-    context = page_context(agent, cursor, state, definition=definition, everything="all" in request.GET)
+    side = side_of.of(agent, state["files"])
+    context = page_context(agent, cursor, state, definition=definition, everything="all" in request.GET, side=side)
     return render(request, "agents/agent.html", {**context, "isolation": latest.isolation if latest else ""})
 
 
@@ -94,8 +95,10 @@ def page_context(
     *,
     definition: Definition | None = None,
     everything: bool = False,
+    side: dict[str, Any] | None = None,
 ) -> dict[str, Any]:
-    """What the agent page shows of its log. A function of the state and the clock only, like the page's JavaScript."""
+    """What the agent page shows of its log. A function of the state and the clock only, like the page's JavaScript,
+    but for what `side` adds to its panels."""
     now = timezone.now()
     active = next((run for run in state["runs"] if run["id"] == state["active_run"]), None)
     files_url = f"/api/agents/{agent.id}/files/"
@@ -104,8 +107,7 @@ def page_context(
         "cursor": str(cursor),
         "state": state,
         "conversation": conversation.of(state, files_url, everything=everything),
-        "files": _files(state, files_url),
-        "runs": _runs(state),
+        **panels.of(agent, state, side),
         "usage": measures.usage(state["usage"]),
         "elapsed": measures.run_elapsed(active, now) if active else "",
         "now": now.isoformat(),
@@ -120,19 +122,3 @@ def _own_run(request: HttpRequest, run_id: UUID) -> Run:
 
 def _own(request: HttpRequest, agent_id: UUID) -> Agent:
     return get_object_or_404(Agent, pk=agent_id, owner=request.user.pk)
-
-
-def _files(state: State, files_url: str) -> list[dict[str, Any]]:
-    return [
-        {"path": path, "size": measures.size(file["size"]), "url": file_url(path, files_url)}
-        for path, file in sorted(state["files"].items())
-    ]
-
-
-def _runs(state: State) -> list[dict[str, Any]]:
-    """Newest first, as everywhere."""
-    runs = [
-        {"id": run["id"], "number": number, "status": run["status"], "duration": measures.run_duration(run)}
-        for number, run in enumerate(state["runs"], 1)
-    ]
-    return runs[::-1]

@@ -14,8 +14,8 @@ _HIDDEN = re.compile(
     "\u00ad\u061c\u180e\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb"
     "\U000e0000-\U000e007f]"
 )
-_PICTURES = 0x2400
-"""Unicode's pictures of the first 32 controls begin there."""
+_NAMES = {0: "NUL", 7: "BEL", 8: "BS", 10: "LF", 11: "VT", 12: "FF", 13: "CR", 27: "ESC", 127: "DEL"}
+"""Not Unicode's pictures of controls, which few fonts have."""
 
 
 def pieces(text: str) -> Iterator[tuple[str, bool]]:
@@ -32,11 +32,8 @@ def pieces(text: str) -> Iterator[tuple[str, bool]]:
 
 def plain(text: str) -> str:
     """The same as one string, for where there is no markup: titles, attributes."""
-    return _HIDDEN.sub(lambda match: name(match[0]), text)
+    return _HIDDEN.sub(lambda match: f"[{name(match[0])}]", text)
 
 
 def name(char: str) -> str:
-    code = ord(char)
-    if code < 0x20:
-        return chr(_PICTURES + code)
-    return "\u2421" if code == 0x7F else f"U+{code:04X}"
+    return _NAMES.get(ord(char), f"U+{ord(char):04X}")

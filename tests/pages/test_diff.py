@@ -60,7 +60,8 @@ def test_numbers_are_those_of_the_lines_in_the_files(old: str, new: str) -> None
 def test_pieces_of_a_line_are_its_text_with_nothing_hidden_in_it(old: str, new: str) -> None:
     for hunk in shown(old, new):
         for line in hunk.lines:
-            assert "".join(piece.text for piece in line.pieces) == visible.plain(line.text)
+            parts = [f"[{piece.text}]" if "hidden" in piece.css else piece.text for piece in line.pieces]
+            assert "".join(parts) == visible.plain(line.text)
 
 
 def test_words_that_changed_are_marked_and_the_others_are_not() -> None:
@@ -105,9 +106,9 @@ def test_a_long_line_is_cut_and_says_so() -> None:
 @pytest.mark.parametrize(
     ("char", "name"),
     [
-        ("\x1b", "␛"),
-        ("\r", "␍"),
-        ("\x7f", "␡"),
+        ("\x1b", "ESC"),
+        ("\r", "CR"),
+        ("\x7f", "DEL"),
         ("\x9b", "U+009B"),
         ("\u202e", "U+202E"),
         ("\u2066", "U+2066"),

@@ -82,7 +82,7 @@ def test_changes_are_shown_as_text_whatever_is_in_them(ada: User, client: Client
     workspace.write_file("<script>alert(1)</script>", [b"<img src=x onerror=alert(2)>\n"])
     workspace.write_file("picture", [b"\0"])
     history.keep(str(run.pk), "after", workspace)
-    assert f'href="/runs/{run.pk}/changes/"' in client.get(page_of(agent)).content.decode()
+    assert f'href="/runs/{run.pk}/"' in client.get(page_of(agent)).content.decode()
     html = client.get(f"/runs/{run.pk}/changes/").content.decode()
     assert "<script>alert" not in html
     assert "<img" not in html

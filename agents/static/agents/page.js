@@ -15,6 +15,7 @@ import { Output } from "./output.js";
 import { Prompt } from "./prompt.js";
 import { Queue } from "./queue.js";
 import { Runs } from "./runs.js";
+import { Side } from "./side.js";
 import { AgentStream } from "./stream.js";
 
 /** How long silence is believed: with a run active the next event is never far. */
@@ -44,10 +45,12 @@ class AgentPage {
     this.news = new News({ region: $("news"), button: $("notify"), agentId });
     this.activity = new Activity({ note: $("activity"), agentUrl, api });
     this.files = new Files({
-      list: $("file-list"), count: $("file-count"), upload: $("upload"), input: $("upload-input"), uploads: $("uploads"),
+      list: $("file-list"), count: $("file-count"), note: $("files-note"), upload: $("upload"), input: $("upload-input"), uploads: $("uploads"),
       filesUrl, api,
     });
-    this.runs = new Runs({ list: $("run-list"), count: $("run-count") });
+    this.runs = new Runs({ list: $("run-list"), count: $("run-count"), timeline: $("latest-timeline"), api });
+    const first = $("side") && JSON.parse($("side").textContent);
+    this.side = new Side({ url: `/agents/${agentId}/side/`, first, api, onChange: () => this.#schedule() });
     this.output = new Output({
       panel: $("program-output"), text: $("program-output-text"), note: $("program-output-note"), agentUrl, api,
     });
@@ -113,8 +116,9 @@ class AgentPage {
     this.activity.render(state);
     this.#showEarlier(this.conversation.render(state));
     $("nothing").hidden = state.messages.length > 0;
-    this.files.render(state);
-    this.runs.render(state);
+    this.side.look(state);
+    this.files.render(state, this.side.data);
+    this.runs.render(state, this.side.data);
     this.prompt.render(state);
     this.queue.render(state);
     this.#checkIsolation();
