@@ -9,6 +9,7 @@ from django.conf import settings
 from django.db import connection
 from django.db.models import F
 
+from agents.budgets import daily
 from agents.budgets.meter import Share
 from agents.models import Agent, Spending
 from streaming.events import Event
@@ -22,7 +23,11 @@ def is_limited() -> bool:
 def add(agent_id: str, events: Sequence[Event]) -> None:
     """In the transaction that commits `events`, which comes once."""
     used = [event.data for event in events if event.type == "usage"]
-    scopes = _scopes(agent_id) if used else {}
+    if not used or (whose := _whose(agent_id)) is None:
+        return
+    owner_id, definition = whose
+    day = today()
+    scopes = _scopes(agent_id, owner_id, day)
     for scope in sorted(scopes.values()):  # everybody in the same order: two could else wait for each other
         Spending.objects.get_or_create(scope=scope)
         Spending.objects.filter(scope=scope).update(
@@ -30,11 +35,13 @@ def add(agent_id: str, events: Sequence[Event]) -> None:
             cost_usd=F("cost_usd") + sum(step["cost_usd"] or 0 for step in used),
             model_calls=F("model_calls") + len(used),
         )
+    daily.add(owner_id, definition, day, used)
 
 
 def shares(agent_id: str) -> list[Share]:
     """Of the site's budgets for this agent, and for its user today."""
-    scopes = _scopes(agent_id)
+    whose = _whose(agent_id)
+    scopes = _scopes(agent_id, whose[0] if whose else None, today())
     rows = {row.scope: row for row in Spending.objects.filter(scope__in=scopes.values())}
     return [
         Share(name, kind, float(getattr(rows.get(scope), kind, 0)), limit)
@@ -48,12 +55,16 @@ def _limits(scope: str) -> dict[str, Any]:
     return limits
 
 
-def _scopes(agent_id: str) -> dict[str, str]:
-    owner = Agent.objects.filter(pk=agent_id).values_list("owner_id", flat=True).first()
-    return {"agent": f"agent:{agent_id}", "user-day": f"user:{owner}:{_today()}"}
+def _whose(agent_id: str) -> tuple[int, str] | None:
+    """Owner and definition; None if it was deleted."""
+    return Agent.objects.filter(pk=agent_id).values_list("owner_id", "definition").first()
 
 
-def _today() -> str:
+def _scopes(agent_id: str, owner_id: int | None, day: str) -> dict[str, str]:
+    return {"agent": f"agent:{agent_id}", "user-day": f"user:{owner_id}:{day}"}
+
+
+def today() -> str:
     """By the database's clock, in UTC: workers' clocks may differ."""
     with connection.cursor() as cursor:
         cursor.execute("SELECT CURRENT_DATE")
