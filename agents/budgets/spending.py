@@ -10,6 +10,7 @@ from django.db import connection
 from django.db.models import F
 from django.db.models.functions import Now
 
+from agents.budgets import daily
 from agents.budgets.meter import Share
 from agents.definitions.budget import Kind
 from agents.models import Agent, Attempt, Spending
@@ -25,14 +26,24 @@ def is_limited(kind: Kind | None = None) -> bool:
 def add(agent_id: str, events: Sequence[Event]) -> None:
     """In the transaction that commits `events`, which comes once."""
     used = _used(events)
-    scopes = _scopes(agent_id) if any(used.values()) else {}
+    if not any(used.values()) or (whose := _whose(agent_id)) is None:
+        return
+    owner_id, definition = whose
+    day = today()
+    scopes = _scopes(agent_id, owner_id, day)
     for scope in sorted(scopes.values()):  # everybody in the same order: two could else wait for each other
         Spending.objects.get_or_create(scope=scope)
         Spending.objects.filter(scope=scope).update(**{kind: F(kind) + amount for kind, amount in used.items()})
+    if steps := _steps(events):
+        daily.add(owner_id, definition, day, steps)
+
+
+def _steps(events: Sequence[Event]) -> list[dict[str, Any]]:
+    return [dict(event.data) for event in events if event.type == "usage"]
 
 
 def _used(events: Sequence[Event]) -> dict[Kind, float]:
-    steps = [event.data for event in events if event.type == "usage"]
+    steps = _steps(events)
     return {
         "tokens": sum(step["input_tokens"] + step["output_tokens"] for step in steps),
         "cost_usd": sum(step["cost_usd"] or 0 for step in steps),
@@ -51,7 +62,8 @@ def _worked_s(done: Event) -> float:
 
 def shares(agent_id: str) -> list[Share]:
     """Of the site's budgets for this agent, and for its user today."""
-    scopes = _scopes(agent_id)
+    whose = _whose(agent_id)
+    scopes = _scopes(agent_id, whose[0] if whose else None, today())
     rows = {row.scope: row for row in Spending.objects.filter(scope__in=scopes.values())}
     return [
         Share(name, kind, float(getattr(rows.get(scope), kind, 0)), limit)
@@ -65,12 +77,16 @@ def _limits(scope: str) -> dict[str, Any]:
     return limits
 
 
-def _scopes(agent_id: str) -> dict[str, str]:
-    owner = Agent.objects.filter(pk=agent_id).values_list("owner_id", flat=True).first()
-    return {"agent": f"agent:{agent_id}", "user-day": f"user:{owner}:{_today()}"}
+def _whose(agent_id: str) -> tuple[int, str] | None:
+    """Owner and definition; None if it was deleted."""
+    return Agent.objects.filter(pk=agent_id).values_list("owner_id", "definition").first()
 
 
-def _today() -> str:
+def _scopes(agent_id: str, owner_id: int | None, day: str) -> dict[str, str]:
+    return {"agent": f"agent:{agent_id}", "user-day": f"user:{owner_id}:{day}"}
+
+
+def today() -> str:
     """By the database's clock, in UTC: workers' clocks may differ."""
     with connection.cursor() as cursor:
         cursor.execute("SELECT CURRENT_DATE")

@@ -168,6 +168,10 @@ def loading(*lines: dict[str, Any]) -> Session:
     return talk
 
 
+def settles(talk: Session) -> bool:
+    return talk.is_settling
+
+
 @pytest.mark.parametrize("repeats_late", [True, False])
 def test_a_loaded_session_says_nothing_of_what_was_before(repeats_late: bool) -> None:
     before = chunk("as it was", "s0")
@@ -176,9 +180,9 @@ def test_a_loaded_session_says_nothing_of_what_was_before(repeats_late: bool) ->
     assert methods(talk) == ["session/load"]
     assert read(talk, *([LOADED, before] if repeats_late else [before, LOADED])) == []
     assert methods(talk) == ["_agentsite/sync"]
-    assert talk.is_settling
+    assert settles(talk)
     assert read(talk, SETTLED) == []
-    assert not talk.is_settling
+    assert not settles(talk)
     (prompt,) = sent(talk)
     assert prompt["params"] == {"sessionId": "s0", "prompt": blocks("Go on")}
     assert read(talk, chunk("new", "s0"))[0]["content"] == "new"

@@ -346,7 +346,7 @@ def test_what_was_spent_is_what_the_logs_say_and_outlives_the_agent(site: Site, 
 def test_the_day_is_the_databases(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     agent = site.agent(site.define("any"))
     site.settings.BUDGET_USER_DAY = {"tokens": 10}
-    scope = f"user:{site.owner.pk}:{spending._today()}"
+    scope = f"user:{site.owner.pk}:{spending.today()}"
     Spending.objects.create(scope=scope, tokens=9)
     (share,) = spending.shares(str(agent.pk))
     assert (share.used, share.is_near, share.is_used_up) == (9, True, False)
