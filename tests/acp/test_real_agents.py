@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import json
 import re
+import tomllib
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
 from typing import Any
@@ -23,14 +24,13 @@ from tests.agents.test_canary import KEYS, Search, of_processes, of_stores
 from tests.containers.bench import built_image
 from tests.provider import Call, MockProvider, by_progress, turn
 
-pytestmark = [pytest.mark.docker, pytest.mark.slow, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.docker, pytest.mark.npm, pytest.mark.slow, pytest.mark.timeout(900)]
 """Whoever is first builds the image."""
 PATIENCE_S = 180.0
 """They begin with seconds of work, more where many work."""
 CONTENT = "Hello.\n"
 PATH = "/workspace/hello.txt"
-HOME = "/workspace/.home"
-"""What they keep of a session has to be there in the next container."""
+ACP_PAGE = (Path(__file__).parents[2] / "docs" / "acp.md").read_text("utf-8")
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,6 @@ class Real:
     write: Call
     allow: str
     arguments: dict[str, Any]
-    env: dict[str, str] = field(default_factory=dict)
 
 
 GEMINI = Real(
@@ -53,7 +52,6 @@ GEMINI = Real(
     write=Call("write_file", {"file_path": PATH, "content": CONTENT}),
     allow="Allow",
     arguments={"paths": [PATH]},
-    env={"HOME": HOME, "GEMINI_MODEL": "gemini-2.5-flash"},
 )
 OPENCODE = Real(
     name="opencode",
@@ -62,7 +60,6 @@ OPENCODE = Real(
     write=Call("write", {"filePath": PATH, "content": CONTENT}),
     allow="Allow once",
     arguments={"filePath": PATH, "content": CONTENT},
-    env={"HOME": HOME, "OPENCODE_CONFIG_CONTENT": '{"model": "openai/gpt-4.1-mini"}'},
 )
 AGENTS = pytest.mark.parametrize("real", [GEMINI, OPENCODE], ids=lambda real: real.name)
 
@@ -80,18 +77,10 @@ def provider(real: Real, settings: Any) -> Iterator[MockProvider]:
 
 def define(site: Site, real: Real) -> str:
     """As docs/acp.md has it."""
-    image = asyncio.run(built_image(real.name))
-    limits = {"memory_mib": 1024, "pids": 256, "cpus": 2.0, "wall_s": 600}
-    return site.define(
-        real.name,
-        image=image,
-        command=[],
-        trusted=False,
-        protocol="acp",
-        providers=[real.provider],
-        env=real.env,
-        limits=limits,
-    )
+    asyncio.run(built_image(real.name))
+    (block,) = re.findall(rf"```toml\n([^`]*\[definitions\.{real.name}\][^`]*)```", ACP_PAGE)
+    fields = tomllib.loads(block)["definitions"][real.name]
+    return site.define(real.name, command=[], trusted=False, **fields)
 
 
 def waiting(site: Site, real: Real, prompt: str) -> Run:
