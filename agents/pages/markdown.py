@@ -11,6 +11,7 @@ from collections.abc import Sequence
 import nh3
 from django.utils.safestring import SafeString, mark_safe
 from markdown_it import MarkdownIt
+from markdown_it.common.utils import escapeHtml, unescapeAll
 from markdown_it.renderer import RendererHTML
 from markdown_it.rules_core import StateCore
 from markdown_it.token import Token
@@ -34,6 +35,8 @@ ATTRIBUTES = {
     "td": {"class"},
     "th": {"class"},
     "code": {"class"},
+    "pre": {"data-language", "tabindex"},
+    "table": {"tabindex"},
     "span": {"class"},
 }
 TASKS = {"[ ] ": "☐ ", "[x] ": "☑ ", "[X] ": "☑ "}
@@ -42,7 +45,7 @@ TASKS = {"[ ] ": "☐ ", "[x] ": "☑ ", "[X] ": "☑ "}
 def render(text: str, files_url: str, directory: str = "") -> SafeString:
     """`files_url`: where the agent's workspace is served, ending in a slash. `directory`: where in it the text is."""
     if len(text) > MAX_LENGTH:
-        return mark_safe(f"<pre>{nh3.clean_text(text)}</pre>")
+        return mark_safe(f'<pre tabindex="0">{nh3.clean_text(text)}</pre>')
     html = nh3.clean(
         _PARSER.render(text, {"files_url": files_url, "directory": directory}),
         tags=set(TAGS),
@@ -108,6 +111,18 @@ class _Renderer(RendererHTML):
         return self.renderToken(tokens, at, options, env)
 
     th_open = td_open = _aligned
+
+    def table_open(self, tokens: Sequence[Token], at: int, options: OptionsDict, env: EnvType) -> str:
+        """Wide tables and code scroll in themselves, with the keyboard too."""
+        return '<table tabindex="0">'
+
+    def fence(self, tokens: Sequence[Token], at: int, options: OptionsDict, env: EnvType) -> str:
+        language = (tokens[at].info.split() or [""])[0].lower()
+        name = nh3.clean_text(unescapeAll(language))
+        about, kind = (f' data-language="{name}"', f' class="language-{name}"') if name else ("", "")
+        return f'<pre tabindex="0"{about}><code{kind}>{escapeHtml(tokens[at].content)}</code></pre>\n'
+
+    code_block = fence
 
 
 def _parser() -> MarkdownIt:
