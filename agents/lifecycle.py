@@ -204,7 +204,7 @@ def cancel_all(agent: Agent, reason: str = "") -> int:
     count = open_runs.count()
     if count:
         not_asked = open_runs.filter(cancel_requested_at=None)
-        update_together(not_asked, cancel_requested_at=timezone.now(), cancel_reason=_storable(reason, 200))
+        update_together(not_asked, cancel_requested_at=Now(), cancel_reason=_storable(reason, 200))
         _announce(agent)
     return count
 

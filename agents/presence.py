@@ -18,10 +18,18 @@ TIMEOUT_S = 2.0
 PRESENCE = "agentsite:worker:"
 """Keys that workers renew while they live (agents.runner)."""
 WORKERS_MOST = 1000
+QUEUE = "celery"
+"""Celery's own name for the queue that it uses unless it is told of another."""
 
 
 def workers() -> list[dict[str, Any]]:
-    """What the living workers say of themselves: worker, engine, active, concurrency, providers."""
+    """What the living workers say of themselves: worker, engine, active, concurrency, providers. None of
+    them if Redis is away."""
+    return ask() or []
+
+
+def ask() -> list[dict[str, Any]] | None:
+    """The same, and None if Redis does not answer: then nobody knows."""
     try:
         with client() as at:
             names = [
@@ -29,8 +37,19 @@ def workers() -> list[dict[str, Any]]:
             ]
             values = at.mget(names) if names else []
     except (RedisError, OSError):
-        return []
+        return None
     return [json.loads(value) for value in values if value is not None]
+
+
+def messages_waiting() -> int | None:
+    """Messages in the broker that no worker has taken yet; None if it does not answer, or is none that can be asked."""
+    if not settings.CELERY_BROKER_URL.startswith(("redis://", "rediss://", "unix://")):
+        return None
+    try:
+        with client(settings.CELERY_BROKER_URL) as broker:
+            return int(broker.llen(QUEUE))
+    except (RedisError, OSError, ValueError):
+        return None
 
 
 def provider_reasons() -> dict[str, str | None]:
@@ -40,7 +59,10 @@ def provider_reasons() -> dict[str, str | None]:
     return {name: None if any(one.get(name, "") is None for one in said) else own.get(name) for name in PROVIDERS}
 
 
-def client() -> redis.Redis:
+def client(url: str | None = None) -> redis.Redis:
     return redis.Redis.from_url(
-        settings.REDIS_URL, socket_timeout=TIMEOUT_S, socket_connect_timeout=TIMEOUT_S, retry=Retry(NoBackoff(), 0)
+        url or settings.REDIS_URL,
+        socket_timeout=TIMEOUT_S,
+        socket_connect_timeout=TIMEOUT_S,
+        retry=Retry(NoBackoff(), 0),
     )

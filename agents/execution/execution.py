@@ -151,6 +151,7 @@ class Execution:
             attempts.open_attempt, self.run_id, engine.name, engine.isolation, self._worker
         )
         self._clock = RunClock(attempt)
+        await self._guard.begin()
         reasons = ["taken over"] if resumed else []
         if engine.isolation == "none":
             reasons.append("isolation: none")
@@ -348,6 +349,8 @@ class Execution:
         self._tally.add(events)
         if any(event.type == "tool-result" for event in events):
             self.want_scan()  # a tool may have written files
+        if any(event.type == "tool-call" for event in events):
+            self._errands.run("count tool calls", self._guard.count_tools)
         if asks:
             await self._writer.flush()  # whoever sees the question may answer at once, and that asks the database
         await self._keep_time(events)

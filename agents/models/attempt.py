@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from django.db import models
+from django.db.models import Q
 
 from agents.models.ids import new_id
 from agents.models.run import Run
@@ -36,7 +37,11 @@ class Attempt(models.Model):
 
     class Meta:
         ordering = ("run", "number")
-        indexes = (models.Index(fields=["engine"], name="attempt_by_engine"),)
+        indexes = (
+            models.Index(fields=["engine"], name="attempt_by_engine"),
+            models.Index(fields=["worker"], name="attempt_open", condition=Q(finished_at=None)),
+            models.Index(fields=["outcome", "-id"], name="attempt_by_outcome"),
+        )
         constraints = (models.UniqueConstraint(fields=["run", "number"], name="attempt_number_once"),)
 
     @property

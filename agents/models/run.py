@@ -71,6 +71,9 @@ class Run(models.Model):
             models.Index(fields=["agent", "-created_at"], name="run_by_agent"),
             models.Index(fields=["status", "-created_at"], name="run_by_status"),
             models.Index(fields=["created_at"], name="run_open", condition=Q(finished_at=None)),
+            models.Index(fields=["-created_at", "-id"], name="run_by_age"),
+            models.Index(fields=["engine", "-created_at"], name="run_by_engine"),
+            models.Index(fields=["error_code", "-created_at"], name="run_by_error", condition=~Q(error_code="")),
         )
         constraints = (
             models.UniqueConstraint(fields=["agent", "number"], name="run_number_once"),

@@ -7,6 +7,7 @@
     changes         what changed in a workspace; `diff` reads a file's diff, `visible` shows characters that hide
     search          which agents the list shows; `listing` is the page, `bulk` what is done to several of them
     new             the form of a new agent, made from its definition; `forms` has the fields
+    overview        the page of numbers; `figures` counts them, `charts` draws them
     views, urls     the agent page, and the forms that work without JavaScript; `run_views`: what runs left
 
 static/agents holds the same views for the browser: conversation.js, markdown.js, links.js, terminal.js.

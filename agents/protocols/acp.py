@@ -7,7 +7,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Callable, Mapping
-from time import monotonic
 from typing import Any
 
 import structlog
@@ -48,7 +47,6 @@ class AcpConversation:
         self._opening: Opening | None = None
         self._changed: Callable[[], None] = lambda: None
         self._news = asyncio.Event()
-        self._read_at = monotonic()
 
     @property
     def done(self) -> Draft | None:
@@ -85,18 +83,30 @@ class AcpConversation:
                 await self._send(send, outgoing)
                 if outgoing.is_prompt:
                     await sent(self._session.session_id or "")
-            await self._news.wait()
+            if self._session.is_settling:
+                await self._settle()
+            else:
+                await self._news.wait()
+
+    async def _settle(self) -> None:
+        """Until a session that was loaded can be used, or there is more to be sent."""
+        if not await self._wait_for_news():
+            self._session.give_up_loading()
 
     async def _catch_up(self, send: Send, epoch: int) -> None:
         """Until all has been read that was printed before. An agent that does not answer has said all it had to say
         when it has been silent for a while."""
         await self._send(send, Outgoing(self._session.sync(epoch)))
-        self._read_at = monotonic()
-        while not self._session.is_live and (left_s := self._read_at + SYNC_PATIENCE_S - monotonic()) > 0:
+        self._news.clear()
+        while not self._session.is_live and await self._wait_for_news():
             self._news.clear()
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(left_s):
-                    await self._news.wait()
+
+    async def _wait_for_news(self) -> bool:
+        """False if the agent was silent for so long."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(SYNC_PATIENCE_S):
+                return await self._news.wait()
+        return False
 
     async def _send(self, send: Send, outgoing: Outgoing) -> None:
         """A prompt is not tried twice: it may have been taken."""
@@ -146,7 +156,6 @@ class AcpConversation:
         return "agent-ended", "the agent ended before it had answered the prompt"
 
     def _take(self, value: dict[str, Any]) -> list[Said] | None:
-        self._read_at = monotonic()
         said = self._session.take(value)
         if self._session.is_sync(value):
             self._go_live()

@@ -16,6 +16,8 @@ from typing import Any
 
 FLAVOUR = os.environ.get("FLAVOUR", "plain")
 LOADS = bool(os.environ.get("LOADS"))
+LEAVES = bool(os.environ.get("LEAVES"))
+"""Ends after its first prompt."""
 SILENT_ON = os.environ.get("SILENT_ON", "").split()
 """Methods that it does not answer."""
 OPTIONS = [
@@ -235,13 +237,17 @@ class Agent:
                 file.write(f"{session_id}\n")
 
     def load(self, id_: int, session_id: str) -> None:
+        """Gemini CLI repeats what was said after it has answered."""
         if session_id not in Path("sessions").read_text().split():
             self.say(id=id_, error={"code": -32002, "message": "Resource not found"})
             return
+        if FLAVOUR == "gemini":
+            self.say(id=id_, result={})
         for kind in ("user_message_chunk", "agent_message_chunk"):
             update = {"sessionUpdate": kind, "content": {"type": "text", "text": "as it was before"}}
             self.say(method="session/update", params={"sessionId": session_id, "update": update})
-        self.say(id=id_, result=None)
+        if FLAVOUR != "gemini":
+            self.say(id=id_, result=None)
 
     def prompt(self, id_: int, params: dict[str, Any], cancelled: threading.Event) -> None:
         try:
@@ -253,6 +259,8 @@ class Agent:
             self.say(id=id_, error={"code": -32603, "message": "Internal error", "data": {"details": str(error)}})
             return
         self.say(id=id_, result={"stopReason": reason})
+        if LEAVES:
+            os._exit(0)
         update = {"sessionUpdate": "usage_update", "used": 0, "size": 0}
         self.say(method="session/update", params={"sessionId": params["sessionId"], "update": update})
 

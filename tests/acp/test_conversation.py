@@ -192,9 +192,10 @@ def test_what_was_said_before_is_in_the_prompt(site: Site) -> None:
     assert blocks[2] == "say:Zwei"
 
 
-def test_an_agent_that_keeps_its_sessions_gets_its_own_back(site: Site) -> None:
+@pytest.mark.parametrize("flavour", FLAVOURS)
+def test_an_agent_that_keeps_its_sessions_gets_its_own_back(site: Site, flavour: str) -> None:
     site.worker()
-    run = run_of(site, "say:Eins", env={"LOADS": "1"})
+    run = run_of(site, "say:Eins", flavour, env={"LOADS": "1"})
     site.end(run)
     second = lifecycle.submit_run(run.agent, "say:Zwei")
     assert text(site.end(second)) == "Zwei"
@@ -210,4 +211,17 @@ def test_a_session_that_is_lost_is_begun_anew_with_what_was_said(site: Site) -> 
     (site.workspace(run) / "sessions").write_text("")
     second = lifecycle.submit_run(run.agent, "say:Zwei")
     assert text(site.end(second)) == "Zwei"
+    assert "assistant: Eins" in received(site, run, "session/prompt")[1]["prompt"][0]["text"]
+
+
+def test_an_agent_that_can_not_say_when_its_session_is_loaded_gets_a_new_one(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("agents.protocols.acp.SYNC_PATIENCE_S", 0.5)
+    site.worker()
+    run = run_of(site, "say:Eins", env={"LOADS": "1", "SILENT_ON": "_agentsite/sync"})
+    site.end(run)
+    second = lifecycle.submit_run(run.agent, "say:Zwei")
+    assert text(site.end(second)) == "Zwei"
+    assert len(received(site, run, "session/load")) == 1
     assert "assistant: Eins" in received(site, run, "session/prompt")[1]["prompt"][0]["text"]

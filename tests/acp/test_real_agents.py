@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from itertools import groupby
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -27,6 +29,8 @@ PATIENCE_S = 180.0
 """They begin with seconds of work, more where many work."""
 CONTENT = "Hello.\n"
 PATH = "/workspace/hello.txt"
+HOME = "/workspace/.home"
+"""What they keep of a session has to be there in the next container."""
 
 
 @dataclass(frozen=True)
@@ -49,7 +53,7 @@ GEMINI = Real(
     write=Call("write_file", {"file_path": PATH, "content": CONTENT}),
     allow="Allow",
     arguments={"paths": [PATH]},
-    env={"GEMINI_MODEL": "gemini-2.5-flash"},
+    env={"HOME": HOME, "GEMINI_MODEL": "gemini-2.5-flash"},
 )
 OPENCODE = Real(
     name="opencode",
@@ -58,7 +62,7 @@ OPENCODE = Real(
     write=Call("write", {"filePath": PATH, "content": CONTENT}),
     allow="Allow once",
     arguments={"filePath": PATH, "content": CONTENT},
-    env={"OPENCODE_CONFIG_CONTENT": '{"model": "openai/gpt-4.1-mini"}'},
+    env={"HOME": HOME, "OPENCODE_CONFIG_CONTENT": '{"model": "openai/gpt-4.1-mini"}'},
 )
 AGENTS = pytest.mark.parametrize("real", [GEMINI, OPENCODE], ids=lambda real: real.name)
 
@@ -168,7 +172,15 @@ def test_the_next_run_goes_on_with_the_session_of_the_last(
         events = site.end(lifecycle.submit_run(agent, prompt), PATIENCE_S)
         assert errors(events) == []
         assert text(events) == "Noted."
+        as_if_a_minute_ago(site.workspace(agent))
     said = [message.text for message in provider.requests[-1].asked.messages if message.role == "user"]
     assert said[-1].endswith("Which word was it?")
     assert any(one.endswith("The word is heron.") for one in said[:-1])
     assert "What was said before" not in json.dumps(provider.requests[-1].body)
+
+
+def as_if_a_minute_ago(workspace: Path) -> None:
+    """Gemini CLI loses a session that is loaded in the minute in which it was begun: a file's name has that minute, and
+    what is begun writes to it."""
+    for path in workspace.glob(".home/.gemini/tmp/*/chats/session-*.jsonl"):
+        path.rename(path.with_name(re.sub(r"T\d\d-\d\d", "T00-00", path.name)))

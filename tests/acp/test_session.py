@@ -158,15 +158,59 @@ def test_refusals_are_sent_once_and_again_by_who_takes_over() -> None:
     assert sent(second) == [refusal]
 
 
-def test_a_loaded_session_says_nothing_of_what_was_before() -> None:
+LOADED = {"id": 11, "result": None}
+SETTLED = {"id": 13, "error": {"code": -32601, "message": "Method not found"}}
+
+
+def loading(*lines: dict[str, Any]) -> Session:
     talk = session(loaded=blocks("Go on"), earlier="s0")
+    assert read(talk, INITIALIZED, *lines) == []
+    return talk
+
+
+def settles(talk: Session) -> bool:
+    return talk.is_settling
+
+
+@pytest.mark.parametrize("repeats_late", [True, False])
+def test_a_loaded_session_says_nothing_of_what_was_before(repeats_late: bool) -> None:
+    before = chunk("as it was", "s0")
+    talk = loading()
     talk.go_live(prompted=False)
-    read(talk, INITIALIZED)
-    assert methods(talk) == ["initialize", "session/load"]
-    assert read(talk, chunk("as it was", "s0"), {"id": 11, "result": None}) == []
+    assert methods(talk) == ["session/load"]
+    assert read(talk, *([LOADED, before] if repeats_late else [before, LOADED])) == []
+    assert methods(talk) == ["_agentsite/sync"]
+    assert settles(talk)
+    assert read(talk, SETTLED) == []
+    assert not settles(talk)
     (prompt,) = sent(talk)
     assert prompt["params"] == {"sessionId": "s0", "prompt": blocks("Go on")}
     assert read(talk, chunk("new", "s0"))[0]["content"] == "new"
+
+
+def test_who_takes_over_while_a_session_is_loaded_asks_again_and_prompts_once() -> None:
+    talk = loading(LOADED, chunk("as it was", "s0"))
+    talk.go_live(prompted=False)
+    assert methods(talk) == ["_agentsite/sync"]
+    read(talk, SETTLED)
+    assert methods(talk) == ["session/prompt"]
+    read(talk, SETTLED)
+    assert methods(talk) == []
+
+
+def test_a_session_that_was_given_up_stays_so() -> None:
+    talk = loading(LOADED)
+    talk.go_live(prompted=False)
+    assert methods(talk) == ["_agentsite/sync"]
+    talk.give_up_loading()
+    assert methods(talk) == ["session/new"]
+    read(talk, OPENED, SETTLED)
+    (prompt,) = sent(talk)
+    assert prompt["params"] == {"sessionId": "s1", "prompt": blocks("Go")}
+    later = loading(LOADED, OPENED, SETTLED)
+    later.go_live(prompted=True)
+    assert methods(later) == []
+    assert read(later, chunk("new", "s1"))[0]["content"] == "new"
 
 
 def test_options_are_told_apart_and_a_denial_is_for_once() -> None:

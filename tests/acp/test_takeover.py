@@ -161,6 +161,20 @@ def test_it_has_ended_meanwhile(any_site: Site) -> None:
     assert (text(events), events[-1].data["status"]) == (f"{WHOLE}.", "completed")
 
 
+def test_it_is_gone_meanwhile(any_site: Site) -> None:
+    """There is nobody left to be asked whether all has been read: the end of its output says so."""
+    first = any_site.worker()
+    run = run_of(any_site, COUNT, env={"LEAVES": "1"})
+    any_site.wait_file(run, "middle")
+    any_site.kill(first)
+    any_site.let(run, "go")
+    second = any_site.worker()
+    until(lambda: all(not one.running for one in any_site.containers(run)), "the agent ends alone")
+    any_site.expire(run.agent)
+    any_site.ask_worker(second, str(run.agent_id))
+    is_whole(any_site, run)
+
+
 @pytest.mark.parametrize("before", [True, False], ids=["before", "after"])
 def test_at_the_end(site: Site, before: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     first = site.worker()

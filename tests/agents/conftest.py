@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,6 +14,7 @@ from pydantic import SecretStr
 from tests.servers import RedisServer
 
 if TYPE_CHECKING:
+    from tests.agents.provider_way import Way
     from tests.agents.site import Site
     from tests.provider import MockProvider
 
@@ -83,6 +84,24 @@ def provider(settings: Any) -> Iterator[MockProvider]:
         settings.ANTHROPIC_BASE_URL = settings.GEMINI_BASE_URL = settings.OLLAMA_BASE_URL = running.url
         settings.PROVIDER_KEYS = {name: SecretStr(KEY) for name in ("openai", "anthropic", "gemini")}
         yield running
+
+
+@pytest.fixture
+async def way(tmp_path: Path, settings: Any) -> AsyncIterator[Way]:
+    """To a provider that says what a test has scripted."""
+    from containers.gateway import GatewayPlace
+    from tests.agents.mock_upstream import MockUpstream
+    from tests.agents.provider_way import KEY, Way
+
+    mock = MockUpstream()
+    settings.OPENAI_BASE_URL = f"{mock.url}/v1"
+    settings.ANTHROPIC_BASE_URL = settings.GEMINI_BASE_URL = settings.OLLAMA_BASE_URL = mock.url
+    settings.PROVIDER_KEYS = {name: SecretStr(KEY) for name in ("openai", "anthropic", "gemini")}
+    made = Way(GatewayPlace(tmp_path / "gateway").prepare("r1"), mock)
+    await made.open()
+    yield made
+    await made.close()
+    mock.close()
 
 
 @pytest.fixture(scope="session")

@@ -15,7 +15,7 @@ from pydantic import SecretStr
 
 from agents.providers.refusals import BudgetExceeded
 from containers.gateway import GatewayPlace
-from tests.agents.test_providers_gateway import KEY, Way
+from tests.agents.provider_way import KEY, Way
 from tests.provider import MockProvider, turn
 
 WORDS = "Hello from a mock, in several pieces."

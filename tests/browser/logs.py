@@ -53,6 +53,7 @@ def read(page: Page) -> list[str]:
     JavaScript, count by their words."""
     script = """() => ["conversation", "queue"].flatMap((id) => {
         const root = document.getElementById(id).cloneNode(true);
+        for (const node of root.querySelectorAll(".queue-text ~ *")) node.remove();
         for (const node of root.querySelectorAll("*")) node.append(" ");
         return root.textContent.split(/\\s+/).filter(Boolean);
     })"""

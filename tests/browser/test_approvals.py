@@ -12,7 +12,7 @@ from tests.browser.logs import RUN, log_of, settled, started, words
 from tests.browser.stub import Stub
 
 pytestmark = pytest.mark.browser
-EDIT = {"path": "src/app.py", "old": "a = 1\nb = 2\n", "new": "a = 1\nb = 22\n"}
+EDIT: dict[str, object] = {"path": "src/app.py", "old": "a = 1\nb = 2\n", "new": "a = 1\nb = 22\n"}
 Steps = list[tuple[str, dict[str, object]]]
 
 

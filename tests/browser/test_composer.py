@@ -160,7 +160,7 @@ def test_plan_and_budget_stand_with_their_run(stub: Stub, watched: Page) -> None
     stub.append(log_of(("plan", {"entries": entries}), ("budget", warning), after=4))
     expect(plan.locator("summary")).to_have_text("Plan: 2 of 2 done")
     expect(watched.locator(".budget")).to_have_text("81 % of this run's budget is used: 810 of 1,000 tokens.")
-    error = {"code": "budget-exceeded", "message": "the run has used 1010 of 1000 tokens"}
+    error: dict[str, object] = {"code": "budget-exceeded", "message": "the run has used 1010 of 1000 tokens"}
     stub.append(log_of(("error", error), ("done", {"status": "failed"}), after=6))
     expect(watched.locator(".run-error")).to_contain_text("Raise the budget")
     expect(plan).not_to_have_attribute("open", "")

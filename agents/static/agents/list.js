@@ -86,7 +86,8 @@ function present(root) {
 
 function tick(root) {
   for (const node of root.querySelectorAll("time[data-since]")) {
-    node.textContent = duration(Math.max(0, Math.floor((Date.now() - Date.parse(node.dateTime)) / 1000) * 1000));
+    const seconds = Math.max(0, Math.floor((Date.now() - Date.parse(node.dateTime)) / 1000));
+    node.textContent = seconds < 60 ? `${seconds} s` : duration(seconds * 1000);
     node.previousSibling.textContent = " · running for ";
   }
 }

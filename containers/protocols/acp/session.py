@@ -2,6 +2,9 @@
 
     initialize ─► session/new or session/load ─► session/prompt ─► updates, questions ─► the prompt's answer: done
 
+A session that was loaded is used when one more question is answered: Gemini CLI repeats what was said in it after its
+answer to session/load, which would else be taken for what it says to the prompt.
+
 `take` folds; `go_live` begins to send. Who takes a run over folds all that the agent has printed first, asks what only
 this worker can have asked (`sync`), and goes live when that is answered: then it has read whatever was said before it.
 What may be sent twice: initialize, session/new, refusals, answers to questions. A prompt may not. If nobody knows
@@ -22,7 +25,7 @@ from containers.protocols.acp.updates import SILENT, Said, Updates
 
 INITIALIZE_ID = 1
 _GENERATION_IDS = 10
-_NEW, _LOAD, _PROMPT = 0, 1, 2
+_NEW, _LOAD, _PROMPT, _SETTLE = 0, 1, 2, 3
 _SYNC_IDS = 1_000_000
 SYNC_METHOD = "_agentsite/sync"
 """The protocol keeps names with an underscore for such. An agent that does not know it says so: that will do."""
@@ -60,7 +63,7 @@ class Session:
         self._mcp_servers = mcp_servers or {}
         self._capabilities: Mapping[str, Any] | None = None
         self._generation = 0
-        self._was_loaded = self._cannot_load = False
+        self._is_loaded = self._cannot_load = self._was_loaded = False
         self._prompted = self._is_at_work = self._cancelled = False
         self._ending: Said | None = None
         self._sync_id: Id | None = None
@@ -98,6 +101,16 @@ class Session:
         self._advance()
         return []
 
+    @property
+    def is_settling(self) -> bool:
+        """A session is loaded, and perhaps not yet all of it has been repeated."""
+        return self.is_live and self._is_loaded and not self._cannot_load and self.session_id is None
+
+    def give_up_loading(self) -> None:
+        """For an agent that answers nothing it does not know: a new session instead."""
+        self._cannot_load = True
+        self._advance()
+
     def answer(self, approval_id: str, decision: str) -> bytes | None:
         return self._permissions.answer(approval_id, decision)
 
@@ -134,7 +147,7 @@ class Session:
         if response.id >= _SYNC_IDS:
             return []
         generation, kind = divmod(response.id - _GENERATION_IDS, _GENERATION_IDS)
-        if kind in (_NEW, _LOAD):
+        if kind in (_NEW, _LOAD, _SETTLE):
             is_next = generation > self._generation or (generation == self._generation and self.session_id is None)
             return self._opened(generation, kind, response) if is_next else []
         is_ours = kind == _PROMPT and generation == self._generation and self.session_id is not None
@@ -156,16 +169,16 @@ class Session:
         return []
 
     def _opened(self, generation: int, kind: int, response: Response) -> list[Said]:
-        result = response.result if isinstance(response.result, dict) else {}
-        session_id = self._earlier if kind == _LOAD else result.get("sessionId")
-        if response.error is None and isinstance(session_id, str) and session_id:
-            self._generation, self.session_id, self._was_loaded = generation, session_id, kind == _LOAD
-            self._is_at_work, self._ending, self._updates = False, None, self._updates.renewed()
-            return []
         if kind == _LOAD:
-            self._cannot_load = True
+            self._is_loaded, self._cannot_load = response.error is None, response.error is not None
             return []
-        return self._failed(response.error or {"message": "the agent gave no session"})
+        result = response.result if isinstance(response.result, dict) else {}
+        session_id = self._earlier if kind == _SETTLE else result.get("sessionId")
+        if not isinstance(session_id, str) or not session_id:
+            return self._failed(response.error or {"message": "the agent gave no session"})
+        self._generation, self.session_id, self._was_loaded = generation, session_id, kind == _SETTLE
+        self._is_at_work, self._ending, self._updates = False, None, self._updates.renewed()
+        return []
 
     def _stopped(self, response: Response) -> list[Said]:
         if response.error is not None:
@@ -223,7 +236,9 @@ class Session:
     def _open(self) -> None:
         capabilities = self._capabilities or {}
         place = {"cwd": self._cwd, "mcpServers": prompt.mcp_servers(self._mcp_servers, capabilities)}
-        if self._earlier and not self._cannot_load and capabilities.get("loadSession") is True:
+        if self._is_loaded and not self._cannot_load:
+            self._ask(self._id(_SETTLE), SYNC_METHOD, {})
+        elif self._earlier and not self._cannot_load and capabilities.get("loadSession") is True:
             self._ask(self._id(_LOAD), "session/load", {"sessionId": self._earlier, **place})
         else:
             self._ask(self._id(_NEW), "session/new", place)
