@@ -9,6 +9,7 @@ from django.contrib.auth.decorators import login_required
 from django.core.paginator import Paginator
 from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import get_object_or_404, redirect, render
+from django.template.defaultfilters import pluralize
 from django.urls import reverse
 from django.views.decorators.cache import never_cache
 
@@ -33,7 +34,8 @@ def folder(request: HttpRequest, agent_id: UUID, path: str = "") -> HttpResponse
     if path and not (folders or files):
         raise Http404
     base, prefix = reverse("pages:files", args=[agent.pk]), f"{path}/" if path else ""
-    rows = [_row(name, file_url(prefix + name, base), "/", f"{count:,} files") for name, count in folders]
+    counts = [(name, f"{count:,} file{pluralize(count)}") for name, count in folders]
+    rows = [_row(name, file_url(prefix + name, base), "/", words) for name, words in counts]
     rows += [_row(name, file_url(prefix + name, base), "", measures.size(sizes[prefix + name])) for name in files]
     context = {
         "agent": agent,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any
 
 from agents.models import Agent
@@ -31,6 +32,7 @@ def _runs(state: State, spent: dict[str, str]) -> list[dict[str, Any]]:
             "id": run["id"],
             "number": number,
             "status": run["status"],
+            "started_at": datetime.fromisoformat(run["started_at"]) if run["started_at"] else None,
             "duration": measures.run_duration(run),
             "spent": spent.get(run["id"], ""),
             "is_over": run["status"] in FINAL and run["finished_at"] is not None,

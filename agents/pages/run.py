@@ -20,7 +20,7 @@ from streaming.cursor import START, Cursor
 from streaming.events import Event, decode
 
 EVENTS_MOST = 50_000
-"""Of a run that are read for its page: 10,000 tool calls with their output. About a second."""
+"""Of a run that are read for its page: 10,000 tool calls with their output. Two seconds; run.js asks less often."""
 PAGES_MOST = 32
 """Pages of the log, about a megabyte each, that are read for it: other runs' events may lie between."""
 RESULT_CHARS = 20_000

@@ -13,7 +13,7 @@ from typing import Literal
 from django.utils.safestring import SafeString
 
 from agents.pages import markdown, visible
-from agents.pages.diff import LINE_CHARS, Piece
+from agents.pages.diff import LINE_CHARS, Piece, markup
 from agents.pages.highlight import highlight
 from agents.workspace.types import ending, image_type
 
@@ -45,6 +45,10 @@ class View:
     columns_left_out: int = 0
     has_source: bool = False
     is_source: bool = False
+
+    @property
+    def lines_html(self) -> list[SafeString]:
+        return [markup(line) for line in self.lines]
 
 
 def of(path: str, content: bytes, size: int, files_url: str, *, source: bool = False) -> View:

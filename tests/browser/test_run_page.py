@@ -17,6 +17,7 @@ from pytest_django.live_server_helper import LiveServer
 
 from agents import lifecycle
 from agents.models import Agent, Run
+from agents.workspace import Workspace
 from streaming.database import close_threads
 from tests.pages import story
 from tests.pages.conftest import DEFINITIONS
@@ -156,6 +157,41 @@ def test_the_timeline_is_a_table_to_who_listens_also_on_a_phone(tab: Page, run: 
         expect(row.get_by_role("cell").nth(1)).to_have_text("7.6 s")
 
 
+def in_the_log(run: Run) -> story.Step:
+    entries = Workspace(run.agent_id).entries().entries
+    changes = [{"path": one.path, "change": "added", "size": one.size, "sha256": None} for one in entries]
+    return (21, "files", {"changes": changes})
+
+
+def test_a_file_is_opened_from_its_folder_by_keyboard(tab: Page, run: Run, live_server: LiveServer) -> None:
+    story.put(run.agent, {f"many/{number:04}.txt": "x\n" for number in range(200)})
+    story.write(run, [in_the_log(run)])
+    tab.goto(f"{live_server.url}/agents/{run.agent_id}/")
+    files = tab.locator("#file-list")
+    expect(tab.locator("#file-count")).to_have_text("206")
+    expect(files.locator("li")).to_have_count(7)
+    folder = files.locator("summary", has_text="many")
+    folder.press("Enter")
+    expect(files.locator("li")).to_have_count(108)
+    expect(files.locator(".more-rows")).to_have_text("100 more")
+    folder.press("Enter")
+    files.get_by_role("link", name="report.py").press("Enter")
+    tab.wait_for_url(re.compile(r"/files/report\.py$"))
+    expect(tab.locator("#L4 .keyword")).to_have_text("def")
+    tab.get_by_role("link", name="run 1").click()
+    expect(tab.locator(".diff-file")).to_have_count(1)
+
+
+def test_a_run_is_tried_again_from_the_panel_and_the_page_stays(tab: Page, run: Run, live_server: LiveServer) -> None:
+    tab.goto(f"{live_server.url}/agents/{run.agent_id}/")
+    tab.evaluate("window.sameDocument = true")
+    with tab.expect_response(re.compile(r"/retry$")) as answered:
+        tab.get_by_role("button", name="Try run 1 again").click()
+    assert answered.value.status == 202
+    assert tab.evaluate("window.sameDocument")
+    assert Run.objects.filter(retry_of=run).count() == 1
+
+
 def test_screenshots_of_what_a_run_left(tab: Page, run: Run, live_server: LiveServer, tmp_path: Path) -> None:
     """Artifacts of the test run, as those of test_journey.py."""
     directory = Path(os.environ.get("AGENTSITE_TEST_SCREENSHOTS") or tmp_path)
@@ -168,6 +204,10 @@ def test_screenshots_of_what_a_run_left(tab: Page, run: Run, live_server: LiveSe
         "changes": f"/runs/{run.pk}/changes/",
         "changes-split": f"/runs/{run.pk}/changes/?view=split",
         "runs": f"/agents/{run.agent_id}/runs/",
+        "file-code": f"/agents/{run.agent_id}/files/report.py",
+        "file-markdown": f"/agents/{run.agent_id}/files/report.md",
+        "file-table": f"/agents/{run.agent_id}/files/sales.csv",
+        "files": f"/agents/{run.agent_id}/files/",
     }
     looks: dict[str, tuple[int, Any]] = {"light": (1280, "light"), "dark": (1280, "dark"), "phone": (360, "light")}
     for look, (width, scheme) in looks.items():

@@ -45,7 +45,7 @@ class Row {
     this.up = button("↑", "Move up", "move", () => ({ before: this.item.above }));
     this.down = button("↓", "Move down", "move", () => ({ before: this.item.behind }));
     const withdraw = button("Withdraw", null, "cancel", () => ({}));
-    this.node = h("li", { "data-key": item.key }, this.text, this.up, this.down, withdraw);
+    this.node = h("li", { "data-key": item.key, id: `run-${item.key}` }, this.text, this.up, this.down, withdraw);
     this.update(item);
   }
 

@@ -6,6 +6,8 @@ import { localTimes } from "./times.js";
 
 const FINAL = new Set(["completed", "failed", "cancelled"]);
 const EVERY_MS = 3000;
+/** A long run takes the server a while to tell: it is asked for a fifth of the time at most. */
+const REST_FACTOR = 5;
 const EVERY_AFTER_FAILURE_MS = 10_000;
 
 class RunPage {
@@ -36,15 +38,17 @@ class RunPage {
   async #refresh() {
     if (document.hidden || this.#isOver()) return;
     const before = this.#status();
+    const asked = performance.now();
     const fragment = await load(this.live.dataset.live);
     if (fragment === null) {
       this.#later(EVERY_AFTER_FAILURE_MS);
       return;
     }
+    const took = performance.now() - asked;
     this.#take(fragment);
     if (this.#status() !== before) this.#announce();
     if (this.#isOver()) await this.#end();
-    else this.#later(EVERY_MS);
+    else this.#later(Math.max(EVERY_MS, REST_FACTOR * took));
   }
 
   /** Replace the sections that are different, add the new ones. */

@@ -42,7 +42,7 @@ class Row {
   constructor(item, api) {
     this.status = h("span", { class: "status" });
     this.time = h("span", { class: "run-time" });
-    this.spent = h("span", { class: "run-spent" });
+    this.about = h("span", { class: "run-about" });
     const link = h("a", { href: pageOf(item.run) }, `Run ${item.number}`);
     this.again = action(item, "retry", "retry", "Again", `Try run ${item.number} again`, api);
     this.resume = action(item, "continue", "resume", "Continue", `Continue run ${item.number}`, api);
@@ -50,7 +50,7 @@ class Row {
       "li",
       {},
       h("span", { class: "run-line" }, link, " ", this.status, " ", this.time),
-      h("span", { class: "run-line" }, this.spent, this.again, this.resume),
+      h("span", { class: "run-line" }, this.about, this.again, this.resume),
     );
     this.update(item);
   }
@@ -59,10 +59,10 @@ class Row {
     setAttribute(this.status, "data-status", run.status);
     setText(this.status, run.status);
     setText(this.time, runDuration(run));
-    setText(this.spent, spent);
+    setText(this.about, [run.started_at && localTime(run.started_at), spent].filter(Boolean).join(" · "));
     this.again.hidden = !FINAL.has(run.status) || run.finished_at === null;
     this.resume.hidden = this.again.hidden || run.status === "completed";
-    setAttribute(this.node, "title", run.started_at ? `Started ${localTime(run.started_at)}` : "Not started");
+    setAttribute(this.node, "title", run.started_at ? `Started ${run.started_at}` : "Not started");
   }
 }
 
