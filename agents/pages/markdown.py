@@ -122,7 +122,8 @@ class _Renderer(RendererHTML):
         about, kind = (f' data-language="{name}"', f' class="language-{name}"') if name else ("", "")
         return f'<pre tabindex="0"{about}><code{kind}>{escapeHtml(tokens[at].content)}</code></pre>\n'
 
-    code_block = fence
+    def code_block(self, tokens: Sequence[Token], idx: int, options: OptionsDict, env: EnvType) -> str:
+        return self.fence(tokens, idx, options, env)
 
 
 def _parser() -> MarkdownIt:

@@ -12,7 +12,7 @@ from django.utils import timezone
 
 from agents import retention
 from agents.models import Attempt, Run
-from agents.pages import advice, measures, timeline, waterfall
+from agents.pages import advice, markdown, measures, timeline, waterfall
 from agents.pages.timeline import Timeline
 from agents.pages.waterfall import Waterfall
 from streaming import journal
@@ -60,7 +60,8 @@ class Reading:
 
 @dataclass(frozen=True, slots=True)
 class RunFacts:
-    """`spent`: tokens and cost, in words. `cut`: not all events were read. `trimmed`: the oldest are not stored any
+    """`spent`: tokens and cost, in words. `answer`: the result, if it is a text, as the agent page shows it; other
+    results are in `result`. `cut`: not all events were read. `trimmed`: the oldest are not stored any
     more. `events_after`: the cursor before its first event."""
 
     run: Run
@@ -72,6 +73,7 @@ class RunFacts:
     model_calls: int
     tool_calls: int
     input: str
+    answer: str
     result: str
     advice: str
     cut: bool
@@ -93,6 +95,7 @@ def facts(run: Run) -> RunFacts:
         model_calls=told.model_calls,
         tool_calls=max(run.tool_calls, told.tool_calls),
         input=_clip(run.input, INPUT_CHARS),
+        answer=_answer(run),
         result=_readable(run.result),
         advice=advice.of(run.error_code),
         cut=cut,
@@ -121,10 +124,16 @@ def _spent(run: Run, told: Timeline) -> str:
     return measures.usage(usage) if usage else ""
 
 
-def _readable(result: Any) -> str:
-    if result is None or result == "":
+def _answer(run: Run) -> str:
+    if not isinstance(run.result, str):
         return ""
-    return _clip(result if isinstance(result, str) else json.dumps(result, ensure_ascii=False, indent=2), RESULT_CHARS)
+    return markdown.render(_clip(run.result, RESULT_CHARS), f"/api/agents/{run.agent_id}/files/")
+
+
+def _readable(result: Any) -> str:
+    if result is None or isinstance(result, str):
+        return ""
+    return _clip(json.dumps(result, ensure_ascii=False, indent=2), RESULT_CHARS)
 
 
 def _clip(text: str, most: int) -> str:

@@ -423,6 +423,16 @@ def test_while_a_run_goes_on_the_marks_are_of_what_it_changed_so_far(run: Run, c
     assert side["run"]["number"] == 2
 
 
+def test_a_result_reads_as_on_the_agents_page(agent: Agent, client: Client) -> None:
+    run = story.new_run(agent, "Go")
+    done = {"status": "completed", "result": "**Done.** <script>alert(1)</script>"}
+    story.write(run, [(1, "status", {"status": "running"}), (2, "done", done)])
+    html = client.get(f"/runs/{run.pk}/").content.decode()
+    assert "<strong>Done.</strong>" in html
+    assert "<script>alert" not in html
+    assert "&lt;script&gt;" in html
+
+
 # Hostile --------------------------------------------------------------------------------------------------------------
 
 
