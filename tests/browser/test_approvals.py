@@ -201,7 +201,7 @@ def test_hidden_page_sends_a_notification_where_the_reader_wants_one(stub: Stub,
     watched.evaluate("away = true")
     done: Steps = [("status", {"status": "running"}), ("done", {"status": "completed"})]
     stub.append(log_of(answered(decision="deny"), *done, after=6))
-    watched.wait_for_function("sent.length")
+    expect(watched.locator("#news")).to_have_text("Run completed")
     assert [given[0] for given in watched.evaluate("sent")] == ["Run completed"]
 
 

@@ -67,7 +67,7 @@ export class Tool {
     this.whole = output;
     const atEnd = this.terminal.scrollHeight - this.terminal.scrollTop - this.terminal.clientHeight < 40;
     this.terminal.replaceChildren(...nodes(text));
-    if (!this.terminal.parentNode) this.output.replaceChildren(h("h4", {}, "Output"), this.terminal);
+    if (!this.terminal.parentNode) this.output.replaceChildren(h("p", { class: "tool-label" }, "Output"), this.terminal);
     this.#showCut(cut, output.length);
     if (atEnd) this.terminal.scrollTop = this.terminal.scrollHeight;
   }
@@ -85,7 +85,7 @@ export class Tool {
     const changes = diffs(result, 0).length;
     const said = changes ? result.text : result;
     if ((said ?? "") === "" && !changes) return this.result.replaceChildren();
-    const parts = [h("h4", {}, is_error ? "Error" : "Result")];
+    const parts = [h("p", { class: "tool-label" }, is_error ? "Error" : "Result")];
     if ((said ?? "") !== "") {
       const whole = readable(said);
       const { text, cut } = clip(whole, kept);
