@@ -10,7 +10,7 @@
     search          which agents the list shows; `listing` is the page, `bulk` what is done to several of them
     new             the form of a new agent, made from its definition; `forms` has the fields
     overview        the page of numbers; `figures` counts them, `charts` draws them
-    views, urls     the agent page, and the forms that work without JavaScript; `run_views`, `file_views`: what was left
+    views, urls     the agent page, and forms that work without JavaScript; `run_views`, `file_views`: what runs left
 
 static/agents holds the same views for the browser: conversation.js, markdown.js, links.js, terminal.js, tree.js.
 """
