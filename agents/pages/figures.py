@@ -134,7 +134,7 @@ def _durations(runs: QuerySet[Run]) -> dict[date | None, Percentiles]:
             mine = found.setdefault(day if by_day else None, {})
             for percent in (50, 95):
                 if at == (among * percent + 99) // 100:
-                    mine[f"p{percent}"] = duration_ms
+                    mine[f"p{percent}"] = duration_ms or 0
     return {day: Percentiles(**given) for day, given in found.items()}
 
 
