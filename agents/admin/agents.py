@@ -20,7 +20,7 @@ class AgentAdmin(HistoryAdmin):
     list_display = ("__str__", "definition", "owner", "status", "updated_at", "runs_link")
     list_filter = (AgentStatus, DefinitionName, "updated_at")
     list_select_related = ("owner",)
-    ordering = ("-updated_at", "-id")
+    newest_by = ("-updated_at", "-id")
     search_fields = ("title", "owner__username")
     search_help_text = HELP
     actions = ("release_lease",)

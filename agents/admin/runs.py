@@ -51,7 +51,7 @@ class RunAdmin(HistoryAdmin):
     )
     list_filter = ("status", EngineName, ErrorCode, "created_at")
     list_select_related = ("agent__owner",)
-    ordering = ("-created_at", "-id")
+    newest_by = ("-created_at", "-id")
     id_fields = ("pk", "agent__id")
     search_fields = ("agent__title", "input", "error_message")
     search_help_text = HELP
@@ -130,7 +130,7 @@ def _about(run: Run) -> str:
 class AttemptAdmin(HistoryAdmin):
     list_display = ("__str__", "engine", "worker", "started_at", "finished_at", "exit_code", "outcome", "takeovers")
     list_filter = (EngineName, Outcome, GoesOn)
-    ordering = ("-id",)
+    newest_by = ("-id",)
     id_fields = ("pk", "run__id")
     search_fields = ("container_ref", "worker")
     search_help_text = HELP

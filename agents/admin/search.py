@@ -16,7 +16,9 @@ from django.db.models import Q, QuerySet
 from agents.ids import id_range
 
 SEARCHED_MOST = 10_000
-HELP = f"Ids, or how they begin, are found anywhere; text in the newest {SEARCHED_MOST:,} (with the filters applied)."
+HELP = (
+    f"Ids, and how its own begins, are found anywhere; text in the newest {SEARCHED_MOST:,} (with the filters applied)."
+)
 
 
 def search(
@@ -31,11 +33,19 @@ def search(
     if not term:
         return queryset
     ids = id_range(term)
+    if ids is not None and ids[0] == ids[1]:  # one condition with text could use no index
+        return queryset.filter(reduce(or_, (Q(**{name: ids[0]}) for name in id_fields)))
     if ids is not None:
-        # Beside text in one condition they could use no index.
-        named = queryset.filter(reduce(or_, (Q(**{f"{name}__range": ids}) for name in id_fields)))
-        if named.exists():
+        named = queryset.filter(pk__range=ids)
+        if named.order_by("-pk").exists():
             return named
-    newest = queryset.order_by(*ordering).values("pk")[:SEARCHED_MOST]
     says = reduce(or_, (Q(**{f"{name}__icontains": term}) for name in text_fields))
-    return queryset.filter(pk__in=newest).filter(says)
+    return _newest(queryset, ordering).filter(says)
+
+
+def _newest(queryset: QuerySet[Any], ordering: Collection[str]) -> QuerySet[Any]:
+    """By the edge of the newest rows: named one by one, they would be joined to the whole table."""
+    newest = queryset.order_by(*ordering)
+    name = next(iter(ordering)).removeprefix("-")
+    edge = list(newest.values_list(name, flat=True)[SEARCHED_MOST - 1 : SEARCHED_MOST])
+    return queryset.filter(**{f"{name}__gte": edge[0]}) if edge else queryset

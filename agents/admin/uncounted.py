@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from django.contrib.admin.views.main import PAGE_VAR, ChangeList
 from django.db.models import QuerySet
+from django.db.models.expressions import Combinable
 from django.http import HttpRequest
 
 PAGES_MOST = 200
@@ -29,9 +30,9 @@ class UncountedList(ChangeList):
         self.older = self._page(self.page_num + 1) if has_more and not self.is_last else ""
         self.newer = self._page(self.page_num - 1) if self.page_num > 1 else ""
 
-    def get_ordering(self, request: HttpRequest, queryset: QuerySet) -> list[str]:  # type: ignore[type-arg]  # not generic at run time
+    def get_ordering(self, request: HttpRequest, queryset: QuerySet) -> list[str | Combinable]:  # type: ignore[type-arg]  # not generic at run time
         """The admin's, whatever the address says: for that one there is an index."""
-        return [str(name) for name in self.model_admin.get_ordering(request)]
+        return list(self.model_admin.get_ordering(request))
 
     def _page(self, number: int) -> str:
         return self.get_query_string({PAGE_VAR: number})
