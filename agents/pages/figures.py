@@ -133,8 +133,8 @@ def _durations(runs: QuerySet[Run]) -> dict[date | None, Percentiles]:
         for day, duration_ms, at, among in wanted:
             mine = found.setdefault(day if by_day else None, {})
             for percent in (50, 95):
-                if duration_ms is not None and at == (among * percent + 99) // 100:
-                    mine[f"p{percent}"] = duration_ms
+                if at == (among * percent + 99) // 100:
+                    mine[f"p{percent}"] = duration_ms or 0
     return {day: Percentiles(**given) for day, given in found.items()}
 
 

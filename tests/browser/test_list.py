@@ -1,4 +1,4 @@
-"""The list and the form of a new agent in a real browser: filters that follow live, several at once, keyboard."""
+"""The list, the form of a new agent and the overview in a real browser: filters that follow live, keyboard, a phone."""
 
 from __future__ import annotations
 
@@ -109,6 +109,27 @@ def test_a_sample_prompt_is_taken_with_its_definition(tab: Page) -> None:
     tab.get_by_role("button", name=re.compile("Look around")).click()
     expect(tab.get_by_label("Agent", exact=True)).to_be_checked()
     expect(tab.get_by_label("Prompt", exact=True)).to_have_value(re.compile("Look around"))
+
+
+def test_the_overview_shows_a_run_and_fits_a_phone(tab: Page) -> None:
+    journey.new_agent(tab, "Analyse the data.")
+    tab.get_by_role("link", name="Overview").click()
+    expect(tab.get_by_role("heading", name="Overview")).to_be_visible()
+    expect(tab.get_by_role("link", name="Overview")).to_have_attribute("aria-current", "page")
+    expect(tab.locator(".numbers")).to_have_count(2)
+    expect(tab.locator(".chart .part-completed, .chart .part-cancelled, .chart .part-open").first).to_be_visible()
+    expect(tab.get_by_text("No worker answers")).to_have_count(0)
+    tab.set_viewport_size({"width": 360, "height": 800})
+    assert tab.evaluate("document.documentElement.scrollWidth") <= 360
+    letters = (
+        "Math.min(...Array.from(document.querySelectorAll('.chart text'), (n) => n.getBoundingClientRect().height))"
+    )
+    assert tab.evaluate(letters) >= 9, "letters of charts can be read on a phone"
+    summary = tab.get_by_text("The same as a table")
+    summary.focus()
+    summary.press("Enter")
+    expect(tab.get_by_role("region", name="Runs by day")).to_be_visible()
+    assert tab.evaluate("document.documentElement.scrollWidth") <= 360
 
 
 def test_screenshots_of_the_lists(tab: Page, tmp_path: Path) -> None:
