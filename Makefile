@@ -3,7 +3,7 @@
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help run test quick faults bench-containers bench-gateway lint check images lock clean
+.PHONY: help run test quick faults bench-containers bench-gateway bench-page lint check images lock clean
 
 VENV := .venv
 SOURCE := pyproject.toml scripts/venv
@@ -37,6 +37,9 @@ bench-gateway: $(DEV) ## What the gateway adds to a model call, at one stream an
 	@scripts/venv postgres
 	@$(VENV)/bin/python -m containers.images build
 	@exec $(VENV)/bin/python -m benchmarks.gateway $(ARGS)
+
+bench-page: $(DEV) ## How soon the agent page shows what is published, with 10 events and with 5,000 (ARGS="--rounds 3")
+	@exec $(VENV)/bin/python -m benchmarks.page $(ARGS)
 
 lint: $(DEV) ## Format, lint, types, imports, migrations, deployment settings
 	@scripts/check
