@@ -68,7 +68,7 @@ class Way:
     def __init__(self, directory: Path, mock: MockUpstream) -> None:
         self.mock = mock
         self.books = Books()
-        self._directory = directory
+        self.directory = directory
 
     async def open(self, allowed: tuple[str, ...] = ("openai", "anthropic", "gemini", "ollama")) -> None:
         self.upstream = Upstream()
@@ -77,8 +77,8 @@ class Way:
         async def report(_: object) -> None: ...
 
         self.gateway = Gateway(Allowlist((), ()), report, http=self.calls.serve)
-        await self.gateway.open(self._directory)
-        connector = aiohttp.UnixConnector(str(self._directory / "gateway.sock"), limit=0)
+        await self.gateway.open(self.directory)
+        connector = aiohttp.UnixConnector(str(self.directory / "gateway.sock"), limit=0)
         self.client = aiohttp.ClientSession("http://program", connector=connector)
 
     def post(self, path: str = CHAT, body: Any = None, **more: Any) -> Any:
@@ -92,8 +92,12 @@ class Way:
                 await asyncio.sleep(0.005)
         return self.books.entered
 
-    async def close(self) -> None:
+    async def die(self) -> None:
+        """The worker's end of it is gone."""
         await self.client.close()
         await self.calls.close()
         await self.gateway.close()
         await self.upstream.close()
+
+    async def close(self) -> None:
+        await self.die()

@@ -37,7 +37,7 @@ async def way(tmp_path: Path, settings: Any) -> AsyncIterator[Way]:
 
 @pytest.fixture
 async def http(way: Way) -> AsyncIterator[httpx2.AsyncClient]:
-    transport = httpx2.AsyncHTTPTransport(uds=str(way._directory / "gateway.sock"))
+    transport = httpx2.AsyncHTTPTransport(uds=str(way.directory / "gateway.sock"))
     async with httpx2.AsyncClient(transport=transport) as made:
         yield made
 

@@ -169,7 +169,7 @@ async def test_a_connection_that_asks_nothing_more_is_closed(way: Way, monkeypat
     await way.close()
     await way.open()
     way.mock.always = whole({"data": []})
-    reader, writer = await asyncio.open_unix_connection(str(way._directory / "gateway.sock"))
+    reader, writer = await asyncio.open_unix_connection(str(way.directory / "gateway.sock"))
     writer.write(b"GET /providers/openai/v1/models HTTP/1.1\r\nHost: x\r\n\r\n")
     async with asyncio.timeout(20):
         assert b'{"data": []}' in await reader.read()

@@ -127,7 +127,7 @@ async def test_a_body_is_passed_on_in_both_forms_and_whole(way: Way) -> None:
 
 async def test_a_client_that_waits_to_be_asked_for_its_body_is_asked(way: Way) -> None:
     way.mock.always = whole({"type": "message", "usage": {"input_tokens": 1, "output_tokens": 1}})
-    reader, writer = await asyncio.open_unix_connection(str(way._directory / "gateway.sock"))
+    reader, writer = await asyncio.open_unix_connection(str(way.directory / "gateway.sock"))
     writer.write(b"POST /providers/anthropic/v1/messages HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n")
     writer.write(b"Expect: 100-continue\r\n\r\n")
     async with asyncio.timeout(20):
@@ -139,7 +139,7 @@ async def test_a_client_that_waits_to_be_asked_for_its_body_is_asked(way: Way) -
 
 async def test_a_body_that_is_malformed_ends_its_connection_only(way: Way) -> None:
     for path in (CHAT, "/providers/anthropic/v1/messages"):
-        reader, writer = await asyncio.open_unix_connection(str(way._directory / "gateway.sock"))
+        reader, writer = await asyncio.open_unix_connection(str(way.directory / "gateway.sock"))
         writer.write(f"POST {path} HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n".encode())
         await writer.drain()
         writer.write(b"zz\r\nnonsense\r\n")
@@ -216,13 +216,13 @@ async def test_a_body_has_a_limit(way: Way, monkeypatch: pytest.MonkeyPatch, chu
 
 async def test_an_absolute_address_is_no_way_out(way: Way) -> None:
     for target in ("http://a.example/providers/openai/v1/models", "a.example:80"):
-        reader, writer = await asyncio.open_unix_connection(str(way._directory / "gateway.sock"))
+        reader, writer = await asyncio.open_unix_connection(str(way.directory / "gateway.sock"))
         writer.write(f"GET {target} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
         assert b" 405 " in await reader.readline()
         writer.close()
     # Nor behind a request that was one of ours.
     way.mock.always = whole({"data": []})
-    reader, writer = await asyncio.open_unix_connection(str(way._directory / "gateway.sock"))
+    reader, writer = await asyncio.open_unix_connection(str(way.directory / "gateway.sock"))
     for target in ("/providers/openai/v1/models", "http://a.example/providers/openai/v1/models"):
         writer.write(f"GET {target} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
     async with asyncio.timeout(20):
