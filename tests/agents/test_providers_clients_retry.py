@@ -133,11 +133,15 @@ async def test_a_call_whose_worker_died_in_the_middle_is_made_again_and_meets_th
     heard: list[str] = []
     begun = asyncio.Event()
 
+    def hear(text: str) -> None:
+        heard.append(text)
+        begun.set()
+
     async def program() -> None:
         while True:
             heard.clear()
             try:
-                await CLIENTS[name](url, lambda text: (heard.append(text), begun.set())[0])
+                await CLIENTS[name](url, hear)
                 return
             except BROKEN:
                 assert not "".join(heard).endswith(WORDS[-4:]), "it broke off"
