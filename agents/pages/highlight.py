@@ -20,6 +20,9 @@ from pygments.lexers import find_lexer_class_for_filename
 HIGHLIGHT_BYTES = 128 * 1024
 """Larger files are shown plain."""
 HIGHLIGHT_S = 3
+"""Of its processor."""
+WAIT_S = 15
+"""At most for the child: more than its own time, for a machine that is busy."""
 MEMORY_BYTES = 512 * 1024 * 1024
 _ROOT = Path(__file__).resolve().parents[2]
 _KINDS = (
@@ -50,7 +53,7 @@ def highlight(path: str, text: str) -> Tokens | None:
     environment = {"PATH": os.defpath, "PYTHONIOENCODING": "utf-8", "PYTHONPATH": str(_ROOT)}
     try:
         done = subprocess.run(
-            command, input=encoded, capture_output=True, timeout=HIGHLIGHT_S, check=True, cwd="/", env=environment
+            command, input=encoded, capture_output=True, timeout=WAIT_S, check=True, cwd="/", env=environment
         )
         tokens = [(str(kind), str(part)) for kind, part in json.loads(done.stdout)]
     except (subprocess.SubprocessError, OSError, ValueError):

@@ -133,7 +133,7 @@ def test_run_that_ended_badly_can_be_gone_on_with(stub: Stub, watched: Page, but
     stub.append(ended("failed", code="time-limit", message="It took longer than 600 s."))
     watched.goto(stub.page_url)
     expect(watched.locator(".run-error")).to_contain_text("limits.wall_s")
-    watched.get_by_role("button", name=button).click()
+    watched.get_by_role("button", name=button, exact=True).click()
     assert stub.request()[:2] == ("POST", f"/api/runs/{RUN}/{path}")
 
 

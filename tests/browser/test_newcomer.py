@@ -111,5 +111,5 @@ def test_yesterdays_failed_run_is_found(page: Page, site: UpSite) -> None:
     page.get_by_role("button", name="Search").click()
     page.get_by_role("link", name="Please fail").click()
     expect(page.get_by_text("the disk is full")).to_be_visible()
-    expect(page.get_by_role("button", name="Try again")).to_be_visible()
-    expect(page.get_by_role("button", name="Continue")).to_be_visible()
+    expect(page.get_by_role("button", name="Try again", exact=True)).to_be_visible()
+    expect(page.get_by_role("button", name="Continue", exact=True)).to_be_visible()
