@@ -69,7 +69,7 @@ def test_what_nobody_knows_or_is_too_large_is_shown_plain(path: str, text: str) 
 
 
 def test_highlighting_that_takes_too_long_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("agents.pages.highlight.HIGHLIGHT_S", 0.001)
+    monkeypatch.setattr("agents.pages.highlight.WAIT_S", 0.001)
     assert highlight("a.py", "print(1)") is None
     assert text_of(view("a.py", "print(1)")) == "print(1)"
 
