@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -50,3 +51,11 @@ def watched(page: Page) -> Iterator[Page]:
     page.on("request", lambda request: problems.append(request.url) if "127.0.0.1" not in request.url else None)
     yield page
     assert problems == []
+
+
+@pytest.fixture
+def pictures(tmp_path: Path) -> Path:
+    """Where a test leaves its screenshots: AGENTSITE_TEST_SCREENSHOTS names a directory that keeps them."""
+    directory = Path(os.environ.get("AGENTSITE_TEST_SCREENSHOTS") or tmp_path)
+    directory.mkdir(parents=True, exist_ok=True)
+    return directory

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -93,11 +92,8 @@ def test_axe_finds_nothing_behind_a_run_that_failed(stub: Stub, watched: Page, s
 
 
 @pytest.mark.parametrize("look", LOOKS)
-def test_pictures_of_the_agent_page(stub: Stub, watched: Page, look: str, tmp_path: Path) -> None:
-    """Artifacts of the test run; AGENTSITE_TEST_SCREENSHOTS names a directory that keeps them."""
-    directory = Path(os.environ.get("AGENTSITE_TEST_SCREENSHOTS") or tmp_path)
-    directory.mkdir(parents=True, exist_ok=True)
+def test_pictures_of_the_agent_page(stub: Stub, watched: Page, look: str, pictures: Path) -> None:
     shown(stub, watched, look)
     assert watched.evaluate("document.documentElement.scrollWidth") <= LOOKS[look][0]
     watched.evaluate("scrollTo(0, 0)")
-    watched.screenshot(path=directory / f"agent-page-{look}.png")
+    watched.screenshot(path=pictures / f"agent-page-{look}.png")

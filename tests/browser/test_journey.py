@@ -180,12 +180,7 @@ def test_list_follows_a_run_without_a_reload(tab: Page, reader: BrowserContext) 
     other.close()
 
 
-def test_screenshots_of_the_main_pages(tab: Page, tmp_path: Path) -> None:
-    """Artifacts of the test run; AGENTSITE_TEST_SCREENSHOTS names a directory that keeps them."""
-    import os
-
-    directory = Path(os.environ.get("AGENTSITE_TEST_SCREENSHOTS") or tmp_path)
-    directory.mkdir(parents=True, exist_ok=True)
+def test_screenshots_of_the_main_pages(tab: Page, pictures: Path) -> None:
     tab.goto("/")
     pages = {"list": "/", "new": "/agents/new/", "agent": str(tab.locator(".agents a").first.get_attribute("href"))}
     looks: dict[str, tuple[int, Any]] = {"light": (1280, "light"), "dark": (1280, "dark"), "phone": (360, "light")}
@@ -196,4 +191,4 @@ def test_screenshots_of_the_main_pages(tab: Page, tmp_path: Path) -> None:
             tab.goto(path)
             tab.wait_for_load_state("load")
             assert tab.evaluate("document.documentElement.scrollWidth") <= width
-            tab.screenshot(path=directory / f"{name}-{look}.png")
+            tab.screenshot(path=pictures / f"{name}-{look}.png")

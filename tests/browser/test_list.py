@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 from pathlib import Path
 from typing import Any
@@ -132,10 +131,7 @@ def test_the_overview_shows_a_run_and_fits_a_phone(tab: Page) -> None:
     assert tab.evaluate("document.documentElement.scrollWidth") <= 360
 
 
-def test_screenshots_of_the_lists(tab: Page, tmp_path: Path) -> None:
-    """Artifacts of the test run; AGENTSITE_TEST_SCREENSHOTS names a directory that keeps them."""
-    directory = Path(os.environ.get("AGENTSITE_TEST_SCREENSHOTS") or tmp_path)
-    directory.mkdir(parents=True, exist_ok=True)
+def test_screenshots_of_the_lists(tab: Page, pictures: Path) -> None:
     journey.new_agent(tab, "<b>Analyse</b> a very long title that has to be cut somewhere because nobody reads it")
     for look, (width, scheme) in LOOKS.items():
         tab.set_viewport_size({"width": width, "height": 800})
@@ -150,4 +146,4 @@ def test_screenshots_of_the_lists(tab: Page, tmp_path: Path) -> None:
                 tab.get_by_label("Agent", exact=True).check()
                 tab.locator(".options:visible summary").click()
             assert tab.evaluate("document.documentElement.scrollWidth") <= width
-            tab.screenshot(path=directory / f"{name}-{look}.png", full_page=True)
+            tab.screenshot(path=pictures / f"{name}-{look}.png", full_page=True)

@@ -6,10 +6,13 @@ import re
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
+from pathlib import Path
+from typing import Literal
 
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
+from tests.browser.test_accessibility import found
 from tests.journeys.site import UpSite
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow, pytest.mark.timeout(240)]
@@ -76,18 +79,20 @@ def start(page: Page, prompt: str) -> None:
     expect(page.get_by_role("heading", level=1)).to_be_visible()
 
 
-def test_the_demo_is_started_watched_and_stopped(page: Page) -> None:
+def test_the_demo_is_started_watched_and_stopped(page: Page, pictures: Path) -> None:
     page.get_by_role("button", name=re.compile("^Try it")).click()
     expect(page.locator("details.tool, .tool").first).to_be_visible(timeout=RUN_MS)
+    page.screenshot(path=pictures / "live-light.png")
     page.get_by_role("button", name="Stop").click()
     expect(page.get_by_text("Stopped.")).to_be_visible(timeout=RUN_MS)
 
 
-def test_an_approval_is_given_and_what_came_of_it_is_read(page: Page) -> None:
+def test_an_approval_is_given_and_what_came_of_it_is_read(page: Page, pictures: Path) -> None:
     start(page, "Write a note")
     card = page.get_by_role("group", name="Approval needed")
     expect(card).to_contain_text("note.md", timeout=RUN_MS)
     expect(page).to_have_title(re.compile(r"^\?"))
+    page.screenshot(path=pictures / "approval-light.png")
     card.get_by_role("button", name="Approve").click()
     expect(page.get_by_text("The note is written.")).to_be_visible(timeout=RUN_MS)
     expect(page.locator("#status")).to_have_text("completed", timeout=RUN_MS)
@@ -113,3 +118,26 @@ def test_yesterdays_failed_run_is_found(page: Page, site: UpSite) -> None:
     expect(page.get_by_text("the disk is full")).to_be_visible()
     expect(page.get_by_role("button", name="Try again", exact=True)).to_be_visible()
     expect(page.get_by_role("button", name="Continue", exact=True)).to_be_visible()
+
+
+@pytest.mark.parametrize("width", [1280, 360])
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_axe_finds_nothing_on_any_page(
+    page: Page, scheme: Literal["light", "dark"], width: int, pictures: Path
+) -> None:
+    page.set_viewport_size({"width": width, "height": 900})
+    page.emulate_media(color_scheme=scheme, reduced_motion="reduce")
+    page.goto("/?q=note")
+    agent = str(page.get_by_role("link", name="Write a note").get_attribute("href"))
+    page.goto(agent)
+    run = str(page.get_by_role("complementary").get_by_role("link", name="Run 1").get_attribute("href"))
+    changes = [f"{run}changes/", f"{run}changes/?view=split", f"{agent}changes/"]
+    files = [f"{agent}files/", f"{agent}files/note.md", f"{agent}files/note.md?view=source"]
+    problems = {}
+    for path in ("/", "/?q=nothing+such", "/agents/new/", "/overview/", agent, f"{agent}runs/", run, *changes, *files):
+        page.goto(path)
+        assert page.evaluate("document.documentElement.scrollWidth") <= width, path
+        problems[path] = found(page)
+        if path == "/overview/":
+            page.screenshot(path=pictures / f"overview-{scheme if width > 360 else f'{scheme}-phone'}.png")
+    assert {path: found for path, found in problems.items() if found} == {}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -192,10 +191,7 @@ def test_a_run_is_tried_again_from_the_panel_and_the_page_stays(tab: Page, run: 
     assert Run.objects.filter(retry_of=run).count() == 1
 
 
-def test_screenshots_of_what_a_run_left(tab: Page, run: Run, live_server: LiveServer, tmp_path: Path) -> None:
-    """Artifacts of the test run, as those of test_journey.py."""
-    directory = Path(os.environ.get("AGENTSITE_TEST_SCREENSHOTS") or tmp_path)
-    directory.mkdir(parents=True, exist_ok=True)
+def test_screenshots_of_what_a_run_left(tab: Page, run: Run, live_server: LiveServer, pictures: Path) -> None:
     failed = story.new_run(run.agent, "Too much.")
     story.write(failed, story.FAILED)
     pages = {
@@ -217,4 +213,4 @@ def test_screenshots_of_what_a_run_left(tab: Page, run: Run, live_server: LiveSe
             tab.goto(f"{live_server.url}{path}")
             tab.wait_for_load_state("load")
             assert tab.evaluate("document.documentElement.scrollWidth") <= width, (name, look)
-            tab.screenshot(path=directory / f"{name}-{look}.png", full_page=True)
+            tab.screenshot(path=pictures / f"{name}-{look}.png", full_page=True)
