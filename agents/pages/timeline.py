@@ -17,6 +17,7 @@ from datetime import datetime
 from typing import Any, Literal
 
 from agents.pages import measures
+from agents.translate import SAYABLE
 from streaming.events import Event
 
 Kind = Literal["queued", "starting", "model", "words", "thinking", "tool", "waiting", "working"]
@@ -271,20 +272,7 @@ class _Teller:
             self._add("working", "Working", self._step_ms, is_open=True, words_ms=self._first_ms)
 
 
-_OF_THE_PROGRAM = frozenset(
-    (
-        "text",
-        "thinking",
-        "message",
-        "tool-call",
-        "tool-output",
-        "tool-result",
-        "plan",
-        "approval-request",
-        "usage",
-        "log",
-    )
-)
+_OF_THE_PROGRAM = SAYABLE - {"error"}
 _STEPS: dict[str, Callable[[_Teller, dict[str, Any]], None]] = {
     "status": _Teller._status,
     "done": _Teller._done,

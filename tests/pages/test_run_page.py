@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from contextlib import closing
 from html import unescape
 from html.parser import HTMLParser
@@ -20,9 +19,7 @@ from agents.pages import advice
 from agents.pages import run as run_of
 from agents.workspace import Workspace
 from agents.workspace.history import History
-from streaming.database import close_threads
 from tests.pages import story
-from tests.pages.conftest import DEFINITIONS
 from tests.pages.hostile import HOSTILE
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -33,37 +30,6 @@ OURS = (
 )
 """The tags that these pages are made of."""
 PARTS = ("", "live/", "changes/")
-
-
-@pytest.fixture(autouse=True)
-def site(tmp_path: Path, settings: LazySettings, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Without workers: what is asked for stays queued."""
-    settings.DEFINITIONS_FILE = tmp_path / "agents.toml"
-    settings.DEFINITIONS_FILE.write_text(DEFINITIONS)
-    settings.DATA_DIR = settings.STATIC_ROOT = tmp_path
-    settings.WORKSPACES_DIR, settings.HISTORY_DIR = tmp_path / "workspaces", tmp_path / "history"
-    monkeypatch.setattr(lifecycle, "enqueue", lambda agent_id: None)
-    yield
-    close_threads()
-
-
-@pytest.fixture
-def ada() -> User:
-    return User.objects.create_user("ada", password="analytical engine")
-
-
-@pytest.fixture
-def client(ada: User) -> Client:
-    client = Client()
-    client.force_login(ada)
-    return client
-
-
-@pytest.fixture
-def stranger() -> Client:
-    client = Client()
-    client.force_login(User.objects.create_user("eve", is_staff=True))
-    return client
 
 
 @pytest.fixture
