@@ -12,6 +12,7 @@ from playwright.sync_api import Browser, Page, expect
 from tests.browser.conftest import golden
 from tests.browser.logs import AGENT, RUN, drawn, log_of, read, settled, started, words
 from tests.browser.stub import Stub
+from tests.browser.test_composer import queued
 from tests.golden.test_golden import LOGS
 from tests.pages.hostile import HOSTILE
 
@@ -81,17 +82,22 @@ def test_nothing_an_agent_or_user_writes_runs_in_the_page(stub: Stub, watched: P
             ("tool-output", {"call_id": text[:200], "content": text}),
             ("tool-result", {"call_id": text[:200], "result": {text: text}, "is_error": at % 2 == 0}),
             ("approval-request", {"approval_id": text[:200], "question": text, "options": [text]}),
+            ("approval-request", {"approval_id": f"a{at}", "question": text, "options": [text]}),
+            ("approval-response", {"approval_id": f"a{at}", "decision": text, "by": text[:200], "reason": text}),
+            ("usage", {"model": text[:200], "input_tokens": 1, "output_tokens": 1}),
             ("files", {"changes": [{"path": text, "change": "added", "size": at}]}),
             ("log", {"content": text}),
             ("error", {"code": "x", "message": text}),
         ]
+    steps += [("plan", {"entries": [{"content": text, "status": "pending", "priority": "high"} for text in HOSTILE]})]
     stub.append(log_of(*steps))
+    stub.append(queued("\n".join(HOSTILE), after=len(stub.events)))
     stub.page_at = len(steps) // 2
     watched.goto(stub.page_url)
     settled(watched, stub)
     watched.evaluate("for (const node of document.querySelectorAll('details')) node.open = true")
     watched.wait_for_timeout(300)
-    assert watched.locator("#conversation :is(script, iframe, style, form, object, embed)").count() == 0
+    assert watched.locator(":is(#conversation, #queue) :is(script, iframe, style, form, object, embed)").count() == 0
 
 
 def test_ten_thousand_tool_calls_stay_few_nodes(stub: Stub, watched: Page) -> None:
@@ -199,6 +205,21 @@ def test_page_from_the_back_forward_cache_catches_up(stub: Stub, watched: Page) 
     watched.goto(f"{stub.url}/elsewhere/")
     stub.append(log_of(*words("meanwhile "), after=4))
     watched.go_back()
+    expect(watched.locator(".markdown")).to_have_text("before meanwhile")
+    stub.append(log_of(*words("after"), after=5))
+    expect(watched.locator(".markdown")).to_have_text("before meanwhile after")
+
+
+def test_page_that_slept_catches_up(stub: Stub, watched: Page) -> None:
+    """As when a laptop is closed: no script of the page runs, and its connection breaks."""
+    stub.append(log_of(*started(), *words("before ")))
+    watched.goto(stub.page_url)
+    settled(watched, stub)
+    browser = watched.context.new_cdp_session(watched)
+    browser.send("Page.setWebLifecycleState", {"state": "frozen"})
+    stub.cut()
+    stub.append(log_of(*words("meanwhile "), after=4))
+    browser.send("Page.setWebLifecycleState", {"state": "active"})
     expect(watched.locator(".markdown")).to_have_text("before meanwhile")
     stub.append(log_of(*words("after"), after=5))
     expect(watched.locator(".markdown")).to_have_text("before meanwhile after")
