@@ -45,7 +45,7 @@ lint: $(DEV) ## Format, lint, types, imports, migrations, deployment settings
 	@scripts/check
 
 check: lint ## The same, then what must hold of every engine (the contract, programs that abuse it), and of the pages in a browser
-	@AGENTSITE_TEST_ARGS="tests/contract tests/abuse tests/pages tests/browser $(AGENTSITE_TEST_ARGS)" scripts/test
+	@AGENTSITE_TEST_ARGS="tests/contract tests/abuse tests/pages tests/browser tests/admin tests/golden $(AGENTSITE_TEST_ARGS)" scripts/test
 
 images: $(RUNTIME) ## Build the images of the bundled agents
 	@exec $(VENV)/bin/python -m containers.images build

@@ -178,6 +178,7 @@ class _Teller:
             self._close(call, "not finished when the run ended")
         for question in self._questions.values():
             self._close(question, "not answered before the run ended")
+        self._calls, self._questions, self._starting_ms = {}, {}, None
         self._end_step()
         self.line.is_open = False
 

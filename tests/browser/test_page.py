@@ -314,6 +314,38 @@ def test_page_follows_the_end_until_the_reader_scrolls_away(stub: Stub, watched:
     expect(watched.locator("#latest")).to_be_hidden()
 
 
+def test_nothing_jumps_while_an_answer_streams(stub: Stub, watched: Page) -> None:
+    """Layout shift as Web Vitals count it; up to 0.1 is good."""
+    stub.append(log_of(*started(), *words("# Title\n\nFirst. ")))
+    watched.goto(stub.page_url)
+    settled(watched, stub)
+    watched.evaluate("""() => {
+        window.shifts = [];
+        new PerformanceObserver((list) => list.getEntries().forEach(({ value }) => shifts.push(value)))
+            .observe({ type: "layout-shift", buffered: true });
+    }""")
+    for text in (
+        "Some words. " * 20,
+        "\n\n```python\nreturn 1\n",
+        "return 2\n```\n\n",
+        "| a | b |\n|--|--|\n",
+        "| 1 | 2 |\n",
+    ):
+        stub.append(log_of(*words(text), after=len(stub.events)))
+        settled(watched, stub)
+    assert sum(watched.evaluate("shifts")) < 0.1
+
+
+def test_page_prints_the_conversation(stub: Stub, watched: Page) -> None:
+    stub.append(golden("one-run"))
+    watched.goto(stub.page_url)
+    settled(watched, stub)
+    watched.emulate_media(media="print")
+    expect(watched.locator(".markdown table")).to_be_visible()
+    for part in ("#composer", ".agent-side", "header.site", "#notify"):
+        expect(watched.locator(part)).to_be_hidden()
+
+
 def test_card_that_the_reader_opened_stays_open(stub: Stub, watched: Page) -> None:
     stub.append(log_of(*started(), ("tool-call", {"call_id": "c", "name": "x", "arguments": {"a": "b"}})))
     watched.goto(stub.page_url)
