@@ -11,6 +11,7 @@ import os
 import re
 import shutil
 import tempfile
+import threading
 from functools import cache
 from pathlib import Path
 
@@ -49,7 +50,7 @@ def _copy(path: str) -> str:
     source, copy = Path(path), Path(_directory(), Path(path).name)
     stat = source.stat()
     if not copy.exists() or copy.stat().st_mtime_ns != stat.st_mtime_ns:
-        part = copy.with_suffix(f".{os.getpid()}-{stat.st_mtime_ns}.part")
+        part = copy.with_suffix(f".{os.getpid()}-{threading.get_ident()}.part")
         part.write_text(smaller(source.read_text("utf-8"), is_script=source.suffix == ".js"), "utf-8")
         os.utime(part, ns=(stat.st_atime_ns, stat.st_mtime_ns))
         part.replace(copy)

@@ -37,7 +37,7 @@ def words(*texts: str) -> list[tuple[str, dict[str, object]]]:
 
 def settled(page: Page, stub: Stub) -> None:
     """The page has drawn the last event of the log."""
-    expect(page.locator("#agent")).to_have_attribute("data-seq", str(stub.events[-1].seq), timeout=15_000)
+    expect(page.locator("#agent")).to_have_attribute("data-seq", str(stub.events[-1].seq), timeout=30_000)
 
 
 def drawn(page: Page) -> dict[str, str]:

@@ -90,11 +90,16 @@ class Stub:
         return page_context(self.agent, cursor, state, definition=self.definition)
 
 
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+    request_queue_size = 128
+    """A page asks for thirty modules at once. The default of 5 has some of them try again, after 1, 3, 7 and 15 s."""
+
+
 @contextmanager
 def serve(agent: Agent) -> Iterator[Stub]:
     stub = Stub(agent)
-    server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(stub))
-    server.daemon_threads = True
+    server = _Server(("127.0.0.1", 0), _handler(stub))
     stub.url = f"http://127.0.0.1:{server.server_address[1]}"
     thread = threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True)
     thread.start()
