@@ -14,6 +14,7 @@ from django.db.models.functions import Now
 from django.utils import timezone
 
 from agents.models import Attempt, Run
+from agents.models.attempt import SESSION_CHARS
 from containers.registry import ENGINES
 from streaming.models import Log
 
@@ -97,9 +98,18 @@ def note_container(attempt: Attempt, ref: str) -> None:
     attempt.save(update_fields=["container_ref"])
 
 
-def note_start_sent(attempt: Attempt) -> None:
-    attempt.start_sent_at = timezone.now()
-    attempt.save(update_fields=["start_sent_at"])
+def note_start_sent(attempt: Attempt, session: str = "") -> None:
+    """`session`: what its program calls the conversation."""
+    attempt.start_sent_at, attempt.session = timezone.now(), session if len(session) <= SESSION_CHARS else ""
+    attempt.save(update_fields=["start_sent_at", "session"])
+
+
+def session_before(run_id: str) -> str:
+    """What the agent's program called the conversation in the run before this one; empty if it did not."""
+    run = Run.objects.get(pk=run_id)
+    earlier = Attempt.objects.filter(run__agent_id=run.agent_id, run__number__lt=run.number)
+    last = earlier.exclude(start_sent_at=None).order_by("-run__number", "-number").first()
+    return last.session if last is not None else ""
 
 
 def close_attempt(attempt: Attempt, exit_code: int | None, outcome: str) -> None:

@@ -3,9 +3,12 @@
 AgentsError
 ├── NotFound              no such agent or run for this user                                      404
 ├── UnknownDefinition     no definition of that name                                              422
+├── ChoiceNotAllowed      the definition does not allow (any more) what its agent was made with   422
 ├── AgentBusy             `reject` was asked for and a run is active or queued                    409
 ├── IdempotencyConflict   the same key was used for another request                               409
 ├── RunFinished           the run has ended; there is nothing to answer                           409
+├── RunNotEnded           the run goes on; there is nothing to continue                           409
+├── RunNotQueued          the run, or the one to put it before, waits in the queue no more            409
 ├── AlreadyAnswered       somebody answered that approval first                                   409
 ├── NoSuchApproval        the run asked for no such approval                                      404
 ├── NotSupported          a strategy or format that this version does not have                    422
@@ -36,6 +39,10 @@ class UnknownDefinition(AgentsError):
     code, status = "unknown-definition", 422
 
 
+class ChoiceNotAllowed(AgentsError):
+    code, status = "choice-not-allowed", 422
+
+
 class AgentBusy(AgentsError):
     code, status = "agent-busy", 409
 
@@ -46,6 +53,14 @@ class IdempotencyConflict(AgentsError):
 
 class RunFinished(AgentsError):
     code, status = "run-finished", 409
+
+
+class RunNotEnded(AgentsError):
+    code, status = "run-not-ended", 409
+
+
+class RunNotQueued(AgentsError):
+    code, status = "run-not-queued", 409
 
 
 class AlreadyAnswered(AgentsError):

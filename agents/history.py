@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from streaming.events import encode
@@ -13,23 +13,38 @@ MOST_CHARS = 1024 * 1024
 
 
 def history(state: State, run_id: str) -> list[dict[str, Any]]:
-    """Messages of earlier runs, in the order of the runs: role, content, and the parts as they are in the state.
+    """Messages of earlier runs, as these came one after another: role, content, and the parts as they are in the state.
 
     A prompt stands in the log when it was posted, which may be before an earlier run has answered; and one that is
-    still queued, or was cancelled there, is no part of this run's past.
+    still queued, or was cancelled there, is no part of this run's past. One that was handed to a program at work is.
     """
-    order = {run["id"]: at for at, run in enumerate(state["runs"]) if run["started_at"] and run["id"] != run_id}
-    earlier = [message for message in state["messages"] if message["run_id"] in order and message["parts"]]
+    told = {run["id"] for run in state["runs"] if _was_told(run) and run["id"] != run_id}
+    earlier = [message for message in state["messages"] if message["run_id"] in told and message["parts"]]
+    order = _first_spoke(earlier)
     earlier.sort(key=lambda message: order[message["run_id"]])
     kept: list[dict[str, Any]] = []
     left = MOST_CHARS
     for message in reversed(earlier):
-        told = _told(message)
-        left -= len(encode(told))
+        shown = _told(message)
+        left -= len(encode(shown))
         if left < 0:
             break
-        kept.insert(0, told)
+        kept.insert(0, shown)
     return kept
+
+
+def _first_spoke(messages: Sequence[Mapping[str, Any]]) -> dict[str, int]:
+    """Where among `messages` each run said its first; its prompt, where it said nothing. Runs may have been moved in
+    the queue, so they need not have come in the order in which they were posted."""
+    prompts = {message["run_id"]: at for at, message in enumerate(messages) if message["role"] == "user"}
+    answers = {
+        message["run_id"]: at for at, message in reversed(list(enumerate(messages))) if message["role"] != "user"
+    }
+    return {**prompts, **answers}
+
+
+def _was_told(run: Mapping[str, Any]) -> bool:
+    return bool(run["started_at"]) or run["status"] == "completed"
 
 
 def _told(message: Mapping[str, Any]) -> dict[str, Any]:

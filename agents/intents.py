@@ -8,14 +8,16 @@ from typing import NamedTuple
 
 from django.db.models import F
 
+from agents import order
 from agents.models import Agent, ApprovalAnswer, Run
 
 
 class Known(NamedTuple):
-    """What an agent's log has: run ids, and (run id, approval id) of answers."""
+    """What an agent's log has: run ids, (run id, approval id) of answers, and the queue."""
 
     runs: set[str]
     answers: set[tuple[str, str]]
+    queue: list[str]
 
 
 def waiting(known: Mapping[str, Known]) -> set[str]:
@@ -23,9 +25,15 @@ def waiting(known: Mapping[str, Known]) -> set[str]:
     ids = list(known)
     found: set[str] = set()
     open_runs = Run.objects.filter(agent_id__in=ids, finished_at=None)
-    for pk, agent_id, cancel_requested_at in open_runs.values_list("pk", "agent_id", "cancel_requested_at"):
+    queues: dict[str, list[str]] = {agent_id: [] for agent_id in ids}
+    for pk, agent_id, cancel_requested_at in order.in_turn(open_runs).values_list(
+        "pk", "agent_id", "cancel_requested_at"
+    ):
         if cancel_requested_at is not None or str(pk) not in known[str(agent_id)].runs:
             found.add(str(agent_id))
+        if str(pk) in known[str(agent_id)].queue:
+            queues[str(agent_id)].append(str(pk))
+    found |= {agent_id for agent_id in ids if queues[agent_id] != known[agent_id].queue}
     answers = ApprovalAnswer.objects.filter(run__in=open_runs)
     for run_id, approval_id, agent_id in answers.values_list("run_id", "approval_id", "run__agent_id"):
         if (str(run_id), approval_id) not in known[str(agent_id)].answers:

@@ -81,6 +81,17 @@ def release(lease: Lease) -> bool:
     return mine.update(owner=None, lease_until=None) == 1
 
 
+def expire(agent_id: str, owner: str) -> bool:
+    """Let the lease of a holder that is taken for dead run out now. False if it is not its lease (any more).
+
+    It is as if its time had passed, and no more: whoever acquires it next grows the epoch, which fences the old holder
+    off in the database and in Redis before the new one writes. Should it live after all, it has the lease again with
+    its next heartbeat, unless somebody was faster.
+    """
+    held = Log.objects.filter(agent_id=agent_id, owner=owner, lease_until__gte=Now())
+    return held.update(lease_until=Now() - timedelta(seconds=1)) == 1
+
+
 def _until() -> object:
     return Now() + timedelta(seconds=settings.LEASE_S)
 

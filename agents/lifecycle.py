@@ -9,7 +9,8 @@ worker. Synchronous. All of it may raise streaming's JournalUnavailable when the
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from typing import Any
 
 import structlog
@@ -20,8 +21,9 @@ from django.db.models.functions import Now
 from django.utils import timezone
 from kombu.exceptions import OperationalError
 
+from agents import choices, feed, order
 from agents.definitions import Definition, catalog
-from agents.definitions.budget import Budget, Kind, RunBudget, narrowed
+from agents.definitions.budget import Kind, RunBudget, narrowed
 from agents.errors import (
     AgentBusy,
     AlreadyAnswered,
@@ -32,6 +34,7 @@ from agents.errors import (
     NotFound,
     NotSupported,
     RunFinished,
+    RunNotEnded,
     UnknownDefinition,
 )
 from agents.models import Agent, ApprovalAnswer, Run
@@ -41,8 +44,9 @@ from agents.workspace import Workspace, belongings
 from streaming import journal
 
 log = structlog.get_logger(__name__)
-STRATEGIES = ("enqueue", "reject", "interrupt")
+STRATEGIES = ("enqueue", "reject", "interrupt", "steer")
 TITLE_MAX = 200
+RESUME_INPUT = "You were interrupted. Go on where you stopped."
 COMMIT_PATIENCE_S = 2.0
 """A question shows live before it is in the database; whoever answers at once must not be told that there is none."""
 LOOK_S = 0.05
@@ -58,15 +62,23 @@ def create_agent(
     title: str = "",
     input: str | None = None,
     metadata: Mapping[str, Any] | None = None,
+    model: str | None = None,
+    tools: Sequence[str] | None = None,
+    budget: RunBudget | None = None,
 ) -> tuple[Agent, Run | None]:
-    """A new agent with its log and workspace; with `input` its first run is queued."""
-    definition(definition_name)
+    """A new agent with its log and workspace; with `input` its first run is queued. `model`, `tools` and `budget` (of
+    each of its runs) may only narrow its definition's: agents.choices."""
+    chosen = choices.checked(definition(definition_name), model, tools, budget)
     title = _storable(title, TITLE_MAX)
     if input is not None:
         input = _checked_input(input)
     with transaction.atomic():
         agent = Agent.objects.create(
-            owner=owner, definition=definition_name, wanted_title=title or None, metadata=dict(metadata or {})
+            owner=owner,
+            definition=definition_name,
+            wanted_title=title or None,
+            metadata=dict(metadata or {}),
+            **asdict(chosen),
         )
         journal.create(str(agent.pk))
     Workspace(str(agent.pk)).create()
@@ -98,6 +110,7 @@ def rename(agent: Agent, title: str) -> None:
 def archive(agent: Agent, archived: bool) -> None:
     agent.archived_at = timezone.now() if archived else None
     agent.save(update_fields=["archived_at", "updated_at"])
+    feed.announce(agent.owner_id, str(agent.pk), agent.status, agent.title)
 
 
 def delete_agent(agent: Agent) -> None:
@@ -130,12 +143,14 @@ def submit_run(
     retry_of: Run | None = None,
 ) -> Run:
     """Queue a run. The same `idempotency_key` with the same input answers the run it made the first time. `budget` may
-    only narrow its definition's."""
+    only narrow its definition's, and its agent's narrows it."""
     input = _checked_input(input)
     if strategy not in STRATEGIES:
         raise NotSupported(f"strategy must be one of {', '.join(STRATEGIES)}", field="strategy")
-    limits = budget.limits() if budget is not None else {}
-    _check_narrower(limits, definition(agent.definition).budget)
+    wanted = budget.limits() if budget is not None else {}
+    found = choices.applied(definition(agent.definition), agent.model, agent.tools)
+    choices.check_budget(wanted, found.budget)
+    limits = narrowed(agent.budget, wanted)
     run = _insert(agent, input, strategy, metadata, limits, idempotency_key, retry_of)
     if strategy == "interrupt":
         _interrupt(agent, run)
@@ -155,6 +170,14 @@ def retry(run: Run) -> Run:
     return submit_run(run.agent, run.input, metadata=run.metadata, budget=budget, retry_of=run)
 
 
+def resume(run: Run, input: str | None = None) -> Run:
+    """Go on behind a run that failed or was cancelled: what it had said and done is in the conversation and the
+    workspace. Raises RunNotEnded."""
+    if not run.is_finished:
+        raise RunNotEnded("the run goes on; only one that has ended can be continued")
+    return submit_run(run.agent, input or RESUME_INPUT, metadata=run.metadata, retry_of=run)
+
+
 def request_cancel(run: Run, reason: str = "") -> Run:
     """Durable and idempotent: the first reason stays; a finished run is left as it is."""
     wanted = Run.objects.filter(pk=run.pk, cancel_requested_at=None, finished_at=None)
@@ -163,6 +186,27 @@ def request_cancel(run: Run, reason: str = "") -> Run:
     enqueue(str(run.agent_id))
     run.refresh_from_db()
     return run
+
+
+def move(run: Run, before: Run | None) -> Run:
+    """In the queue: to directly before another run of its agent, or to the end. Raises RunNotQueued, InputInvalid."""
+    if before is not None and before.agent_id != run.agent_id:
+        raise InputInvalid("before: is a run of another agent", field="before")
+    order.move(run, before)
+    _announce(run.agent)
+    run.refresh_from_db()
+    return run
+
+
+def cancel_all(agent: Agent, reason: str = "") -> int:
+    """Whatever is active or queued; answers how many runs that were, also those that were asked to stop before."""
+    open_runs = Run.objects.filter(agent=agent, finished_at=None)
+    count = open_runs.count()
+    if count:
+        not_asked = open_runs.filter(cancel_requested_at=None)
+        update_together(not_asked, cancel_requested_at=Now(), cancel_reason=_storable(reason, 200))
+        _announce(agent)
+    return count
 
 
 def answer_approval(run: Run, approval_id: str, decision: str, by: str, reason: str = "") -> None:
@@ -255,13 +299,6 @@ def _insert(
             idempotency_key=idempotency_key,
             retry_of=retry_of,
         )
-
-
-def _check_narrower(wanted: Mapping[Kind, float], ceiling: Budget) -> None:
-    for kind, most in ceiling.limits().items():
-        if wanted.get(kind, 0) > most:
-            message = f"its definition allows {most:g} at most; a run's budget can only be narrower"
-            raise InputInvalid(message, field=f"budget.{kind}")
 
 
 def _interrupt(agent: Agent, run: Run) -> None:

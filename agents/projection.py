@@ -49,6 +49,8 @@ def _place(events: Sequence[Event]) -> None:
 
 def _status(agent_id: str, event: Event) -> None:
     status = event.data["status"]
+    if event.data.get("position") is not None:  # it was moved; and one that has begun since does not go back
+        return
     changes: dict[str, Any] = {"status": status}
     run = Run.objects.filter(pk=str(event.run_id), finished_at=None)
     if status == RunStatus.RUNNING:

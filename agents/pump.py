@@ -2,7 +2,7 @@
 
 Every batch carries the offset behind it, so whoever takes the log over reads on exactly there. The program's own `done`
 line and what follows it are held back until the program has ended: `done` is a run's last event. Until then the offset
-stays in front of that line, so a takeover meets it again.
+stays in front of that line, so a takeover meets it again (or rereads all).
 """
 
 from __future__ import annotations
@@ -12,9 +12,9 @@ import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable
 
 from agents.intake import COALESCE_S, Intake
-from agents.translate import Translator
-from containers.engine import Offset, Output, Stream
-from containers.protocols.jsonl import Line, Parser
+from agents.protocols.conversation import Conversation
+from containers.engine import BEGINNING, Offset, Output, Stream
+from containers.protocols.jsonl import Line
 from streaming.events import Draft, Event
 
 HELD_CHARS = 256 * 1024
@@ -30,25 +30,31 @@ Append = Callable[[list[Draft], Offset], Awaitable[list[Event]]]
 
 
 class Pump:
-    """`append` puts drafts into the log. `changed` is called when `program_done` or `over_limit` turns true.
+    """Output is to be read from `begin` on: where the log ends, or the beginning, where the conversation is a fold of
+    all that was printed; what is in the log is only rehearsed then.
+
+    `append` puts drafts into the log. `changed` is called when `program_done` or `over_limit` turns true.
 
     `late_lines` counts what came on stdout after `done`. What stderr says then is no mistake: it may be older, and only
     be read later.
     """
 
     def __init__(
-        self, translator: Translator, after: Offset, limit_bytes: int, append: Append, changed: Callable[[], None]
+        self, conversation: Conversation, after: Offset, limit_bytes: int, append: Append, changed: Callable[[], None]
     ) -> None:
         self.offset = after
+        self.begin = BEGINNING if conversation.rereads else after
+        self._rereads = conversation.rereads
         self.over_limit = False
         self.stderr_tail: list[str] = []
         self.after_done = Intake()
         self.late_lines = 0
         self.dropped_lines = 0
-        self._translator = translator
-        self._parser = Parser(after=after)
+        self._conversation = conversation
+        self._parser = conversation.parser(self.begin)
         self._limit_bytes = limit_bytes
-        self._read_bytes = after.stdout + after.stderr
+        self._read_bytes = self.begin.stdout + self.begin.stderr
+        self._after = after
         self._append = append
         self._changed = changed
         self._intake = Intake()
@@ -58,7 +64,7 @@ class Pump:
 
     @property
     def program_done(self) -> bool:
-        return self._translator.done is not None
+        return self._conversation.done is not None
 
     async def run(self, output: AsyncIterator[Output]) -> None:
         """Returns when the output has ended and all of it is in the log, or at the output limit. What was read before
@@ -115,22 +121,30 @@ class Pump:
     def _take(self, line: Line) -> None:
         if line.stream == "stderr" and isinstance(line.value, str):
             self.stderr_tail = [*self.stderr_tail, line.value][-STDERR_TAIL_LINES:]
-        if self._translator.done is not None:
+        if self._rereads and self._is_in_log(line):
+            self._conversation.rehearse(line)
+            return
+        if self._conversation.done is not None:
             self._take_late(line)
             return
-        drafts = self._translator.translate(line)
+        drafts = self._conversation.translate(line)
         if self.program_done:
             self._changed()
-            return
+            if not self._rereads:
+                return
         self._intake.add(drafts)
-        self.offset = line.end_offset
+        self.offset = Offset(*map(max, self.offset, line.end_offset)) if self._rereads else line.end_offset
+
+    def _is_in_log(self, line: Line) -> bool:
+        at = 0 if line.stream == "stdout" else 1
+        return line.end_offset[at] <= self._after[at]
 
     def _take_late(self, line: Line) -> None:
-        self.late_lines += line.stream == "stdout"
+        self.late_lines += self._conversation.ends_itself and line.stream == "stdout"
         if self.after_done.chars > AFTER_DONE_CHARS:
             self.dropped_lines += 1
             return
-        self.after_done.add(self._translator.as_log(line))
+        self.after_done.add(self._conversation.late(line))
 
 
 def late_drafts(pump: Pump, error: Callable[[str, str], Draft]) -> list[Draft]:

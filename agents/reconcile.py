@@ -6,11 +6,11 @@ state is done. That is why it does not matter who was writing when somebody post
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from agents import attempts
+from agents import attempts, order
 from agents.models import Agent, ApprovalAnswer, Run
 from agents.tally import Tally
 from agents.translate import user_message_id
@@ -23,37 +23,41 @@ from streaming.fold import State
 
 @dataclass(frozen=True, slots=True)
 class Intents:
-    """What the rows of one agent ask for now. `cancels`: run id → reason. `attempted`: those of them that somebody has
-    begun to execute, whatever the log says."""
+    """What the rows of one agent ask for now. `runs`: those not finished, with their input, as they are to be executed.
+    `cancels`: run id → reason. `attempted`: those of them that somebody has begun to execute, or is about to, whatever
+    the log says."""
 
     title: str | None = None
     runs: Sequence[tuple[str, str]] = ()
     cancels: dict[str, str] = field(default_factory=dict)
     attempted: frozenset[str] = frozenset()
+    steers: Sequence[tuple[str, str]] = ()
+    """Runs that are for the program at work, with their input, in the same order."""
     answers: Sequence[ApprovalAnswer] = ()
 
 
 def read(agent_id: str) -> Intents:
-    """Synchronous; see streaming.database. Runs are those not finished, oldest first, with their input.
-
-    Raises LogMissing if the agent was deleted.
-    """
+    """Synchronous; see streaming.database. Raises LogMissing if the agent was deleted."""
     agent = Agent.objects.filter(pk=agent_id).values("wanted_title").first()
     if agent is None:
         raise LogMissing(agent_id)
-    open_runs = list(Run.objects.filter(agent_id=agent_id, finished_at=None).order_by("number"))
+    open_runs = list(order.in_turn(Run.objects.filter(agent_id=agent_id, finished_at=None)))
     cancels = {str(run.pk): run.cancel_reason for run in open_runs if run.cancel_requested_at}
     return Intents(
         title=agent["wanted_title"],
         runs=[(str(run.pk), run.input) for run in open_runs],
         cancels=cancels,
-        attempted=attempts.attempted(cancels) if cancels else frozenset(),
+        attempted=_begun(open_runs, cancels),
+        steers=[
+            (str(run.pk), run.input) for run in open_runs if run.strategy == "steer" and str(run.pk) not in cancels
+        ],
         answers=list(ApprovalAnswer.objects.filter(run__in=open_runs).order_by("created_at")),
     )
 
 
 def drafts(state: State, intents: Intents) -> list[Draft]:
-    """The events that are missing from the log: renames, announcements of runs, ends of runs cancelled in the queue.
+    """The events that are missing from the log: renames, announcements of runs, ends of runs cancelled in the queue,
+    moves of those that stay in it.
 
     One that was attempted is not ended from here: its container may have been started, by a worker that died with the
     Redis that had its `running`. Whoever takes the run sees to both.
@@ -69,7 +73,25 @@ def drafts(state: State, intents: Intents) -> list[Draft]:
         cancelled_here = run_id in intents.cancels and run_id not in intents.attempted
         if cancelled_here and state["active_run"] != run_id and not _finished(state, run_id):
             missing.extend(cancelled(run_id, intents.cancels[run_id]))
-    return missing
+    return missing + _moves(state, missing, intents)
+
+
+def _moves(state: State, missing: Sequence[Draft], intents: Intents) -> list[Draft]:
+    """That make the queue, as it is behind what is `missing`, that of the rows."""
+    gone = {one.run_id for one in missing if one.type == "done"}
+    new = [one.run_id for one in missing if one.type == "status" and one.data["status"] == "queued"]
+    queue = [run_id for run_id in [*state["queue"], *new] if run_id not in gone]
+    wanted = [run_id for run_id, _ in intents.runs if run_id in queue]
+    queue = [run_id for run_id in queue if run_id in wanted]
+    return [
+        draft("status", run_id, status="queued", reason="moved", position=position)
+        for run_id, position in order.moves(queue, wanted)
+    ]
+
+
+def _begun(open_runs: Sequence[Run], cancels: Mapping[str, str]) -> frozenset[str]:
+    taken = {str(run.pk) for run in open_runs if run.taken_at is not None}
+    return frozenset(taken & cancels.keys()) | (attempts.attempted(cancels) if cancels else frozenset())
 
 
 def events_of(agent_id: str, run_id: str) -> list[Event]:

@@ -28,6 +28,7 @@ from agents import lease as leases
 from agents.engines import Engines
 from agents.execution import Detached
 from agents.moment import acquire_soon
+from agents.presence import PRESENCE
 from agents.providers import keys
 from agents.providers.upstream import close_upstream
 from agents.supervisor import Supervisor, has_work, is_deleted
@@ -38,8 +39,6 @@ from streaming.database import in_database
 from streaming.errors import BusUnavailable, Fenced, JournalUnavailable, LogMissing
 
 log = structlog.get_logger(__name__)
-PRESENCE = "agentsite:worker:"
-"""Redis keys that say which workers there are, for readyz and the overview; they expire by themselves."""
 PRESENCE_TTL_S = 30
 RETRY_S = 1.0
 STOP_S = 5.0
@@ -178,7 +177,7 @@ class Runner:
 
     async def _poll_intents(self) -> None:
         supervisors = self._supervisors.values()
-        known = {one.agent_id: intents.Known(one.known_runs, one.known_answers) for one in supervisors}
+        known = {one.agent_id: intents.Known(one.known_runs, one.known_answers, one.queue) for one in supervisors}
         if not known:
             return
         with contextlib.suppress(JournalUnavailable):

@@ -13,9 +13,10 @@ from typing import Any
 
 import structlog
 
-from agents import attempts, reconcile, sweep
-from agents.definitions import catalog
+from agents import attempts, choices, order, reconcile, sweep
+from agents.definitions import Definition, catalog
 from agents.engines import Engines
+from agents.errors import AgentsError, ChoiceNotAllowed, InputInvalid, UnknownDefinition
 from agents.execution import Detached, Execution
 from agents.lease import Lease
 from agents.models import Agent, Run
@@ -76,7 +77,7 @@ class Supervisor:
         looker = asyncio.create_task(self._look_when_asked(), name=f"look {self.agent_id}")
         try:
             await self.look()
-            while (next_run := self._next_run(writer)) is not None:
+            while (next_run := await self._next_run(writer)) is not None:
                 await self._execute(writer, *next_run)
                 await self.look()
             await writer.close()
@@ -125,6 +126,11 @@ class Supervisor:
         return {run["id"] for run in self._writer.state["runs"]} if self._writer is not None else set()
 
     @property
+    def queue(self) -> list[str]:
+        """Runs that wait, as the log has them."""
+        return list(self._writer.state["queue"]) if self._writer is not None else []
+
+    @property
     def known_answers(self) -> set[tuple[str, str]]:
         """Run and approval of the answers that are in the log already."""
         if self._writer is None:
@@ -150,20 +156,30 @@ class Supervisor:
 
     # Runs ---------------------------------------------------------------------------------------------------------
 
-    def _next_run(self, writer: Writer) -> tuple[str, bool] | None:
-        """The run to execute, and whether it was already begun."""
-        if self._detaching:
-            raise Detached
-        state = writer.state
-        if state["active_run"] is not None:
-            return state["active_run"], True
-        return (state["queue"][0], False) if state["queue"] else None
+    async def _next_run(self, writer: Writer) -> tuple[str, bool] | None:
+        """The run to execute, and whether it was already begun. If not, it is taken: from here on it is neither moved
+        nor ended by whoever looks."""
+        while not self._detaching:
+            if (active := writer.state["active_run"]) is not None:
+                return active, True
+            async with self._looking:
+                if not (queue := writer.state["queue"]):
+                    return None
+                run_id = await in_database(order.take, self.agent_id, queue)
+            if run_id == queue[0]:
+                return run_id, False
+            await self.look()  # somebody has moved it since we looked
+        raise Detached
 
     async def _execute(self, writer: Writer, run_id: str, resumed: bool) -> None:
         run = await in_database(_load, run_id)
-        definition = catalog.current().definitions.get(run["agent__definition"]) if run else None
-        if run is None or definition is None:
-            await self._refuse(writer, run_id, run["agent__definition"] if run else None)
+        if run is None:
+            await self._refuse(writer, run_id, "unknown-definition", "the run is not there any more")
+            return
+        try:
+            definition = _definition(run)
+        except AgentsError as problem:
+            await self._refuse(writer, run_id, problem.code, problem.message)
             return
         execution = Execution(
             run_id, self.agent_id, definition, self._engines, writer, self._worker, self.ask, run["budget"]
@@ -178,14 +194,13 @@ class Supervisor:
         finally:
             self._execution = None
 
-    async def _refuse(self, writer: Writer, run_id: str, definition: str | None) -> None:
+    async def _refuse(self, writer: Writer, run_id: str, code: str, message: str) -> None:
         """The end of a run that can't be executed, or not any more: the file of definitions has changed meanwhile."""
-        message = f"there is no definition {definition!r} any more" if definition else "the run is not there any more"
         tally = Tally(run_id)
         tally.add(await in_database(reconcile.events_of, self.agent_id, run_id))
         await writer.append(
             [
-                draft("error", run_id, code="unknown-definition", message=message),
+                draft("error", run_id, code=code, message=message),
                 draft("status", run_id, status="failed"),
                 tally.done("failed", None),
             ]
@@ -195,7 +210,7 @@ class Supervisor:
             await sweep.remove_leftovers(self._engines, run_id)
         except EngineError as error:  # the sweep comes by every minute
             log.warning("containers not removed yet", run_id=run_id, error=str(error))
-        await in_database(attempts.close_all, run_id, "unknown-definition")
+        await in_database(attempts.close_all, run_id, code)
 
     def _pass_on(self, writer: Writer, execution: Execution, intents: Intents) -> None:
         if execution.run_id in intents.cancels:
@@ -208,15 +223,29 @@ class Supervisor:
         for answer in intents.answers:
             if str(answer.run_id) == execution.run_id and answer.approval_id in open_approvals:
                 execution.answer(answer.approval_id, answer.decision, answer.by, answer.reason)
+        for run_id, content in intents.steers:
+            if run_id != execution.run_id:
+                execution.steer(run_id, content)
         execution.want_scan()
 
 
 def _load(run_id: str) -> Mapping[str, Any] | None:
-    return (
-        Run.objects.filter(pk=run_id)
-        .values("input", "cancel_requested_at", "cancel_reason", "budget", "agent__definition")
-        .first()
-    )
+    said = ("input", "cancel_requested_at", "cancel_reason", "budget")
+    chosen = ("agent__definition", "agent__model", "agent__tools")
+    found: Mapping[str, Any] | None = Run.objects.filter(pk=run_id).values(*said, *chosen).first()
+    return found
+
+
+def _definition(run: Mapping[str, Any]) -> Definition:
+    """With what was chosen for its agent. Raises UnknownDefinition, ChoiceNotAllowed."""
+    name = run["agent__definition"]
+    definition = catalog.current().definitions.get(name)
+    if definition is None:
+        raise UnknownDefinition(f"there is no definition {name!r} any more")
+    try:
+        return choices.applied(definition, run["agent__model"], run["agent__tools"])
+    except InputInvalid as problem:
+        raise ChoiceNotAllowed(problem.message) from None
 
 
 def has_work(agent_id: str) -> bool:

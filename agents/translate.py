@@ -24,6 +24,7 @@ SAYABLE = frozenset(
         "tool-call",
         "tool-output",
         "tool-result",
+        "plan",
         "approval-request",
         "usage",
         "log",

@@ -11,6 +11,8 @@ from containers.engine import Exit
 from streaming.events import Draft
 
 STDERR_CHARS = 4000
+Problem = tuple[str, str]
+"""Code and message of a run's error event."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,7 +22,7 @@ class Stop:
 
     outcome: str
     status: str = ""
-    error: tuple[str, str] | None = None
+    error: Problem | None = None
     reason: str | None = None
     patience_s: float = 0.0
     retryable: bool = False
@@ -36,14 +38,20 @@ class Verdict:
 
     status: str
     outcome: str
-    problem: tuple[str, str] | None = None
+    problem: Problem | None = None
     reason: str | None = None
     retryable: bool = False
 
 
 def judge(
-    exit_: Exit | None, stop: Stop | None, said: Draft | None, limits: DefinitionLimits, stderr: Sequence[str]
+    exit_: Exit | None,
+    stop: Stop | None,
+    said: Draft | None,
+    limits: DefinitionLimits,
+    stderr: Sequence[str],
+    unsaid: Problem | None = None,
 ) -> Verdict:
+    """`said`: the program's `done`. `unsaid`: what is wrong if it ended well, but without the word that it owed."""
     if stop is not None and stop.status:
         return Verdict(stop.status, stop.outcome, stop.error, stop.reason, stop.retryable)
     if exit_ is None:
@@ -53,6 +61,8 @@ def judge(
         return Verdict("failed", "out-of-memory", ("out-of-memory", message))
     if exit_.code and stop is None:
         return Verdict("failed", "container-exit", ("container-exit", _exit_message(exit_.code, stderr)))
+    if unsaid is not None and said is None and stop is None:
+        return Verdict("failed", unsaid[0], unsaid)
     return Verdict(said.data["status"] if said else "completed", stop.outcome if stop else "exit")
 
 

@@ -25,6 +25,7 @@ from containers.gateway.destinations import patterns
 
 EngineChoice = Literal["auto", "docker", "podman", "bwrap", "process"]
 PullChoice = Literal["never", "missing"]
+_SPENT = ("tokens", "cost_usd", "model_calls", "tool_calls", "wall_s")
 LogLevel = Annotated[
     Literal["DEBUG", "INFO", "WARNING", "ERROR"], BeforeValidator(lambda given: str(given).upper(), str)
 ]
@@ -131,9 +132,13 @@ class Environment(BaseSettings):
     budget_agent_tokens: int | None = _spend("Tokens", "one agent in all its runs")
     budget_agent_cost_usd: float | None = _spend("Dollars", "one agent in all its runs")
     budget_agent_model_calls: int | None = _spend("Model calls", "one agent in all its runs")
+    budget_agent_tool_calls: int | None = _spend("Tool calls", "one agent in all its runs")
+    budget_agent_wall_s: float | None = _spend("Seconds at work", "one agent in all its runs")
     budget_user_day_tokens: int | None = _spend("Tokens", "one user's agents on one day (UTC)")
     budget_user_day_cost_usd: float | None = _spend("Dollars", "one user's agents on one day (UTC)")
     budget_user_day_model_calls: int | None = _spend("Model calls", "one user's agents on one day (UTC)")
+    budget_user_day_tool_calls: int | None = _spend("Tool calls", "one user's agents on one day (UTC)")
+    budget_user_day_wall_s: float | None = _spend("Seconds at work", "one user's agents on one day (UTC)")
     allowed_runtimes: str = Field(
         "", description="Container runtimes that definitions may name beside the engine's own, comma-separated."
     )
@@ -184,8 +189,8 @@ class Environment(BaseSettings):
     @field_validator(
         *("max_cpus", "max_memory_mib", "max_pids", "max_output_mib", "max_tmp_mib", "max_shm_mib"),
         *("max_workspace_mib", "runtime_dir"),
-        *("budget_agent_tokens", "budget_agent_cost_usd", "budget_agent_model_calls"),
-        *("budget_user_day_tokens", "budget_user_day_cost_usd", "budget_user_day_model_calls"),
+        *(f"budget_agent_{kind}" for kind in _SPENT),
+        *(f"budget_user_day_{kind}" for kind in _SPENT),
         mode="before",
     )
     @classmethod
@@ -217,7 +222,7 @@ class Environment(BaseSettings):
 
     def budget(self, scope: Literal["agent", "user_day"]) -> dict[str, float]:
         """Of all agents, or of all users: kind → at most."""
-        given = {kind: getattr(self, f"budget_{scope}_{kind}") for kind in ("tokens", "cost_usd", "model_calls")}
+        given = {kind: getattr(self, f"budget_{scope}_{kind}") for kind in _SPENT}
         return {kind: most for kind, most in given.items() if most is not None}
 
     def podman_address(self) -> str:

@@ -48,10 +48,13 @@ class Data(BaseModel):
 
 
 class Status(Data):
-    OMIT = frozenset(("reason", "attempt"))
+    """`position`, of a run in the queue that is `queued` once more: its new place there, from 0."""
+
+    OMIT = frozenset(("reason", "attempt", "position"))
     status: RunStatus
     reason: str | None = None
     attempt: Count | None = None
+    position: Count | None = None
 
 
 class Title(Data):
@@ -107,6 +110,18 @@ class ApprovalResponse(Data):
     decision: str
     by: str
     reason: str | None = None
+
+
+class PlanEntry(Data):
+    content: str
+    priority: Literal["high", "medium", "low"] = "medium"
+    status: Literal["pending", "in_progress", "completed"] = "pending"
+
+
+class Plan(Data):
+    """What the program means to do, whole: it takes the place of the plan before it."""
+
+    entries: list[PlanEntry]
 
 
 class FileChange(Data):
@@ -178,6 +193,7 @@ SCHEMA: dict[str, type[Data]] = {
     "tool-call": ToolCall,
     "tool-output": ToolOutput,
     "tool-result": ToolResult,
+    "plan": Plan,
     "approval-request": ApprovalRequest,
     "approval-response": ApprovalResponse,
     "files": Files,

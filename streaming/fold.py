@@ -17,6 +17,7 @@ State, as in CONTRACT section 3:
     usage         {input_tokens, output_tokens, cost_usd}: sums over the agent's life
     runs          {id, status, started_at, finished_at, error: {code, message, retryable} | null,
                   budget?: [{scope, kind, used, limit}], the latest of each that came near its end}
+    plan?         {run_id, entries: [{content, priority, status}]}: the latest, once there was one
 
 Message and call ids are the program's own, so they are unique within a run only, and looked up there.
 """
@@ -64,6 +65,8 @@ def fold(events: Iterable[Event], state: State | None = None) -> State:
 
 def _status(state: State, event: Event) -> State:
     status, run_id = event.data["status"], event.run_id
+    if status == "queued" and event.data.get("position") is not None:
+        return _moved(state, event)
     run = _run(state, run_id) or {
         "id": run_id,
         "status": status,
@@ -82,6 +85,15 @@ def _status(state: State, event: Event) -> State:
     elif status not in FINAL:
         active = run_id
     return _settle({**state, "queue": queue, "active_run": active}, status)
+
+
+def _moved(state: State, event: Event) -> State:
+    """Within the queue only: one that has left it meanwhile does not come back."""
+    if event.run_id not in state["queue"]:
+        return state
+    queue = [queued for queued in state["queue"] if queued != event.run_id]
+    queue.insert(event.data["position"], event.run_id)
+    return {**state, "queue": queue}
 
 
 def _done(state: State, event: Event) -> State:
@@ -302,6 +314,10 @@ def _usage(state: State, event: Event) -> State:
     return {**state, "usage": usage}
 
 
+def _plan(state: State, event: Event) -> State:
+    return {**state, "plan": {"run_id": event.run_id, "entries": event.data["entries"]}}
+
+
 def _budget(state: State, event: Event) -> State:
     run, data = _run(state, event.run_id), event.data
     if run is None:
@@ -319,6 +335,7 @@ _STEPS: dict[str, Callable[[State, Event], State]] = {
     "tool-call": _tool_call,
     "tool-output": _tool_output,
     "tool-result": _tool_result,
+    "plan": _plan,
     "approval-request": _approval_request,
     "approval-response": _approval_response,
     "files": _files,

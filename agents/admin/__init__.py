@@ -1,8 +1,9 @@
 """Django's admin: look at everything, change no history. Cancel and retry go through `agents.lifecycle`, as everywhere.
 
-readonly      what can be looked at and not edited
+readonly      what can be looked at and not edited; its lists stay fast: `uncounted`, `search`, `filters`
 definitions   the catalog as a page; it lives in a file
-agents, runs  with attempts and answers beside them; cancel and retry as actions
+agents, runs  with attempts and answers beside them
+operations    cancel, retry, release a lease: after a question, with an entry in the history
 timeline      a run's events, readable
 tokens        API tokens: made (and shown once), revoked
 provider_keys keys of providers: entered, and shown never

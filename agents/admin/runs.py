@@ -1,9 +1,8 @@
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
-from django.contrib import admin, messages
+from django.contrib import admin
 from django.core.exceptions import PermissionDenied
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
@@ -14,11 +13,13 @@ from django.utils.safestring import SafeString
 
 from agents import lifecycle
 from agents.admin import timeline
+from agents.admin.filters import EngineName, ErrorCode, GoesOn, Outcome
+from agents.admin.operations import about_lease, operate, release_lease
 from agents.admin.readonly import HistoryAdmin, ReadOnly
-from agents.errors import AgentsError
+from agents.admin.search import HELP
+from agents.errors import RunFinished
 from agents.models import ApprovalAnswer, Attempt, Run
 from streaming.cursor import parse
-from streaming.errors import StreamingError
 
 
 class AttemptInline(ReadOnly, admin.TabularInline):  # type: ignore[type-arg]  # not generic at run time
@@ -48,10 +49,13 @@ class RunAdmin(HistoryAdmin):
         "error_code",
         "timeline_link",
     )
-    list_filter = ("status", "engine", "error_code", "created_at")
+    list_filter = ("status", EngineName, ErrorCode, "created_at")
     list_select_related = ("agent__owner",)
-    search_fields = ("id", "agent__id", "agent__title", "input", "error_message")
-    actions = ("cancel", "retry")
+    newest_by = ("-created_at", "-id")
+    id_fields = ("pk", "agent__id")
+    search_fields = ("agent__title", "input", "error_message")
+    search_help_text = HELP
+    actions = ("cancel", "retry", "release_lease")
     inlines = (AttemptInline, AnswerInline)
     readonly_fields = ("timeline_link",)
 
@@ -70,24 +74,32 @@ class RunAdmin(HistoryAdmin):
         return request.user.has_perm("agents.change_run")
 
     @admin.action(description="Cancel selected runs", permissions=["operate"])
-    def cancel(self, request: HttpRequest, runs: QuerySet[Run]) -> None:
-        reason = f"cancelled by {request.user.get_username()}"
-        self._each(request, runs, "asked to stop", lambda run: lifecycle.request_cancel(run, reason))
+    def cancel(self, request: HttpRequest, runs: QuerySet[Run]) -> HttpResponse | None:
+        by = request.user.get_username()
+
+        def act(run: Run) -> tuple[Run, str]:
+            if run.is_finished:
+                raise RunFinished("has ended already")
+            return lifecycle.request_cancel(run, f"cancelled by {by}"), "Cancelled."
+
+        return operate(self, request, runs.select_related("agent"), "cancel", "Cancel these runs?", act, _about)
 
     @admin.action(description="Retry selected runs with the same input", permissions=["operate"])
-    def retry(self, request: HttpRequest, runs: QuerySet[Run]) -> None:
-        self._each(request, runs, "queued again", lifecycle.retry)
+    def retry(self, request: HttpRequest, runs: QuerySet[Run]) -> HttpResponse | None:
+        def act(run: Run) -> tuple[Run, str]:
+            new = lifecycle.retry(run)
+            return run, f"Retried as run {new.number} ({new.pk})."
 
-    def _each(self, request: HttpRequest, runs: QuerySet[Run], done: str, act: Callable[[Run], Any]) -> None:
-        count = 0
-        for run in runs.select_related("agent"):
-            try:
-                act(run)
-                count += 1
-            except (AgentsError, StreamingError) as error:
-                self.message_user(request, f"{run} of {run.agent}: {error}", messages.ERROR)
-        if count:
-            self.message_user(request, f"{count} {'run' if count == 1 else 'runs'} {done}.", messages.SUCCESS)
+        return operate(self, request, runs.select_related("agent"), "retry", "Retry these runs?", act, _about)
+
+    @admin.action(description="Release the lease of a worker that does not answer", permissions=["operate"])
+    def release_lease(self, request: HttpRequest, runs: QuerySet[Run]) -> HttpResponse | None:
+        def act(run: Run) -> tuple[Run, str]:
+            return run, release_lease(run.agent)[1]
+
+        question = "Release the leases of these runs?"
+        runs = runs.select_related("agent")
+        return operate(self, request, runs, "release_lease", question, act, lambda run: about_lease(run.agent))
 
     # Timeline -----------------------------------------------------------------------------------------------------
 
@@ -110,9 +122,16 @@ class RunAdmin(HistoryAdmin):
         return render(request, "admin/agents/run/timeline.html", context)
 
 
+def _about(run: Run) -> str:
+    return f"of {run.agent}"
+
+
 @admin.register(Attempt)
 class AttemptAdmin(HistoryAdmin):
     list_display = ("__str__", "engine", "worker", "started_at", "finished_at", "exit_code", "outcome", "takeovers")
-    list_filter = ("engine", "outcome", "started_at")
-    search_fields = ("id", "run__id", "container_ref", "worker")
+    list_filter = (EngineName, Outcome, GoesOn)
+    newest_by = ("-id",)
+    id_fields = ("pk", "run__id")
+    search_fields = ("container_ref", "worker")
+    search_help_text = HELP
     readonly_fields = ("started_at",)

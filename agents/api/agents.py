@@ -39,10 +39,17 @@ class AgentQuery(PageQuery):
 
 @router.post("/agents", response={201: CreatedAgent})
 def create_agent(request: HttpRequest, response: HttpResponse, body: NewAgent) -> Any:
-    """A new agent. With `input` its first run is queued at once."""
+    """A new agent. With `input` its first run is queued at once. `model`, `tools`, `budget` narrow its definition."""
     try:
         agent, run = lifecycle.create_agent(
-            caller(request), body.definition, title=body.title, input=body.input, metadata=body.metadata
+            caller(request),
+            body.definition,
+            title=body.title,
+            input=body.input,
+            metadata=body.metadata,
+            model=body.model,
+            tools=body.tools,
+            budget=body.budget,
         )
     except UnknownDefinition as error:
         error.details["field"] = "definition"

@@ -9,9 +9,9 @@ from django.http import HttpRequest
 from ninja import Router
 from pydantic import BaseModel
 
-from agents.api.health import workers
 from agents.definitions import Definition, catalog
-from agents.providers import keys
+from agents.presence import provider_reasons
+from agents.providers import access
 from agents.providers.provider import PROVIDERS, provider_of_model
 
 router = Router(tags=["definitions"])
@@ -29,7 +29,8 @@ class DefinitionLimitsAnswer(BaseModel):
 
 
 class DefinitionAnswer(BaseModel):
-    """Neither the environment nor the command of a definition: they may hold what is nobody's business."""
+    """Neither the environment nor the command of a definition: they may hold what is nobody's business. `providers`:
+    whose models an agent of it may have."""
 
     name: str
     title: str
@@ -39,6 +40,7 @@ class DefinitionAnswer(BaseModel):
     trusted: bool
     model: str | None
     tools: list[str]
+    providers: list[str]
     mcp_servers: list[str]
     sample_prompts: list[str]
     limits: DefinitionLimitsAnswer
@@ -95,7 +97,7 @@ def list_definitions(request: HttpRequest) -> dict[str, Any]:
 def list_models(request: HttpRequest) -> dict[str, Any]:
     """Each model that a definition uses, and which do."""
     used = _named({name: [found.model] for name, found in _definitions().items() if found.model})
-    reasons = _reasons()
+    reasons = provider_reasons()
     return {"models": [{**one, **_provider_of(one["name"], reasons)} for one in used]}
 
 
@@ -111,16 +113,9 @@ def list_providers(request: HttpRequest) -> dict[str, Any]:
     return {
         "providers": [
             {"name": name, "title": PROVIDERS[name].title, "usable": reason is None, "reason": reason}
-            for name, reason in _reasons().items()
+            for name, reason in provider_reasons().items()
         ]
     }
-
-
-def _reasons() -> dict[str, str | None]:
-    """Why a provider can't be used; None if it can. Keys are the workers', and this process may have others."""
-    said = [found["providers"] for found in workers() if found.get("providers")]
-    own = said[0] if said else keys.reasons()
-    return {name: None if any(one.get(name, "") is None for one in said) else own.get(name) for name in PROVIDERS}
 
 
 def _provider_of(model: str, reasons: dict[str, str | None]) -> dict[str, Any]:
@@ -142,10 +137,11 @@ def _named(used: dict[str, list[Any]]) -> list[dict[str, Any]]:
 
 
 def _answer(found: Definition) -> dict[str, Any]:
-    same = set(DefinitionAnswer.model_fields) - {"limits", "mcp_servers", "budget"}
+    same = set(DefinitionAnswer.model_fields) - {"limits", "mcp_servers", "budget", "providers"}
     limits = found.limits
     return {
         **{name: getattr(found, name) for name in same},
+        "providers": sorted(access.allowed(found)),
         "mcp_servers": list(found.mcp_servers),
         "budget": found.budget.limits(),
         "limits": {

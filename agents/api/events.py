@@ -75,7 +75,7 @@ class StreamQuery(BaseModel):
 
 class StreamInput(BaseModel):
     input: str
-    strategy: Literal["enqueue", "reject", "interrupt"] = "enqueue"
+    strategy: Literal["enqueue", "reject", "interrupt", "steer"] = "enqueue"
 
 
 @router.get("/agents/{agent_id}/snapshot", response=Snapshot)

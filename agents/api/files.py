@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator
-from mimetypes import guess_type
 from pathlib import PurePosixPath
 from typing import Any, BinaryIO
 
@@ -28,18 +27,10 @@ from agents.api.bodies import announced_bytes, body
 from agents.api.schemas import FileAnswer, FileList
 from agents.errors import NotFound
 from agents.workspace import Entry, FileTooLarge, OpenFile, Workspace
+from agents.workspace.types import shown_as
 
 router = Router(tags=["files"])
 CHUNK_BYTES = 256 * 1024
-IMAGES = frozenset(("image/png", "image/jpeg", "image/gif", "image/webp", "image/svg+xml"))
-# fmt: off
-TEXTS = frozenset((
-    "txt", "md", "markdown", "rst", "csv", "tsv", "json", "jsonl", "ndjson", "geojson", "log", "py", "js", "ts",
-    "jsx", "tsx", "css", "c", "h", "cpp", "hpp", "rs", "go", "java", "kt", "rb", "sh", "sql", "toml", "yaml", "yml",
-    "ini", "cfg", "conf", "diff", "patch", "tex", "r", "jl", "lua", "pl", "html", "htm", "xml",
-))
-# fmt: on
-"""Endings that are shown as plain text. HTML and XML too: as text they are harmless, and people want to read them."""
 # An SVG may style itself; under a sandbox without scripts and without any fetch that shows nothing but its own picture.
 POLICY = "sandbox; default-src 'none'; style-src 'unsafe-inline'; img-src data:"
 _BINARY = {"content": {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}}}
@@ -61,15 +52,15 @@ def download_file(request: HttpRequest, agent_id: str, path: str, download: bool
     opened = Workspace(agent_for(caller(request), agent_id).pk).open_file(path)
     response = StreamingHttpResponse(_chunks(request, opened))
     response._resource_closers.append(opened.file.close)  # type: ignore[attr-defined]  # Django closes these after the last byte; no public name
-    shown_as = None if download else _shown_as(path)
-    response["Content-Type"] = shown_as or "application/octet-stream"
+    type_ = None if download else shown_as(path)
+    response["Content-Type"] = type_ or "application/octet-stream"
     response["Content-Length"] = str(opened.entry.size)
     response["Last-Modified"] = http_date(opened.entry.modified_at.timestamp())
     response["Cache-Control"] = "private, no-cache"
     response["Content-Security-Policy"] = POLICY
     response["X-Content-Type-Options"] = "nosniff"
     response["Cross-Origin-Resource-Policy"] = "same-origin"
-    disposition = content_disposition_header(shown_as is None, PurePosixPath(path).name)
+    disposition = content_disposition_header(type_ is None, PurePosixPath(path).name)
     if disposition:
         response["Content-Disposition"] = disposition
     return response
@@ -98,15 +89,6 @@ def delete_file(request: HttpRequest, agent_id: str, path: str) -> Any:
     Workspace(agent.pk).delete(path)
     lifecycle.files_changed(agent)
     return Status(204, None)
-
-
-def _shown_as(path: str) -> str | None:
-    guessed, encoding = guess_type(path)
-    if guessed in IMAGES and encoding is None:
-        return guessed
-    if PurePosixPath(path).suffix.lower().removeprefix(".") in TEXTS:
-        return "text/plain; charset=utf-8"
-    return None
 
 
 def _chunks(request: HttpRequest, opened: OpenFile) -> Iterator[bytes] | AsyncIterator[bytes]:

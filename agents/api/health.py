@@ -2,27 +2,19 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from typing import Any
 
-import redis
-from django.conf import settings
 from django.db import DatabaseError, connection
 from django.db.models import Count
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
-from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
-from redis.retry import Retry
 
 from agents.models import Run
+from agents.presence import client, workers
 
-TIMEOUT_S = 2.0
-PRESENCE = "agentsite:worker:"
-"""Keys that workers renew while they live (agents.runner)."""
-WORKERS_MOST = 1000
 Check = dict[str, Any]
 
 
@@ -94,24 +86,5 @@ def _database() -> None:
 
 
 def _redis() -> None:
-    with _client() as client:
-        client.ping()
-
-
-def workers() -> list[dict[str, Any]]:
-    """What the living workers say of themselves: worker, engine, active, concurrency, providers."""
-    try:
-        with _client() as client:
-            keys = [
-                key for key, _ in zip(client.scan_iter(f"{PRESENCE}*", count=1000), range(WORKERS_MOST), strict=False)
-            ]
-            values = client.mget(keys) if keys else []
-    except (RedisError, OSError):
-        return []
-    return [json.loads(value) for value in values if value is not None]
-
-
-def _client() -> redis.Redis:
-    return redis.Redis.from_url(
-        settings.REDIS_URL, socket_timeout=TIMEOUT_S, socket_connect_timeout=TIMEOUT_S, retry=Retry(NoBackoff(), 0)
-    )
+    with client() as redis_client:
+        redis_client.ping()

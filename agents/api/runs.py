@@ -15,8 +15,10 @@ from agents.api.auth import caller
 from agents.api.schemas import (
     ApprovalAnswered,
     ApprovalDecision,
+    Move,
     NewRun,
     PageQuery,
+    Resumption,
     RunAnswer,
     RunDetail,
     RunDiffAnswer,
@@ -24,7 +26,7 @@ from agents.api.schemas import (
     RunStatus,
 )
 from agents.api.text import IdempotencyKey
-from agents.errors import NotFound, NotSupported
+from agents.errors import NotFound
 from agents.models import Run
 from agents.workspace import history
 
@@ -44,12 +46,12 @@ def start_run(
 ) -> Any:
     """Start a run, or put it behind the one that is active.
 
-    `strategy` while one is active: `enqueue`, `reject` (409 `agent-busy`), `interrupt` (cancels what is open first).
+    `strategy` while one is active: `enqueue`, `reject` (409 `agent-busy`), `interrupt` (cancels what is open first),
+    `steer` (handed to the program at work where its definition says `steering`; the new run is then completed).
     With an `Idempotency-Key` the same request may be sent again: it answers the run that it made the first time, and
     409 `idempotency-conflict` if the input is another. `budget` (tokens, cost_usd, model_calls, tool_calls, wall_s)
     narrows that of the definition; 422 with the field that would widen it.
     """
-    refuse_unsupported(body)
     agent = agent_for(caller(request), agent_id)
     run = lifecycle.submit_run(
         agent,
@@ -114,6 +116,25 @@ def retry_run(request: HttpRequest, run_id: str) -> Any:
     return Status(202, RunAnswer.of(lifecycle.retry(run_for(caller(request), run_id))))
 
 
+@router.post("/runs/{run_id}/resume", response={202: RunAnswer})
+def resume_run(request: HttpRequest, run_id: str, body: Resumption | None = None) -> Any:
+    """Go on behind a run that has failed or was cancelled, with what it had said and done; `input` in place of our own
+    words. 409 `run-not-ended` while it goes on."""
+    return Status(202, RunAnswer.of(lifecycle.resume(run_for(caller(request), run_id), body.input if body else None)))
+
+
+@router.post("/runs/{run_id}/move", response={202: RunAnswer})
+def move_run(request: HttpRequest, run_id: str, body: Move) -> Any:
+    """In the queue: to directly before another run, or to its end; `queue` in the agent's state is the order.
+
+    Durable, as a cancel. 409 `run-not-queued` when it, or the one to put it before (`details.field`), has begun or
+    ended meanwhile.
+    """
+    user = caller(request)
+    before = None if body.before is None else run_for(user, body.before)
+    return Status(202, RunAnswer.of(lifecycle.move(run_for(user, run_id), before)))
+
+
 @router.post("/runs/{run_id}/approvals/{path:approval_id}", response=ApprovalAnswered)
 def answer_approval(request: HttpRequest, run_id: str, approval_id: str, body: ApprovalDecision) -> ApprovalAnswered:
     """The first answer counts: 409 `already-answered` for a second one, 409 `run-finished` when nobody waits for it."""
@@ -121,12 +142,6 @@ def answer_approval(request: HttpRequest, run_id: str, approval_id: str, body: A
     run = run_for(user, run_id)
     lifecycle.answer_approval(run, approval_id, body.decision, _name(user), body.reason)
     return ApprovalAnswered(approval_id=approval_id, decision=body.decision)
-
-
-def refuse_unsupported(body: NewRun) -> None:
-    """What the contract has and this version has not. Refused, since ignoring it would be worse."""
-    if body.strategy not in lifecycle.STRATEGIES:
-        raise NotSupported(f"strategy {body.strategy} is not supported yet", field="strategy")
 
 
 def _name(user: User) -> str:

@@ -19,6 +19,7 @@ EXECUTE_DEFAULT_S = 60.0
 EXECUTE_MOST_S = 3600.0
 PAGE_MOST = 200
 PAGES_MOST = 1_000_000
+TOOLS_MOST = 1000
 
 RunStatus = Literal["queued", "running", "waiting", "completed", "failed", "cancelled"]
 AgentStatus = Literal["idle", "queued", "running", "waiting", "completed", "failed", "cancelled"]
@@ -54,6 +55,11 @@ class NewAgent(Body):
     definition: Name
     title: Title = ""
     input: Input | None = None
+    model: Name | None = Field(
+        None, description="In place of its definition's; of a provider that the definition allows."
+    )
+    tools: list[Name] | None = Field(None, max_length=TOOLS_MOST, description="Some of its definition's.")
+    budget: RunBudget | None = Field(None, description="Of each of its runs; never more than its definition.")
     metadata: Metadata = Field(default_factory=dict)
 
 
@@ -69,6 +75,14 @@ class NewRun(Body):
     strategy: Literal["enqueue", "reject", "interrupt", "steer"] = "enqueue"
     budget: RunBudget | None = Field(None, description="What it may use at most; never more than its definition.")
     metadata: Metadata = Field(default_factory=dict)
+
+
+class Resumption(Body):
+    input: Input | None = None
+
+
+class Move(Body):
+    before: Name | None = Field(description="A queued run of the same agent; null for the end of the queue.")
 
 
 class Execution(Body):
@@ -165,10 +179,15 @@ class RunPage(Answer):
 
 
 class AgentAnswer(Answer):
+    """`model`, `tools`: null where they are those of its definition."""
+
     id: UUID
     definition: str
     title: str
     status: AgentStatus
+    model: str | None
+    tools: list[str] | None
+    budget: dict[str, float]
     metadata: dict[str, Any]
     archived: bool
     archived_at: datetime | None
@@ -248,6 +267,9 @@ def _agent_fields(agent: Agent) -> dict[str, Any]:
         "definition": agent.definition,
         "title": agent.title if agent.wanted_title is None else agent.wanted_title,
         "status": agent.status,
+        "model": agent.model or None,
+        "tools": agent.tools,
+        "budget": agent.budget,
         "metadata": agent.metadata,
         "archived": agent.archived_at is not None,
         "archived_at": agent.archived_at,

@@ -12,9 +12,10 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Mapping
+from dataclasses import replace
 
 from agents.budgets import spending
-from agents.budgets.meter import APPROVAL, GRANT, Meter, Share
+from agents.budgets.meter import APPROVAL, GRANT, WARN_AT, Meter, Share
 from agents.definitions.budget import Budget, Kind, RunBudget, narrowed
 from agents.providers.refusals import BudgetExceeded
 from agents.verdict import Stop
@@ -49,6 +50,8 @@ class Guard:
         self._flush = flush
         self._changed = changed
         self._calls = 0
+        self._site_time: list[Share] = []
+        """What agent and user had used of their time when it was last looked at: without this run's."""
         self._admitting = asyncio.Lock()
         self._answered = asyncio.Event()
 
@@ -62,21 +65,47 @@ class Guard:
         if any(one.type == "approval-response" for one in drafts):
             self._answered.set()
         tools = self.meter.share("tool_calls")
-        if tools is not None and tools.used > tools.limit:
+        if tools is not None and tools.is_used_up:
             self._stop(tools)
         return self._warnings(self.meter.shares((*OF_CALLS, "tool_calls")))
 
     def watch_time(self, elapsed_s: float) -> list[Draft]:
-        share = self.meter.share("wall_s", elapsed_s)
-        if share is None:
-            return []
-        if share.is_used_up:
-            self._stop(share)
-        return self._warnings([share])
+        own = self.meter.share("wall_s", elapsed_s)
+        shares = [replace(share, used=share.used + elapsed_s) for share in self._site_time]
+        if own is not None:
+            shares.append(own)
+        if over := next((share for share in shares if share.is_used_up), None):
+            self._stop(over)
+        return self._warnings(shares)
 
     def moments_s(self) -> list[float]:
         """After how many seconds of the run `watch_time` may have something to say."""
-        return [] if self.wall_s is None else [0.8 * self.wall_s, self.wall_s]
+        own = [] if self.wall_s is None else [WARN_AT * self.wall_s, self.wall_s]
+        return [*own, *(part * one.limit - one.used for one in self._site_time for part in (WARN_AT, 1))]
+
+    async def begin(self) -> None:
+        """Before the first `watch_time`."""
+        if spending.is_limited("wall_s"):
+            await self._look()
+
+    async def count_tools(self) -> None:
+        """Behind calls of tools: those of agent and user are counted in the database."""
+        seen = None
+        while spending.is_limited("tool_calls") and seen != self.meter.used("tool_calls"):
+            seen = self.meter.used("tool_calls")
+            await self._flush()
+            over = [share for share in await self._look() if share.kind == "tool_calls" and share.is_used_up]
+            if over:
+                self._stop(over[0])
+
+    async def _look(self) -> list[Share]:
+        """What agent and user have used, as far as it is in the database. Where it is near its end, it is said."""
+        site = await in_database(spending.shares, self._agent_id)
+        self._site_time = [share for share in site if share.kind == "wall_s"]
+        counted = [share for share in site if share.kind != "wall_s"]
+        if near := self._warnings(counted):
+            await self._append(near)
+        return counted
 
     # Model calls --------------------------------------------------------------------------------------------------
 
@@ -96,10 +125,7 @@ class Guard:
     async def _used_up(self) -> Share | None:
         if spending.is_limited():
             await self._flush()
-            site = await in_database(spending.shares, self._agent_id)
-            if near := self._warnings(site):
-                await self._append(near)
-            if over := next((share for share in site if share.is_used_up), None):
+            if over := next((share for share in await self._look() if share.is_used_up), None):
                 return over
         begun = self.meter.share("model_calls", self.meter.used("model_calls") + self._calls)
         shares = [*self.meter.shares(OF_CALLS), *([begun] if begun is not None else [])]

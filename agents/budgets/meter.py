@@ -26,7 +26,8 @@ class Share:
 
     @property
     def is_used_up(self) -> bool:
-        return self.used >= self.limit
+        """Tools are called by the program itself, and counted behind it: the last one that it may call is no reason."""
+        return self.used > self.limit if self.kind == "tool_calls" else self.used >= self.limit
 
     @property
     def is_near(self) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from agents.definitions.budget import Budget
 from containers.gateway import Pattern
@@ -72,7 +72,7 @@ class Definition(BaseModel):
     image: Annotated[Text, Field(min_length=1)]
     command: list[Text] = Field(default_factory=list)
     process_command: list[Text] = Field(default_factory=list)
-    protocol: Literal["jsonl"] = "jsonl"
+    protocol: Literal["jsonl", "acp"] = "jsonl"
     trusted: bool = False
     env: dict[str, Text] = Field(default_factory=dict)
     limits: DefinitionLimits = Field(default_factory=DefinitionLimits)
@@ -87,6 +87,8 @@ class Definition(BaseModel):
     providers: list[ProviderName] = Field(default_factory=list)
     """Whose models its program may use through the gateway, beside that of `model`."""
     budget: Budget = Field(default_factory=Budget)
+    steering: bool = False
+    """Its program takes `message` lines while it works; others get what is posted meanwhile as a run of its own."""
     approvals: Literal["all", "none"] | list[Text] = "none"
     """Which calls of tools somebody has to approve; the program sees to it (docs/definitions.md)."""
     approval_timeout_s: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
@@ -103,6 +105,12 @@ class Definition(BaseModel):
             if name in _ENV_OURS:
                 raise ValueError(f"{name} is set by the site")
         return env
+
+    @model_validator(mode="after")
+    def _steered(self) -> Definition:
+        if self.steering and self.protocol == "acp":
+            raise ValueError("steering is not part of the Agent Client Protocol: a prompt waits for the one before it")
+        return self
 
     def config(self) -> dict[str, Any]:
         """`config` of the container protocol's start line."""

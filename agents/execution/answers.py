@@ -2,19 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Awaitable, Callable, Collection
 
-import structlog
-
 from agents.budgets.guard import is_ours
-from containers.errors import EngineError
-from containers.protocols import jsonl
-from streaming.errors import Fenced
+from agents.execution.errands import Errands
 from streaming.events import Draft, draft
 from streaming.fold import State
-
-log = structlog.get_logger(__name__)
 
 
 def waits_for_answer(state: State, run_id: str, beside: Collection[str] = ()) -> bool:
@@ -26,53 +19,37 @@ def waits_for_answer(state: State, run_id: str, beside: Collection[str] = ()) ->
 
 
 class Answers:
-    """Beside the run: a program that does not read its stdin must keep nobody from cancelling it.
-
-    `send` writes a line to the program's stdin, `append` puts drafts into the log, `state` is what they fold to.
-    """
+    """`line` puts an answer as the program wants it, `send` writes it to the program's stdin, `append` puts drafts into
+    the log, `state` is what they fold to."""
 
     def __init__(
         self,
         run_id: str,
+        errands: Errands,
+        line: Callable[[str, str, str], bytes | None],
         send: Callable[[bytes], Awaitable[None]],
         append: Callable[[list[Draft]], Awaitable[object]],
         state: Callable[[], State],
     ) -> None:
         self._run_id = run_id
+        self._errands = errands
+        self._line = line
         self._send = send
         self._append = append
         self._state = state
-        self._passing: dict[str, asyncio.Task[None]] = {}
-        self._closed = False
 
     def take(self, approval_id: str, decision: str, by: str, reason: str) -> None:
         """Any number of times: what is on its way is not sent again."""
-        if self._closed or approval_id in self._passing:
-            return
-        task = asyncio.create_task(self._pass_on(approval_id, decision, by, reason))
-        self._passing[approval_id] = task
-        task.add_done_callback(lambda _: self._passing.pop(approval_id, None))
-
-    async def close(self) -> None:
-        self._closed = True
-        tasks = list(self._passing.values())
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        self._errands.run(f"answer {approval_id}", lambda: self._pass_on(approval_id, decision, by, reason))
 
     async def _pass_on(self, approval_id: str, decision: str, by: str, reason: str) -> None:
         """To the program first: a crash in between repeats it, and programs drop repeats; the other order loses it."""
-        try:
-            if not is_ours(approval_id):
-                line = jsonl.approval(approval_id, decision, reason=reason or None, command_id=approval_id)
-                await self._send(line)
-            await self._record(approval_id, decision, by, reason)
-        except EngineError as error:  # the supervisor looks again, and asks again while the program lives
-            log.info("answer not taken", run_id=self._run_id, approval_id=approval_id, error=str(error))
-        except Fenced:
-            pass
-        except Exception:
-            log.exception("answer not passed on", run_id=self._run_id, approval_id=approval_id)
+        if not is_ours(approval_id):
+            line = self._line(approval_id, decision, reason)
+            if line is None:  # what was asked is still being read again: the supervisor looks again
+                return
+            await self._send(line)
+        await self._record(approval_id, decision, by, reason)
 
     async def _record(self, approval_id: str, decision: str, by: str, reason: str) -> None:
         said = {"approval_id": approval_id, "decision": decision, "by": by, "reason": reason or None}

@@ -17,20 +17,20 @@ from agents.execution import wishes
 from agents.execution.answers import Answers, waits_for_answer
 from agents.execution.clock import RunClock
 from agents.execution.disk import Disk
+from agents.execution.errands import Errands
 from agents.execution.patience import Patience
 from agents.execution.start import Start
+from agents.execution.steering import Steering
 from agents.execution.stop import stop_container
 from agents.execution.wishes import Detached, Wishes
 from agents.history import history
 from agents.models import Attempt
-from agents.providers import access
+from agents.protocols import Opening, conversation
 from agents.pump import Pump, late_drafts
 from agents.tally import Tally
-from agents.translate import Translator
 from agents.verdict import Stop, Verdict, judge
 from containers.engine import Engine, Exit, Offset
 from containers.errors import ContainerGone, EngineError, StartFailed
-from containers.protocols import jsonl
 from streaming.database import in_database
 from streaming.errors import StreamingError
 from streaming.events import Draft, Event, draft
@@ -38,8 +38,8 @@ from streaming.fold import State
 from streaming.writer import Writer
 
 log = structlog.get_logger(__name__)
-DONE_PATIENCE_S = 5.0
-"""From a program's `done` line to SIGTERM."""
+INSIDE = "/workspace"
+"""Where a program sees its workspace; without isolation it is where it is."""
 
 
 class Execution:
@@ -64,15 +64,17 @@ class Execution:
         self._worker = worker
         self._ask = ask
         self._tally = Tally(run_id)
-        self._translator = Translator(run_id, counted_here=bool(access.allowed(definition)))
+        self._conversation = talk = conversation(run_id, definition)
         self._wishes = Wishes(writer)
         self._guard = Guard(
             run_id, agent_id, definition.budget, budget, self._append, writer.flush, self._wishes.notify
         )
         mib = definition.limits.workspace_mib
         self._disk = Disk(agent_id, run_id, mib, self._append, self._state, self._wishes.notify)
-        self._answers = Answers(run_id, self._send, self._append, self._state)
-        self._patience = Patience(run_id, definition.approval_timeout_s, self._state, ask)
+        self._errands = errands = Errands(run_id)
+        self._answers = Answers(run_id, errands, talk.answer, self._send, self._append, self._state)
+        self._steering = Steering(run_id, errands, self._send, self._append, self._state)
+        self._patience = Patience(run_id, definition.approval_timeout_s, self._state, talk.denial, ask)
         self._done_seen_at: float | None = None
         self._pump: Pump | None = None
         self._engine: Engine
@@ -97,6 +99,12 @@ class Execution:
         """Any number of times; before there is a container it is not taken, and asked again later."""
         if self._ref:
             self._answers.take(approval_id, decision, by, reason)
+
+    def steer(self, run_id: str, content: str) -> None:
+        """Any number of times. Only who has begun to read and has not said `done` is told."""
+        begun = self._attempt is not None and self._attempt.start_sent_at is not None
+        if begun and self._definition.steering and self._pump is not None and not self._pump.program_done:
+            self._steering.take(run_id, content)
 
     # The run ------------------------------------------------------------------------------------------------------
 
@@ -143,6 +151,7 @@ class Execution:
             attempts.open_attempt, self.run_id, engine.name, engine.isolation, self._worker
         )
         self._clock = RunClock(attempt)
+        await self._guard.begin()
         reasons = ["taken over"] if resumed else []
         if engine.isolation == "none":
             reasons.append("isolation: none")
@@ -156,7 +165,7 @@ class Execution:
         self._tally.add(events)
         self._guard.resume(events)
         approvals = [one for one in self._writer.state["approvals"] if one["run_id"] == self.run_id]
-        self._translator.resume(self._tally.usage, {one["approval_id"] for one in approvals})
+        self._conversation.resume(self._tally.usage, {one["approval_id"] for one in approvals})
         self._attempt = known = await in_database(attempts.unfinished_of, self.run_id)
         return known
 
@@ -187,29 +196,44 @@ class Execution:
         except OSError as error:
             raise StartFailed(f"the gateway's socket can't be made: {error.strerror or error}") from error
 
-    async def _send_start(self, content: str, attempt: Attempt) -> None:
-        line = jsonl.start(self.run_id, content, history(self._writer.state, self.run_id), self._definition.config())
+    async def _opening(self, content: str, attempt: Attempt) -> Opening:
+        return Opening(
+            content,
+            history(self._writer.state, self.run_id),
+            self._definition.config(),
+            cwd=str(self._disk.path) if self._engine.isolation == "none" else INSIDE,
+            epoch=self._writer.epoch,
+            is_takeover=not attempt.is_new,
+            was_sent=attempt.start_sent_at is not None,
+            earlier_session=await in_database(attempts.session_before, self.run_id),
+        )
+
+    async def _converse(self, attempt: Attempt) -> None:
         try:
-            await self._send(line)
-            await in_database(attempts.note_start_sent, attempt)
+            await self._conversation.converse(self._send, lambda session: self._note_start_sent(attempt, session))
         except (EngineError, StreamingError) as error:
             # A program may end before it reads its input; what it printed and its exit code say more than this.
-            log.info("start line not taken", run_id=self.run_id, error=str(error))
+            log.info("what was to be said was not taken", run_id=self.run_id, error=str(error))
+
+    async def _note_start_sent(self, attempt: Attempt, session: str) -> None:
+        await in_database(attempts.note_start_sent, attempt, session)
+        self._ask()  # for what may be told only now
 
     async def _follow(self, content: str, attempt: Attempt) -> tuple[Exit | None, Stop | None]:
         """Output into the log until the container has ended, of its own accord or because it had to."""
         offset = position.read(self._writer.position, self.run_id, attempt.number)
         most_bytes = self._definition.limits.limits().output_bytes
-        self._pump = pump = Pump(self._translator, offset, most_bytes, self._append, self._wishes.notify)
+        self._conversation.open(await self._opening(content, attempt), self._wishes.notify)
+        self._pump = pump = Pump(self._conversation, offset, most_bytes, self._append, self._wishes.notify)
         # Beside reading: a program may print for a long time before it reads, and its stdin may not take a long line.
-        tasks = [pumping := asyncio.create_task(pump.run(self._engine.output(self._ref, offset)))]
-        if attempt.start_sent_at is None:
-            tasks.append(asyncio.create_task(self._send_start(content, attempt)))
+        tasks = [pumping := asyncio.create_task(pump.run(self._engine.output(self._ref, pump.begin)))]
+        tasks.append(asyncio.create_task(self._converse(attempt)))
         try:
             assert self._clock is not None
             stop = await self._watch(pump, pumping, self._clock)
             if stop is not None:
-                await stop_container(self._engine, self._ref, stop, self.run_id, pumping, self._wishes)
+                asking = self._conversation.cancel
+                await stop_container(self._engine, self._ref, stop, self.run_id, asking, pumping, self._wishes)
             if pumping.done():
                 pumping.result()
             return await self._exit(), stop
@@ -233,7 +257,8 @@ class Execution:
             if pumping.done():
                 return None
             self._disk.tend()
-            done_at = float("inf") if self._done_seen_at is None else self._done_seen_at + DONE_PATIENCE_S
+            patience_s = self._conversation.done_patience_s
+            done_at = float("inf") if self._done_seen_at is None else self._done_seen_at + patience_s
             moments = [at for after_s in self._guard.moments_s() if (at := clock.when(after_s)) > monotonic()]
             until = min(deadline, done_at, self._disk.due_at(), self._patience.due_at(), *moments)
             await self._wishes.wait(pumping, timeout_s=max(0.01, until - monotonic()))
@@ -252,7 +277,7 @@ class Execution:
             return refused
         if pump.program_done:
             self._done_seen_at = self._done_seen_at or monotonic()
-            if monotonic() - self._done_seen_at >= DONE_PATIENCE_S:
+            if monotonic() - self._done_seen_at >= self._conversation.done_patience_s:
                 return Stop("done")
         return None
 
@@ -269,14 +294,17 @@ class Execution:
         """What goes on beside the run ends before it does: nothing of it may come after its `done`."""
         if self._gateway is not None:
             await self._gateway.close()
-        await self._answers.close()
+        await self._errands.close()
         await self._disk.close()
 
     # The end ------------------------------------------------------------------------------------------------------
 
     async def _finish(self, exit_: Exit | None, stop: Stop | None) -> None:
-        said, pump = self._translator.done, self._pump
-        verdict = judge(exit_, stop, said, self._definition.limits, pump.stderr_tail if pump else ())
+        pump, unsaid = self._pump, self._conversation.close()
+        said, stderr = self._conversation.done, pump.stderr_tail if pump else ()
+        if said is not None and not self._conversation.ends_itself:
+            stop = stop or Stop("done")  # by a worker that has died since
+        verdict = judge(exit_, stop, said, self._definition.limits, stderr, unsaid)
         drafts = late_drafts(pump, self._error) if pump else []
         if verdict.problem is not None:
             drafts.append(self._error(*verdict.problem, retryable=verdict.retryable))
@@ -321,6 +349,8 @@ class Execution:
         self._tally.add(events)
         if any(event.type == "tool-result" for event in events):
             self.want_scan()  # a tool may have written files
+        if any(event.type == "tool-call" for event in events):
+            self._errands.run("count tool calls", self._guard.count_tools)
         if asks:
             await self._writer.flush()  # whoever sees the question may answer at once, and that asks the database
         await self._keep_time(events)

@@ -11,17 +11,24 @@ from agents.verdict import Stop
 from streaming.database import in_database
 from streaming.fold import State
 
-DENY, BY = "deny", "timeout"
+BY = "timeout"
 
 
 class Patience:
-    """Of one run. `ask` has the supervisor look for answers. A worker that takes over begins to wait anew."""
+    """Of one run. `denial` names the option of a question that says no, `ask` has the supervisor look for answers. A
+    worker that takes over begins to wait anew."""
 
     def __init__(
-        self, run_id: str, timeout_s: float | None, state: Callable[[], State], ask: Callable[[], None]
+        self,
+        run_id: str,
+        timeout_s: float | None,
+        state: Callable[[], State],
+        denial: Callable[[Mapping[str, Any]], str | None],
+        ask: Callable[[], None],
     ) -> None:
         self.stop: Stop | None = None
-        """Why the run has to end: a question that knows no `deny`."""
+        """Why the run has to end: a question to which nobody can say no."""
+        self._denial = denial
         self._run_id = run_id
         self._timeout_s = timeout_s
         self._state = state
@@ -53,8 +60,9 @@ class Patience:
         approval_id, reason = approval["approval_id"], f"nobody answered within {self._timeout_s:g} s"
         self._answered.add(approval_id)
         del self._since[approval_id]
-        if DENY not in approval["options"]:
+        denial = self._denial(approval)
+        if denial is None:
             self.stop = self.stop or Stop.failed("approval-timeout", f"{approval['question'][:200]}: {reason}")
             return
-        await in_database(lifecycle.record_answer, self._run_id, approval_id, DENY, BY, reason)
+        await in_database(lifecycle.record_answer, self._run_id, approval_id, denial, BY, reason)
         self._ask()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import structlog
@@ -12,7 +13,6 @@ from agents.execution.wishes import Wishes
 from agents.verdict import Stop
 from containers.engine import Engine
 from containers.errors import ContainerGone, EngineError, EngineUnavailable
-from containers.protocols import jsonl
 
 log = structlog.get_logger(__name__)
 DRAIN_S = 10.0
@@ -22,12 +22,18 @@ AGAIN_S = 1.0
 
 
 async def stop_container(
-    engine: Engine, ref: str, stop: Stop, run_id: str, pumping: asyncio.Task[Any], wishes: Wishes
+    engine: Engine,
+    ref: str,
+    stop: Stop,
+    run_id: str,
+    asking: Callable[[], Iterable[bytes]],
+    pumping: asyncio.Task[Any],
+    wishes: Wishes,
 ) -> None:
-    """Returns when it has ended, and `pumping` too if its output comes to an end. Raises EngineError, and Fenced or
-    Detached while the engine is away."""
+    """`asking`: the lines that ask the program to stop. Returns when it has ended, and `pumping` too if its
+    output comes to an end. Raises EngineError, and Fenced or Detached while the engine is away."""
     if stop.patience_s:
-        await _ask(engine, ref, stop.patience_s, run_id, pumping)
+        await _ask(engine, ref, stop.patience_s, run_id, asking, pumping)
     while True:
         try:
             await engine.stop(ref, settings.STOP_GRACE_S)
@@ -41,10 +47,18 @@ async def stop_container(
     await asyncio.wait((pumping,), timeout=DRAIN_S)
 
 
-async def _ask(engine: Engine, ref: str, patience_s: float, run_id: str, pumping: asyncio.Task[Any]) -> None:
+async def _ask(
+    engine: Engine,
+    ref: str,
+    patience_s: float,
+    run_id: str,
+    asking: Callable[[], Iterable[bytes]],
+    pumping: asyncio.Task[Any],
+) -> None:
     try:
         async with asyncio.timeout(patience_s):
-            await engine.send(ref, jsonl.cancel(command_id=f"cancel-{run_id}"))
+            for line in asking():
+                await engine.send(ref, line)
             await asyncio.wait((pumping,))
     except TimeoutError:
         pass

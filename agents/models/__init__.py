@@ -5,5 +5,16 @@ from agents.models.provider_key import ProviderKey
 from agents.models.run import Run
 from agents.models.spending import Spending
 from agents.models.token import ApiToken, LoginLink
+from agents.models.usage import DailyUse
 
-__all__ = ["Agent", "ApiToken", "ApprovalAnswer", "Attempt", "LoginLink", "ProviderKey", "Run", "Spending"]
+__all__ = [
+    "Agent",
+    "ApiToken",
+    "ApprovalAnswer",
+    "Attempt",
+    "DailyUse",
+    "LoginLink",
+    "ProviderKey",
+    "Run",
+    "Spending",
+]

@@ -20,6 +20,9 @@ class Agent(models.Model):
     wanted_title = models.CharField(max_length=200, null=True, blank=True, help_text="A rename not yet in the log.")
     status = models.CharField(max_length=20, default="idle")
     metadata = models.JSONField(default=dict, blank=True)
+    model = models.CharField(max_length=200, blank=True, default="", help_text="In place of its definition's.")
+    tools = models.JSONField(null=True, blank=True, help_text="Those of its definition's that were chosen; null: all.")
+    budget = models.JSONField(default=dict, blank=True, help_text="What each run may use, below its definition's.")
     archived_at = models.DateTimeField(null=True, blank=True)
     created_at = models.DateTimeField(auto_now_add=True)
     updated_at = models.DateTimeField(auto_now=True)
@@ -29,6 +32,7 @@ class Agent(models.Model):
         indexes = (
             models.Index(fields=["owner", "-updated_at"], name="agent_by_owner"),
             models.Index(fields=["status", "-updated_at"], name="agent_by_status"),
+            models.Index(fields=["-updated_at", "-id"], name="agent_by_age"),
         )
 
     def __str__(self) -> str:

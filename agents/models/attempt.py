@@ -1,9 +1,12 @@
 from __future__ import annotations
 
 from django.db import models
+from django.db.models import Q
 
 from agents.models.ids import new_id
 from agents.models.run import Run
+
+SESSION_CHARS = 200
 
 
 class Attempt(models.Model):
@@ -17,6 +20,9 @@ class Attempt(models.Model):
     worker = models.CharField(max_length=100, help_text="The worker that supervises it, or did last.")
     takeovers = models.PositiveIntegerField(default=0)
     start_sent_at = models.DateTimeField(null=True, blank=True)
+    session = models.CharField(
+        max_length=SESSION_CHARS, blank=True, default="", help_text="What its program calls the conversation."
+    )
     started_at = models.DateTimeField(auto_now_add=True)
     waiting_since = models.DateTimeField(null=True, blank=True, help_text="Since when it waits for somebody's answer.")
     waited_s = models.FloatField(default=0, help_text="How long it had waited before that, seconds.")
@@ -31,7 +37,11 @@ class Attempt(models.Model):
 
     class Meta:
         ordering = ("run", "number")
-        indexes = (models.Index(fields=["engine"], name="attempt_by_engine"),)
+        indexes = (
+            models.Index(fields=["engine"], name="attempt_by_engine"),
+            models.Index(fields=["worker"], name="attempt_open", condition=Q(finished_at=None)),
+            models.Index(fields=["outcome", "-id"], name="attempt_by_outcome"),
+        )
         constraints = (models.UniqueConstraint(fields=["run", "number"], name="attempt_number_once"),)
 
     @property

@@ -45,6 +45,11 @@ class Run(models.Model):
     cancel_reason = models.CharField(max_length=200, blank=True)
     enqueued_at = models.DateTimeField(null=True, blank=True, help_text="When the broker was last told of it.")
 
+    place = models.PositiveIntegerField(
+        null=True, blank=True, help_text="Its place among the runs of its agent, once somebody has moved one."
+    )
+    taken_at = models.DateTimeField(null=True, blank=True, help_text="When a worker took it from the queue.")
+
     first_seq = models.BigIntegerField(null=True, blank=True, help_text="Its first event's place in the agent's log.")
     status = models.CharField(max_length=20, choices=RunStatus.choices, default=RunStatus.QUEUED)
     engine = models.CharField(max_length=20, blank=True)
@@ -66,6 +71,9 @@ class Run(models.Model):
             models.Index(fields=["agent", "-created_at"], name="run_by_agent"),
             models.Index(fields=["status", "-created_at"], name="run_by_status"),
             models.Index(fields=["created_at"], name="run_open", condition=Q(finished_at=None)),
+            models.Index(fields=["-created_at", "-id"], name="run_by_age"),
+            models.Index(fields=["engine", "-created_at"], name="run_by_engine"),
+            models.Index(fields=["error_code", "-created_at"], name="run_by_error", condition=~Q(error_code="")),
         )
         constraints = (
             models.UniqueConstraint(fields=["agent", "number"], name="run_number_once"),

@@ -6,14 +6,13 @@ stand in the middle of the answer that is being written.
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
 from django.utils.safestring import SafeString
 
-from agents.pages import markdown, measures, terminal
+from agents.pages import approvals, asjson, calls, markdown, measures, plan, terminal
+from agents.pages.advice import ADVICE
 from streaming.fold import State
 
 SHOWN_PARTS = 400
@@ -33,11 +32,12 @@ class Part:
     call: dict[str, Any] = field(default_factory=dict)
     summary: str = ""
     state_word: str = ""
-    arguments: list[tuple[str, str, bool]] = field(default_factory=list)
-    """(name, value, whether it needs lines of its own)"""
+    about: list[calls.Section] = field(default_factory=list)
     output: SafeString | None = None
-    output_cut: int = 0
+    output_cut: str = ""
     result: str | None = None
+    result_cut: str = ""
+    diffs: list[calls.Section] = field(default_factory=list)
     is_open: bool = False
 
 
@@ -52,17 +52,30 @@ class Message:
 class Turn:
     run_id: str | None
     messages: list[Message]
-    approvals: list[dict[str, Any]]
-    is_queued: bool
+    plan: plan.Plan | None
+    questions: approvals.Questions
     status: str
+    budget: list[str]
     error: dict[str, Any] | None
+    advice: str
     final_word: str
     meta: str
+    again: list[str]
+    """What its owner can do with it now: resume, retry."""
+
+
+@dataclass(frozen=True, slots=True)
+class Queued:
+    """A prompt that waits for its turn."""
+
+    run_id: str
+    text: str
 
 
 @dataclass(frozen=True, slots=True)
 class Conversation:
     turns: list[Turn]
+    queued: list[Queued]
     left_out_parts: int
 
 
@@ -73,7 +86,8 @@ def of(state: State, files_url: str, *, everything: bool = False) -> Conversatio
     runs = {run["id"]: run for run in state["runs"]}
     turns = []
     skip = left_out
-    for run_id, messages in _by_run(state).items():
+    groups = _by_run(state)
+    for run_id, messages in groups.items():
         shown = []
         for message in messages:
             parts = message["parts"]
@@ -83,9 +97,10 @@ def of(state: State, files_url: str, *, everything: bool = False) -> Conversatio
                 key = f"{run_id}/{message['id']}"
                 views = [_part(part, message["role"], files_url) for part in parts[dropped:]]
                 shown.append(Message(key, message["role"], views))
-        if shown:
-            turns.append(_turn(run_id, shown, runs.get(run_id), state))
-    return Conversation(turns, left_out)
+        if shown and run_id not in state["queue"]:
+            turns.append(_turn(run_id, shown, messages, runs.get(run_id), state))
+    queued = [Queued(run_id, _prompt(groups.get(run_id, []))) for run_id in state["queue"]]
+    return Conversation(turns, queued, left_out)
 
 
 def _by_run(state: State) -> dict[str | None, list[dict[str, Any]]]:
@@ -95,18 +110,47 @@ def _by_run(state: State) -> dict[str | None, list[dict[str, Any]]]:
     return groups
 
 
-def _turn(run_id: str | None, messages: list[Message], run: dict[str, Any] | None, state: State) -> Turn:
+def _prompt(messages: list[dict[str, Any]]) -> str:
+    return next((part["text"] for message in messages for part in message["parts"] if part["type"] == "text"), "")
+
+
+def _turn(
+    run_id: str | None,
+    shown: list[Message],
+    messages: list[dict[str, Any]],
+    run: dict[str, Any] | None,
+    state: State,
+) -> Turn:
     status = run["status"] if run else ""
+    asked = [approval for approval in state["approvals"] if approval["run_id"] == run_id]
+    error = run["error"] if run else None
     return Turn(
         run_id=run_id,
-        messages=messages,
-        approvals=[approval for approval in state["approvals"] if approval["run_id"] == run_id],
-        is_queued=run_id in state["queue"],
+        messages=shown,
+        plan=plan.of(state.get("plan"), run),
+        questions=approvals.of(asked, run, _calls(messages) if asked else {}),
         status=status,
-        error=run["error"] if run else None,
+        budget=[measures.budget(share) for share in run.get("budget", [])] if run else [],
+        error=error,
+        advice=ADVICE.get(error["code"], "") if error else "",
         final_word=FINAL_WORDS.get(status, ""),
         meta=measures.run_duration(run) if run and run["finished_at"] else "",
+        again=_again(run, state),
     )
+
+
+def _calls(messages: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    parts = (part for message in messages for part in message["parts"])
+    return {part["call_id"]: part for part in parts if part["type"] == "tool-call"}
+
+
+def _again(run: dict[str, Any] | None, state: State) -> list[str]:
+    """Only behind the last run, and while nothing else is to be done: else it is not clear what comes first."""
+    if run is None or run is not state["runs"][-1] or state["active_run"] is not None or state["queue"]:
+        return []
+    if run["finished_at"] is None or run["status"] not in FINAL_WORDS:
+        return []
+    return ["resume", "retry"] if run["started_at"] else ["retry"]
 
 
 def _part(part: dict[str, Any], role: str, files_url: str) -> Part:
@@ -121,6 +165,7 @@ def _part(part: dict[str, Any], role: str, files_url: str) -> Part:
 
 def _tool(call: dict[str, Any]) -> Part:
     cut, output = terminal.tail(call["output"])
+    result, result_cut = _result(call["result"])
     return Part(
         "tool",
         call=call,
@@ -128,31 +173,27 @@ def _tool(call: dict[str, Any]) -> Part:
         state_word=measures.duration(call["duration_ms"])
         if call["state"] == "completed" and call["duration_ms"] is not None
         else STATE_WORDS[call["state"]],
-        arguments=list(_arguments(call["arguments"])),
+        about=calls.sections(call["arguments"]),
         output=terminal.to_html(output) if output else None,
-        output_cut=cut,
-        result=_readable(call["result"]),
+        output_cut=f"{cut:,} earlier characters are in the log." if cut else "",
+        result=result,
+        result_cut=result_cut,
+        diffs=calls.diffs(call["result"]),
         is_open=call["state"] != "completed",
     )
 
 
 def _gist(arguments: dict[str, Any]) -> str:
     """What a closed card says about a call without a title: the first line of its first argument that is text."""
-    first = next((value for value in arguments.values() if isinstance(value, str) and value.strip()), "")
+    values = (arguments[name] for name in asjson.names(arguments))
+    first = next((value for value in values if isinstance(value, str) and value.strip()), "")
     return first.strip().split("\n", 1)[0][:100]
 
 
-def _arguments(arguments: dict[str, Any]) -> Iterator[tuple[str, str, bool]]:
-    for name, value in arguments.items():
-        text = _clip(value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, indent=2))
-        yield name, text, "\n" in text or len(text) > 80
-
-
-def _readable(result: Any) -> str | None:
+def _result(result: Any) -> tuple[str | None, str]:
+    """(text, what is left out of it). The diffs of a result over ACP are shown as such."""
+    if isinstance(result, dict) and calls.diffs(result, 0):
+        result = result.get("text")
     if result is None or result == "":
-        return None
-    return _clip(result if isinstance(result, str) else json.dumps(result, ensure_ascii=False, indent=2))
-
-
-def _clip(text: str) -> str:
-    return text if len(text) <= KEPT_TEXT else text[:KEPT_TEXT] + f"\n… {len(text) - KEPT_TEXT} more characters"
+        return None, ""
+    return calls.clip(calls.readable(result))

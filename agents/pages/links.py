@@ -17,27 +17,29 @@ _WEB = frozenset(("http", "https", "mailto"))
 WORKSPACE = "/workspace/"
 
 
-def link(href: str, files_url: str) -> str | None:
-    """The address for an `<a>`, or None for one that must stay text. `files_url` ends in a slash."""
+def link(href: str, files_url: str, directory: str = "") -> str | None:
+    """The address for an `<a>`, or None for one that must stay text. `files_url` ends in a slash; `directory`: of the
+    workspace, to which relative paths are relative."""
     scheme = _SCHEME.match(_IGNORED.sub("", href))
     if scheme:
         return href.strip() if scheme[1].lower() in _WEB and not _IGNORED.search(href.strip()) else None
-    return workspace_file(href, files_url)
+    return workspace_file(href, files_url, directory)
 
 
-def image(src: str, files_url: str) -> str | None:
+def image(src: str, files_url: str, directory: str = "") -> str | None:
     """The address for an `<img>`: a file of the workspace, else None."""
-    return None if _SCHEME.match(_IGNORED.sub("", src)) else workspace_file(src, files_url)
+    return None if _SCHEME.match(_IGNORED.sub("", src)) else workspace_file(src, files_url, directory)
 
 
-def workspace_file(path: str, files_url: str) -> str | None:
+def workspace_file(path: str, files_url: str, directory: str = "") -> str | None:
     """A path relative to the workspace, or absolute inside the container (`/workspace/…`). None if it leads out."""
-    path = path.strip().removeprefix(WORKSPACE)
+    path = path.strip()
+    segments = [] if path.startswith(WORKSPACE) or not directory else directory.split("/")
+    path = path.removeprefix(WORKSPACE)
     path = re.split(r"[?#]", path, maxsplit=1)[0]
     path = unquote(path, errors="replace")
     if not path or path.startswith(("/", "\\")) or _IGNORED.search(path.replace(" ", "")):
         return None
-    segments: list[str] = []
     for segment in path.split("/"):
         if segment == "..":
             if not segments:

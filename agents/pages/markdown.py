@@ -11,6 +11,7 @@ from collections.abc import Sequence
 import nh3
 from django.utils.safestring import SafeString, mark_safe
 from markdown_it import MarkdownIt
+from markdown_it.common.utils import escapeHtml, unescapeAll
 from markdown_it.renderer import RendererHTML
 from markdown_it.rules_core import StateCore
 from markdown_it.token import Token
@@ -34,17 +35,19 @@ ATTRIBUTES = {
     "td": {"class"},
     "th": {"class"},
     "code": {"class"},
+    "pre": {"data-language", "tabindex"},
+    "table": {"tabindex"},
     "span": {"class"},
 }
 TASKS = {"[ ] ": "☐ ", "[x] ": "☑ ", "[X] ": "☑ "}
 
 
-def render(text: str, files_url: str) -> SafeString:
-    """`files_url`: where the agent's workspace is served, ending in a slash."""
+def render(text: str, files_url: str, directory: str = "") -> SafeString:
+    """`files_url`: where the agent's workspace is served, ending in a slash. `directory`: where in it the text is."""
     if len(text) > MAX_LENGTH:
-        return mark_safe(f"<pre>{nh3.clean_text(text)}</pre>")
+        return mark_safe(f'<pre tabindex="0">{nh3.clean_text(text)}</pre>')
     html = nh3.clean(
-        _PARSER.render(text, {"files_url": files_url}),
+        _PARSER.render(text, {"files_url": files_url, "directory": directory}),
         tags=set(TAGS),
         attributes=ATTRIBUTES,
         url_schemes={"http", "https", "mailto"},
@@ -56,27 +59,27 @@ def render(text: str, files_url: str) -> SafeString:
 
 def _point(state: StateCore) -> None:
     """Send links and images where they may go, and take out those that may go nowhere."""
-    files_url = state.env["files_url"]
+    where = (state.env["files_url"], state.env["directory"])
     for block in state.tokens:
         for token in block.children or ():
             if token.type == "image":
-                _point_image(token, files_url)
-        _point_links(block.children or (), files_url)
+                _point_image(token, where)
+        _point_links(block.children or (), where)
 
 
-def _point_image(token: Token, files_url: str) -> None:
-    src = links.image(str(token.attrs.get("src", "")), files_url)
+def _point_image(token: Token, where: tuple[str, str]) -> None:
+    src = links.image(str(token.attrs.get("src", "")), *where)
     if src is None:
         token.type, token.attrs = "image_left_out", {}
     else:
         token.attrs |= {"src": src, "loading": "lazy"}
 
 
-def _point_links(tokens: Sequence[Token], files_url: str) -> None:
+def _point_links(tokens: Sequence[Token], where: tuple[str, str]) -> None:
     closed: list[bool] = []
     for token in tokens:
         if token.type == "link_open":
-            href = links.link(str(token.attrs.get("href", "")), files_url)
+            href = links.link(str(token.attrs.get("href", "")), *where)
             closed.append(href is None)
             if href is not None:
                 token.attrs["href"] = href
@@ -108,6 +111,19 @@ class _Renderer(RendererHTML):
         return self.renderToken(tokens, at, options, env)
 
     th_open = td_open = _aligned
+
+    def table_open(self, tokens: Sequence[Token], at: int, options: OptionsDict, env: EnvType) -> str:
+        """Wide tables and code scroll in themselves, with the keyboard too."""
+        return '<table tabindex="0">'
+
+    def fence(self, tokens: Sequence[Token], at: int, options: OptionsDict, env: EnvType) -> str:
+        language = (tokens[at].info.split() or [""])[0].lower()
+        name = nh3.clean_text(unescapeAll(language))
+        about, kind = (f' data-language="{name}"', f' class="language-{name}"') if name else ("", "")
+        return f'<pre tabindex="0"{about}><code{kind}>{escapeHtml(tokens[at].content)}</code></pre>\n'
+
+    def code_block(self, tokens: Sequence[Token], idx: int, options: OptionsDict, env: EnvType) -> str:
+        return self.fence(tokens, idx, options, env)
 
 
 def _parser() -> MarkdownIt:

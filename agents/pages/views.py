@@ -7,63 +7,24 @@ from uuid import UUID
 
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
-from django.core.paginator import Paginator
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
+from django.utils import timezone
 from django.views.decorators.cache import never_cache
-from django.views.decorators.http import require_http_methods, require_POST
+from django.views.decorators.http import require_POST
 
 from agents import lifecycle
-from agents.definitions import catalog
+from agents.definitions import Definition, catalog
 from agents.errors import AgentsError
 from agents.models import Agent, Run
 from agents.models.run import ACTIVE
-from agents.pages import conversation, measures
-from agents.pages.forms import NewAgentForm, PromptForm
-from agents.pages.links import file_url
-from agents.workspace import history
+from agents.pages import conversation, measures, panels
+from agents.pages import side as side_of
+from agents.pages.advice import ADVICE
+from agents.pages.forms import PromptForm
 from streaming import journal
 from streaming.cursor import Cursor
 from streaming.fold import State
-
-AGENTS_PER_PAGE = 50
-STARTER = "demo"
-"""The definition that an empty list offers: it runs without any key."""
-
-
-@login_required
-@never_cache
-def agent_list(request: HttpRequest) -> HttpResponse:
-    agents = Agent.objects.filter(owner=request.user.pk, archived_at=None).order_by("-updated_at")
-    definitions = catalog.current().definitions
-    starter = definitions.get(STARTER) or next(iter(definitions.values()), None)
-    context = {
-        "catalog": catalog.current(),
-        "agents": Paginator(agents, AGENTS_PER_PAGE).get_page(request.GET.get("page")),
-        "starter": starter,
-        "starter_prompt": starter.sample_prompts[0] if starter and starter.sample_prompts else "",
-    }
-    return render(request, "agents/list.html", context)
-
-
-@login_required
-@never_cache
-@require_http_methods(["GET", "HEAD", "POST"])
-def new_agent(request: HttpRequest) -> HttpResponse:
-    definitions = catalog.current().definitions.values()
-    form = NewAgentForm(definitions, request.POST if request.method == "POST" else None)
-    if request.method == "POST" and form.is_valid():
-        data = form.cleaned_data
-        try:
-            agent, _run = lifecycle.create_agent(
-                request.user, data["definition"], title=data["title"], input=data["input"] or None
-            )
-        except AgentsError as error:
-            form.add_error(None, error.message)
-        else:
-            return redirect("pages:agent", agent.id)
-    context = {"catalog": catalog.current(), "definitions": definitions, "form": form}
-    return render(request, "agents/new.html", context, status=400 if form.errors else 200)
 
 
 @login_required
@@ -72,16 +33,10 @@ def agent_page(request: HttpRequest, agent_id: UUID) -> HttpResponse:
     agent = _own(request, agent_id)
     cursor, state = journal.load_state(str(agent.id))
     latest = agent.runs.exclude(isolation="").order_by("-number").first()
-    context = page_context(agent, cursor, state, everything="all" in request.GET)
+    definition = catalog.current().definitions.get(agent.definition)
+    side = side_of.of(agent, state["files"])
+    context = page_context(agent, cursor, state, definition=definition, everything="all" in request.GET, side=side)
     return render(request, "agents/agent.html", {**context, "isolation": latest.isolation if latest else ""})
-
-
-@login_required
-@never_cache
-def changes(request: HttpRequest, run_id: UUID) -> HttpResponse:
-    """What a run changed in the workspace."""
-    run = get_object_or_404(Run.objects.select_related("agent"), pk=run_id, agent__owner=request.user.pk)
-    return render(request, "agents/changes.html", {"agent": run.agent, "run": run, "diff": history.of_run(run)})
 
 
 @login_required
@@ -92,7 +47,7 @@ def prompt(request: HttpRequest, agent_id: UUID) -> HttpResponse:
     form = PromptForm(request.POST)
     if form.is_valid():
         try:
-            lifecycle.submit_run(agent, form.cleaned_data["input"])
+            lifecycle.submit_run(agent, form.cleaned_data["input"], strategy=request.POST.get("strategy") or "enqueue")
         except AgentsError as error:
             messages.error(request, error.message)
     else:
@@ -111,35 +66,59 @@ def stop(request: HttpRequest, agent_id: UUID) -> HttpResponse:
     return redirect("pages:agent", agent.id)
 
 
-def page_context(agent: Agent, cursor: Cursor, state: State, *, everything: bool = False) -> dict[str, Any]:
-    """What the agent page shows of its log. A function of the state only, like the page's JavaScript."""
+@login_required
+@require_POST
+def answer(request: HttpRequest, run_id: UUID) -> HttpResponse:
+    """The buttons of an approval without JavaScript."""
+    run = _own_run(request, run_id)
+    given = [request.POST.get(name, "") for name in ("approval_id", "decision", "reason")]
+    try:
+        lifecycle.answer_approval(run, given[0], given[1], request.user.get_username()[:150], given[2])
+    except AgentsError as error:
+        messages.error(request, error.message)
+    return redirect("pages:agent", run.agent_id)
+
+
+@login_required
+@require_POST
+def withdraw(request: HttpRequest, run_id: UUID) -> HttpResponse:
+    """A prompt out of the queue, without JavaScript."""
+    run = _own_run(request, run_id)
+    lifecycle.request_cancel(run, reason=f"withdrawn by {request.user.get_username()}")
+    return redirect("pages:agent", run.agent_id)
+
+
+def page_context(
+    agent: Agent,
+    cursor: Cursor,
+    state: State,
+    *,
+    definition: Definition | None = None,
+    everything: bool = False,
+    side: dict[str, Any] | None = None,
+) -> dict[str, Any]:
+    """What the agent page shows of its log. A function of the state and the clock only, like the page's JavaScript,
+    but for what `side` adds to its panels."""
+    now = timezone.now()
+    active = next((run for run in state["runs"] if run["id"] == state["active_run"]), None)
     files_url = f"/api/agents/{agent.id}/files/"
     return {
         "agent": agent,
         "cursor": str(cursor),
         "state": state,
         "conversation": conversation.of(state, files_url, everything=everything),
-        "files": _files(state, files_url),
-        "runs": _runs(state),
+        **panels.of(agent, state, side),
         "usage": measures.usage(state["usage"]),
+        "elapsed": measures.run_elapsed(active, now) if active else "",
+        "now": now.isoformat(),
+        "definition": definition,
+        "advice": ADVICE,
     }
+
+
+def _own_run(request: HttpRequest, run_id: UUID) -> Run:
+    return get_object_or_404(Run.objects.select_related("agent"), pk=run_id, agent__owner=request.user.pk)
 
 
 def _own(request: HttpRequest, agent_id: UUID) -> Agent:
     return get_object_or_404(Agent, pk=agent_id, owner=request.user.pk)
-
-
-def _files(state: State, files_url: str) -> list[dict[str, Any]]:
-    return [
-        {"path": path, "size": measures.size(file["size"]), "url": file_url(path, files_url)}
-        for path, file in sorted(state["files"].items())
-    ]
-
-
-def _runs(state: State) -> list[dict[str, Any]]:
-    """Newest first, as everywhere."""
-    runs = [
-        {"id": run["id"], "number": number, "status": run["status"], "duration": measures.run_duration(run)}
-        for number, run in enumerate(state["runs"], 1)
-    ]
-    return runs[::-1]

@@ -21,7 +21,15 @@ def export_lines(agent: Agent, *, files: bool = True) -> Iterator[bytes]:
     Synchronous; raises LogMissing when the agent is deleted meanwhile."""
     agent_id = str(agent.pk)
     tip_seq = journal.head(agent_id).tip.seq
-    line = AgentLine(agent_id=agent_id, definition=agent.definition, title=agent.title, metadata=agent.metadata)
+    line = AgentLine(
+        agent_id=agent_id,
+        definition=agent.definition,
+        title=agent.title,
+        model=agent.model or None,
+        tools=agent.tools,
+        budget=RunBudget.model_validate(agent.budget),
+        metadata=agent.metadata,
+    )
     yield _encoded(line)
     yield from map(_encoded, _runs(agent))
     events = 0

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import binascii
 from collections.abc import Iterable, Iterator
+from dataclasses import asdict
 from datetime import datetime
 from itertools import islice
 from typing import Any
@@ -12,9 +13,10 @@ from typing import Any
 from django.conf import settings
 from django.db import transaction
 
+from agents import choices, lifecycle, projection
 from agents import lease as leases
-from agents import lifecycle, projection
-from agents.errors import UnknownDefinition
+from agents.definitions import Definition
+from agents.errors import InputInvalid, UnknownDefinition
 from agents.models import Agent, Run
 from agents.moment import owner_for_a_moment
 from agents.transfer import lines as kinds
@@ -48,8 +50,9 @@ def import_agent(owner: Any, chunks: Iterable[bytes], *, definition: str | None 
     except UnknownDefinition as error:
         error.details["field"] = "definition"
         raise
+    chosen = _choices(number, first, found) if name == first.definition else choices.Choices()
     with transaction.atomic():
-        agent = Agent.objects.create(owner=owner, definition=name, metadata=first.metadata)
+        agent = Agent.objects.create(owner=owner, definition=name, metadata=first.metadata, **asdict(chosen))
         try:
             _Import(agent, first.title, found.limits.workspace_mib * MIB).take(read)
         except BaseException:
@@ -57,6 +60,14 @@ def import_agent(owner: Any, chunks: Iterable[bytes], *, definition: str | None 
             raise
     agent.refresh_from_db()
     return agent
+
+
+def _choices(number: int, line: kinds.AgentLine, found: Definition) -> choices.Choices:
+    """Not of another definition than the one that they were made of."""
+    try:
+        return choices.checked(found, line.model, line.tools, line.budget)
+    except InputInvalid as error:
+        raise ImportInvalid(f"line {number}: {error.details['field']}: {error.message}", line=number) from None
 
 
 class _Reading:

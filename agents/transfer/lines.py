@@ -35,6 +35,9 @@ class AgentLine(_Line):
     agent_id: Name
     definition: Name
     title: Title = ""
+    model: Name | None = None
+    tools: list[Name] | None = None
+    budget: RunBudget = Field(default_factory=RunBudget)
     metadata: Metadata = Field(default_factory=dict)
 
 

@@ -8,6 +8,7 @@ never opened.
     paths       what a path may be
     walk        what is there
     directory   `Workspace`: make, open, write, delete
+    types       what a file is shown as, by its name
     changes     what is different from what the log knows, for `files` events
     digests     SHA-256, once per content
     usage       how much room it takes

@@ -110,6 +110,7 @@ def as_line(event: dict[str, Any]) -> str:
 
 
 _FLOWING = {"text": "", "thinking": "dim italic", "tool-output": "dim"}
+_TICKS = {"pending": "[ ]", "in_progress": "[-]", "completed": "[x]"}
 _LINES: dict[str, Any] = {
     "status": lambda data: (
         (f"~ {data['reason']}", "dim") if data["status"] == "running" and data.get("reason") else None
@@ -117,6 +118,10 @@ _LINES: dict[str, Any] = {
     "message": lambda data: (f"> {data['content']}", "bold") if data["role"] == "user" else (data["content"], ""),
     "tool-call": lambda data: (f"* {data.get('title') or data['name']}", "cyan"),
     "tool-result": lambda data: ("  failed", "red") if data["is_error"] else None,
+    "plan": lambda data: (
+        "\n".join(f"{_TICKS[entry['status']]} {entry['content']}" for entry in data["entries"]),
+        "blue",
+    ),
     "approval-request": lambda data: (f"? {data['question']}  [{' / '.join(data['options'])}]", "yellow"),
     "error": lambda data: (f"! {data['code']}: {data['message']}", "red"),
     "done": lambda data: (f"{data['status']} in {data['duration_ms'] / 1000:.1f} s", "bold"),

@@ -140,6 +140,21 @@ def cancel(run: str, url: Url = None, token: Token = None) -> None:
 
 
 @app.command()
+def move(
+    run: str,
+    before: Annotated[str | None, typer.Option(metavar="RUN", help="Default: to the end of the queue.")] = None,
+    url: Url = None,
+    token: Token = None,
+) -> None:
+    """Move a run that waits in the queue to directly before another one."""
+    from agentsite.cli.client import Client
+
+    with Client(url, token) as client:
+        client.call("POST", f"/api/runs/{run}/move", {"before": before})
+    print(f"run {run}: moved {'to the end' if before is None else f'before {before}'}")
+
+
+@app.command()
 def agents(url: Url = None, token: Token = None) -> None:
     """Your agents."""
     from agentsite.cli.client import Client

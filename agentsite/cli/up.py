@@ -13,7 +13,7 @@ import os
 import signal
 from pathlib import Path
 
-from agentsite.cli import checks, embedded_redis
+from agentsite.cli import checks, embedded_redis, images
 from agentsite.cli.children import Child, Children
 from agentsite.cli.lock import DataDirLock
 from agentsite.environment import Environment
@@ -35,6 +35,7 @@ class _Stack:
         self._directory = directory
         self._children = Children()
         self._stopping = asyncio.Event()
+        self._building: asyncio.Task[None] | None = None
 
     async def run(self) -> int:
         self._environment.port = checks.free_port(self._environment.host, self._environment.port)
@@ -48,6 +49,8 @@ class _Stack:
             await self._stopping.wait()
             self._children.say("stopping; runs in containers go on and are taken up again at the next start")
         finally:
+            if self._building is not None:
+                self._building.cancel()
             await self._children.stop()
         return 0
 
@@ -65,6 +68,12 @@ class _Stack:
         if await self._answers(f"{base}/healthz"):
             self._children.say(engine)
             print(f"ready: {base}/  log in (once, within a day): {base}/login/link/{link}", flush=True)
+            self._build_rest()
+
+    def _build_rest(self) -> None:
+        """The demo needs none of them: whoever waits for `ready` does not wait for these, too."""
+        if url := checks.builder(os.environ["AGENTSITE_ENGINE"], self._environment):
+            self._building = asyncio.create_task(images.ensure_rest(url, self._children.say))
 
     async def _start_redis(self) -> None:
         if self._environment.redis_url:

@@ -43,7 +43,6 @@ REPORTS_PER_S, REPORTS_AT_ONCE = 20.0, 100
 """Connections are reported at most so often, and taken no faster: else a program could flood its own log at no cost."""
 
 _REQUEST_LINE = re.compile(rb"([A-Z]+) (\S{1,1024}) HTTP/1\.[01]\r\n")
-_REASONS = {400: "Bad Request", 403: "Forbidden", 405: "Method Not Allowed", 502: "Bad Gateway", 504: "Gateway Timeout"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -280,9 +279,11 @@ def _printable(target: bytes) -> str:
 
 
 async def _answer(writer: asyncio.StreamWriter, refused: _Refused) -> None:
+    """The reason phrase says why, too: of what a proxy answers to CONNECT, most clients show nothing else."""
     body = f"agentsite: {refused}\n".encode()
+    reason = " ".join(str(refused).encode("ascii", "replace").decode().split())
     head = (
-        f"HTTP/1.1 {refused.status} {_REASONS[refused.status]}\r\n"
+        f"HTTP/1.1 {refused.status} {reason}\r\n"
         f"Content-Type: text/plain; charset=utf-8\r\nContent-Length: {len(body)}\r\nConnection: close\r\n\r\n"
     )
     writer.write(head.encode() + body)

@@ -1,5 +1,5 @@
-"""Builds `agentsite/<name>:latest` from every folder here that has a Dockerfile, and `agentsite/example-<name>:latest`
-from those of containers/examples.
+"""Builds `agentsite/<name>:latest` from every folder here and in acp/ that has a Dockerfile, and
+`agentsite/example-<name>:latest` from those of containers/examples.
 
 Through the engine's API, so no command line client is needed. An image carries a label with a digest of its folder:
 `is_current` compares it, so that nothing is sent or built when nothing has changed.
@@ -19,10 +19,12 @@ from pathlib import Path
 from aiodocker.exceptions import DockerError
 
 from containers.engines.docker_api import DockerApi
+from containers.images import packages, wheels
 from containers.images.base import BuildFailed, Say, is_local, resolve_base
-from containers.images.wheels import LOCK, fetch
 
 FOLDER = Path(__file__).parent
+ACP = FOLDER / "acp"
+"""Agents of others, which speak the Agent Client Protocol."""
 EXAMPLES = FOLDER.parent / "examples"
 CONTENT_LABEL = "agentsite.content"
 BASE_LABEL = "agentsite.base"
@@ -63,11 +65,15 @@ class Image:
         """Whether its Dockerfile asks for a CA bundle, to install things through a private network."""
         return f"ARG {CA_ARGUMENT}" in (self.folder / "Dockerfile").read_text(encoding="utf-8")
 
-    @property
-    def lock(self) -> Path | None:
-        """Of the Python packages that it needs (see wheels.py)."""
-        path = self.folder / LOCK
+    def lock(self, name: str) -> Path | None:
+        """Of the packages that it needs: see wheels.py and packages.py."""
+        path = self.folder / name
         return path if path.is_file() else None
+
+    @property
+    def fetches(self) -> bool:
+        """Whether building it needs packages from elsewhere."""
+        return any(self.lock(kind.LOCK) for kind in (wheels, packages))
 
     def context(self, ca_bundle: Path | None, more: Sequence[tuple[str, bytes]] = ()) -> io.BytesIO:
         """A tar that is the same for the same content, so that the builder's cache finds it. `more`: files beside the
@@ -98,12 +104,18 @@ def find_images() -> list[Image]:
     return _images(FOLDER)
 
 
+def find_acp() -> list[Image]:
+    """Built by name only."""
+    return _images(ACP)
+
+
 def find_examples() -> list[Image]:
+    """Built by name only."""
     return _images(EXAMPLES)
 
 
 def find_image(name: str) -> Image:
-    known = [*find_images(), *find_examples()]
+    known = [*find_images(), *find_acp(), *find_examples()]
     for image in known:
         if image.name == name:
             return image
@@ -113,7 +125,7 @@ def find_image(name: str) -> Image:
 def find_by_tag(reference: str) -> Image | None:
     """The one of ours that a definition means by that; None if it is somebody else's."""
     wanted = with_tag(reference)
-    return next((image for image in (*find_images(), *find_examples()) if image.tag == wanted), None)
+    return next((image for image in (*find_images(), *find_acp(), *find_examples()) if image.tag == wanted), None)
 
 
 def with_tag(reference: str) -> str:
@@ -151,7 +163,7 @@ async def build(
     force: bool = False,
     say: Say = lambda line: None,
 ) -> bool:
-    """False if it was current already. Raises BuildFailed, WheelsMissing, EngineUnavailable."""
+    """False if it was current already. Raises BuildFailed, WheelsMissing, PackagesMissing, EngineUnavailable."""
     if not force and await is_current(api, image, base_image):
         say(f"{image.tag} is current")
         return False
@@ -160,10 +172,10 @@ async def build(
     labels = {CONTENT_LABEL: image.digest(), BASE_LABEL: base}
     say(f"building {image.tag} from {base} ...")
     before = await _id(api, image.tag)
-    wheels = await fetch(api, base, image.lock) if image.lock else []
+    more = await _fetched(api, base, image)
     try:
         await api.build(
-            image.context(ca_bundle, wheels), image.tag, arguments, labels, None if image.installs() else "none"
+            image.context(ca_bundle, more), image.tag, arguments, labels, None if image.installs() else "none"
         )
     except DockerError as error:
         raise BuildFailed(f"{image.tag}: {' '.join(error.message.split())}") from error
@@ -172,6 +184,14 @@ async def build(
             await api.delete_image(before)
     say(f"{image.tag} is built")
     return True
+
+
+async def _fetched(api: DockerApi, base: str, image: Image) -> list[tuple[str, bytes]]:
+    found: list[tuple[str, bytes]] = []
+    for kind in (wheels, packages):
+        if (lock := image.lock(kind.LOCK)) is not None:
+            found += await kind.fetch(api, base, lock)
+    return found
 
 
 async def _id(api: DockerApi, tag: str) -> str | None:

@@ -6,8 +6,6 @@ fetched, never run: each must have a hash of the lock, and be made for the base 
 
 from __future__ import annotations
 
-import asyncio
-import subprocess
 import sys
 import tempfile
 from pathlib import Path
@@ -16,6 +14,7 @@ from typing import Any
 from aiodocker.exceptions import DockerError
 
 from containers.engines.docker_api import DockerApi
+from containers.images import child
 from containers.images.base import BuildFailed
 
 LOCK = "requirements.lock"
@@ -69,18 +68,9 @@ async def _download(lock: Path, folder: Path, python: str, platforms: list[str])
     command += ["--timeout", str(TIMEOUT_S), "--retries", str(RETRIES)]
     command += ["--require-hashes", "--no-deps", "--only-binary=:all:", "--implementation", "cp"]
     command += ["--python-version", python, *(word for one in platforms for word in ("--platform", one))]
-    process = await asyncio.create_subprocess_exec(
-        *command,
-        "--dest",
-        str(folder),
-        "--requirement",
-        str(lock),
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-    )
-    _, stderr = await process.communicate()
-    if process.returncode:
-        lines = [line for line in stderr.decode("utf-8", "replace").splitlines() if line.startswith("ERROR")]
-        why = lines[-1].removeprefix("ERROR: ") if lines else f"pip ended with exit code {process.returncode}"
+    command += ["--dest", str(folder), "--requirement", str(lock)]
+    code, said = await child.run(command)
+    if code:
+        lines = [line for line in said if line.startswith("ERROR")]
+        why = lines[-1].removeprefix("ERROR: ") if lines else f"pip ended with exit code {code}"
         raise WheelsMissing(f"its Python packages cannot be fetched: {why}")

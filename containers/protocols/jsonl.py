@@ -10,7 +10,7 @@ import codecs
 import json
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
 
@@ -30,8 +30,9 @@ _INT64_DIGITS = 20
 class Line(NamedTuple):
     """One line a program printed.
 
-    `kind` is "object" (`value` is a dict with a string "type"), "text" (`value` is a str) or "cut" (a str: the first
-    `line_bytes` of a longer line; the rest was dropped). Reading on from `end_offset` gives exactly the lines after it.
+    `kind` is "object" (`value` is a dict with a string "type", or what another protocol has), "text" (`value` is a str)
+    or "cut" (a str: the first `line_bytes` of a longer line; the rest was dropped). Reading on from `end_offset` gives
+    exactly the lines after it.
     """
 
     stream: Stream
@@ -55,6 +56,10 @@ class _Pending:
     """Bytes of the stream up to the beginning of this line."""
 
 
+def has_type(value: dict[str, Any]) -> bool:
+    return isinstance(value.get("type"), str)
+
+
 class Parser:
     """Cuts the two output streams into lines. Incremental: how the bytes were chunked makes no difference.
 
@@ -62,8 +67,15 @@ class Parser:
     the offsets of a resumed reading go on from there.
     """
 
-    def __init__(self, *, after: Offset = BEGINNING, line_bytes: int = LINE_BYTES) -> None:
+    def __init__(
+        self,
+        *,
+        after: Offset = BEGINNING,
+        line_bytes: int = LINE_BYTES,
+        is_object: Callable[[dict[str, Any]], bool] = has_type,
+    ) -> None:
         self._line_bytes = line_bytes
+        self._is_object = is_object
         self._pending: dict[Stream, _Pending] = {
             "stdout": _Pending(bytearray(), 0, after.stdout),
             "stderr": _Pending(bytearray(), 0, after.stderr),
@@ -117,7 +129,7 @@ class Parser:
         if not raw.strip():
             return None
         text = raw.decode("utf-8", "replace").replace("\x00", _REPLACEMENT)
-        if stream == "stdout" and (parsed := _parse_object(text)) is not None:
+        if stream == "stdout" and (parsed := _parse_object(text, self._is_object)) is not None:
             return Line(stream, "object", parsed, self.offset)
         return Line(stream, "text", text, self.offset)
 
@@ -127,8 +139,8 @@ def _cut_text(raw: bytes) -> str:
     return codecs.getincrementaldecoder("utf-8")("replace").decode(raw).replace("\x00", _REPLACEMENT)
 
 
-def _parse_object(text: str) -> dict[str, Any] | None:
-    """The JSON object in `text` if it has a string "type" and can be stored; otherwise None."""
+def _parse_object(text: str, is_object: Callable[[dict[str, Any]], bool]) -> dict[str, Any] | None:
+    """The JSON object in `text` if it is one of the protocol's and can be stored; otherwise None."""
     if not text.startswith("{") and not text.lstrip().startswith("{"):
         return None
     try:
@@ -138,7 +150,7 @@ def _parse_object(text: str) -> dict[str, Any] | None:
             value = _storable(value, MAX_DEPTH)
     except (ValueError, RecursionError):
         return None
-    return value if isinstance(value, dict) and isinstance(value.get("type"), str) else None
+    return value if isinstance(value, dict) and is_object(value) else None
 
 
 def _storable(value: Any, depth: int) -> Any:

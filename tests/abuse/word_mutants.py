@@ -47,7 +47,7 @@ WORDS = {
     ),
     "done and more": Mutant(
         f"{BAD}::test_output_after_done_is_kept_and_done_stays_last[process]",
-        [Change("agents/pump.py", "if self._translator.done is not None:", "if False:")],
+        [Change("agents/pump.py", "if self._conversation.done is not None:", "if False:")],
     ),
     "HTML, by the server": Mutant(
         "tests/pages/test_markdown.py::test_hostile_markdown_gets_only_harmless_tags_and_addresses",

@@ -4,20 +4,30 @@ from __future__ import annotations
 
 import html
 import re
+from datetime import timedelta
+from typing import Any
 
 import pytest
 from django.contrib.admin.models import LogEntry
 from django.contrib.auth.models import Permission, User
+from django.db.models import F
+from django.db.models.functions import Now
 from django.test import Client
 from django.utils.timezone import now
 from pydantic import SecretStr
 
-from agents import access
-from agents.admin import timeline
+from agents import access, presence
+from agents import lease as leases
+from agents.admin import filters, operations, search, timeline
+from agents.admin.runs import RunAdmin
 from agents.models import ApiToken, Attempt, ProviderKey, Run
 from agents.providers import keys
 from streaming import journal
-from streaming.events import draft
+from streaming.cursor import Cursor
+from streaming.errors import Fenced
+from streaming.events import Event, draft
+from streaming.events import now as now_text
+from streaming.models import Log
 from tests.api.conftest import write
 
 
@@ -57,7 +67,11 @@ def test_everything_has_a_list_and_a_page(admin, run, user):
 
 
 @pytest.mark.parametrize(
-    "query", ["?q=hello", "?q=" + "x" * 50, "?status__exact=queued", "?engine__exact=docker", "?q=01a1-%00x"]
+    "query",
+    [
+        *("?q=hello", "?q=" + "x" * 50, "?status__exact=queued", "?engine=docker", "?error_code=x", "?o=7.-3"),
+        *("?p=999999", "?p=-1", "?p=x", "?engine=%00", "?_facets=True", "?q=01a1-%00x"),
+    ],
 )
 def test_runs_are_searched_and_filtered(admin, run, query):
     if "%00" in query:
@@ -71,6 +85,49 @@ def test_agents_are_searched_and_lead_to_their_runs(admin, run):
     page = get(admin, f"agents/agent/?q={run.agent_id}")
     assert f"/admin/agents/run/?agent__id__exact={run.agent_id}" in page
     assert "run 1" in get(admin, f"agents/run/?agent__id__exact={run.agent_id}")
+
+
+def test_an_id_or_its_beginning_finds_and_text_is_found_in_the_newest(admin, run, monkeypatch):
+    other = Run.objects.create(agent=run.agent, number=2, input="needle", status="failed", error_message="broke")
+
+    def found(query: str, model: str = "run") -> set[str]:
+        return set(re.findall(r'name="_selected_action" value="([^"]+)"', get(admin, f"agents/{model}/?q={query}")))
+
+    Run.objects.filter(pk=run.pk).update(input="haystack")
+    both = {str(run.pk), str(other.pk)}
+    assert found(str(other.pk)) == found(str(other.pk).replace("-", "").upper()) == {str(other.pk)}
+    assert found(str(run.agent_id)) == both
+    assert found("needle") == found("BROKE") == {str(other.pk)}
+    assert found("facade") == set(), "a word that could begin an id"
+    assert found(str(run.agent_id), "agent") == {str(run.agent_id)}
+    assert found("haystack") == {str(run.pk)}
+    monkeypatch.setattr(search, "SEARCHED_MOST", 1)
+    assert found("needle") == {str(other.pk)}
+    assert found("haystack") == set()
+    assert "text in the newest" in get(admin, "agents/run/?q=hello")
+
+
+def test_a_list_says_no_number_it_does_not_know(admin, run, monkeypatch):
+    monkeypatch.setattr(RunAdmin, "list_per_page", 2)
+    for number in range(2, 6):
+        Run.objects.create(agent=run.agent, number=number, input="x")
+    seen, address = [], "agents/run/"
+    while address:
+        page = get(admin, address)
+        seen += re.findall(r'name="_selected_action" value="([^"]+)"', page)
+        assert not re.search(r"\d+ (runs|results|total)", page)
+        older = re.search(r'<a href="([^"]+)">Older</a>', page)
+        address = "agents/run/" + html.unescape(older[1]) if older else ""
+    assert len(seen) == len(set(seen)) == 5
+    assert "Newer" in page
+
+
+def test_choices_of_a_filter_are_what_there_is(admin, run):
+    for number, code in enumerate(["time-limit", "a-code", "", "time-limit"], 2):
+        Run.objects.create(agent=run.agent, number=number, input="x", error_code=code)
+    assert filters.values(Run, "error_code") == ["a-code", "time-limit"]
+    assert filters.values(Attempt, "outcome") == ["exit"]
+    assert "?error_code=a-code" in get(admin, "agents/run/")
 
 
 def test_definitions_are_shown_without_the_values_of_their_environment(admin, settings):
@@ -110,21 +167,128 @@ def test_history_can_not_be_edited(admin, run, model):
 # Actions -----------------------------------------------------------------------------------------------------------
 
 
-def act(client: Client, action: str, *runs: Run) -> str:
-    data = {"action": action, "_selected_action": [str(run.pk) for run in runs]}
-    response = client.post("/admin/agents/run/", data, follow=True)
-    return html.unescape(response.content.decode())
+def ask(client: Client, action: str, *runs: Run, model: str = "run", **more: str) -> str:
+    """Choose it in the list."""
+    data = {"action": action, "_selected_action": [str(run.pk) for run in runs], "index": "0", **more}
+    return html.unescape(client.post(f"/admin/agents/{model}/", data, follow=True).content.decode())
+
+
+def act(client: Client, action: str, *runs: Run, model: str = "run") -> str:
+    """And say yes, as its form does."""
+    asked = ask(client, action, *runs, model=model)
+    form = re.findall(
+        r'name="(_selected_action|action|confirmed)" value="([^"]*)"', asked.split('id="content-main"')[-1]
+    )
+    data: dict[str, list[str]] = {}
+    for name, value in form:
+        data.setdefault(name, []).append(value)
+    return html.unescape(client.post(f"/admin/agents/{model}/", data, follow=True).content.decode())
+
+
+def history_of(client: Client, run: Run, model: str = "run") -> str:
+    return html.unescape(get(client, f"agents/{model}/{run.pk}/history/"))
+
+
+def hold(agent_id: Any, owner: str, seconds: float = 30) -> None:
+    Log.objects.filter(agent_id=agent_id).update(
+        owner=owner, lease_until=Now() + timedelta(seconds=seconds), epoch=F("epoch") + 1
+    )
+
+
+def test_nothing_is_done_before_the_question_is_answered(admin, run):
+    page = ask(admin, "cancel", run)
+    assert "Cancel these runs?" in page
+    assert str(run.pk) in page
+    run.refresh_from_db()
+    assert run.cancel_requested_at is None
+    assert not LogEntry.objects.exists()
+
+
+def test_what_was_done_is_in_the_history_with_who_did_it(admin, run):
+    act(admin, "cancel", run)
+    act(admin, "retry", run)
+    page = history_of(admin, run)
+    new = Run.objects.exclude(pk=run.pk).get()
+    for said in ("Cancelled.", f"Retried as run 2 ({new.pk}).", "root"):
+        assert said in page
+    assert "No" not in re.findall(r"<td>(.*?)</td>", page)
+    assert act(admin, "cancel", run).count("has ended already") == 1
+    assert LogEntry.objects.count() == 2, "what was refused is not in it"
+
+
+def test_no_more_are_done_at_once_than_somebody_waits_for(admin, run, monkeypatch):
+    monkeypatch.setattr(operations, "ACTED_MOST", 0)
+    assert "Choose 0 at most." in ask(admin, "cancel", run)
+    assert "Choose 0 at most." in ask(admin, "cancel", run, confirmed="1", select_across="1")
+    run.refresh_from_db()
+    assert run.cancel_requested_at is None
+
+
+# Leases ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("model", ["run", "agent"])
+def test_the_lease_of_a_silent_worker_is_released_and_another_takes_over(admin, run, model):
+    hold(run.agent_id, "dead-worker")
+    one = run if model == "run" else run.agent
+    assert leases.acquire(str(run.agent_id), "another") is None
+    assert "held by dead-worker" in ask(admin, "release_lease", one, model=model)
+    assert leases.acquire(str(run.agent_id), "another") is None, "a question releases nothing"
+    assert "1 done" in act(admin, "release_lease", one, model=model)
+    assert "Released the lease of worker dead-worker." in history_of(admin, one, model)
+    assert leases.acquire(str(run.agent_id), "another") is not None
+
+
+def test_who_lost_its_lease_so_can_not_write_once_another_has_it(run):
+    """Should the worker live after all: the fence keeps it out, not its good will."""
+    agent_id, run_id = str(run.agent_id), str(run.pk)
+    old = leases.acquire(agent_id, "slow-worker")
+    assert old is not None
+    journal.begin(agent_id, old.epoch, [], "")
+    assert leases.expire(agent_id, "slow-worker")
+    write(agent_id, [draft("log", run_id, content="of the new writer")])
+    seq = journal.head(agent_id).tip.seq
+    late = Event("log", agent_id, run_id, old.epoch, seq + 1, now_text(), {"stream": "stdout", "content": "late"})
+    stored = [journal.Stored(Cursor(late.epoch, late.seq), late.encode())]
+    with pytest.raises(Fenced):
+        journal.commit(journal.Commit(agent_id, old.epoch, stored, ""))
+    assert leases.renew([old]) == [old], "its next heartbeat tells it"
+    assert journal.head(agent_id).tip.seq == seq
+
+
+def test_who_lives_has_its_lease_again_if_nobody_was_faster(run):
+    held = leases.acquire(str(run.agent_id), "living-worker")
+    assert held is not None
+    assert leases.expire(str(run.agent_id), "living-worker")
+    assert leases.renew([held]) == []
+    assert leases.acquire(str(run.agent_id), "another") is None
+
+
+def test_only_the_lease_that_was_meant_is_released(admin, run, monkeypatch):
+    hold(run.agent_id, "new-worker")
+    assert not leases.expire(str(run.agent_id), "old-worker")
+    monkeypatch.setattr(presence, "ask", lambda: [{"worker": "new-worker"}])
+    assert "worker new-worker answers" in act(admin, "release_lease", run)
+    monkeypatch.setattr(presence, "ask", lambda: None)
+    assert "nobody knows whether the worker lives" in act(admin, "release_lease", run)
+    assert leases.acquire(str(run.agent_id), "another") is None
+    assert not LogEntry.objects.exists()
+    Log.objects.update(owner=None, lease_until=None)
+    assert "nobody holds its lease" in act(admin, "release_lease", run)
+
+
+# Cancel and retry --------------------------------------------------------------------------------------------------
 
 
 def test_cancel_ends_a_queued_run(admin, run):
-    assert "1 run asked to stop." in act(admin, "cancel", run)
+    assert "Cancel these runs: 1 done." in act(admin, "cancel", run)
     run.refresh_from_db()
     assert (run.status, run.cancel_reason) == ("cancelled", "cancelled by root")
 
 
 def test_retry_makes_a_new_run(admin, run):
     act(admin, "cancel", run)
-    assert "1 run queued again." in act(admin, "retry", run)
+    assert "Retry these runs: 1 done." in act(admin, "retry", run)
     new = Run.objects.exclude(pk=run.pk).get()
     assert (new.input, new.retry_of) == (run.input, run)
 
@@ -141,7 +305,7 @@ def test_who_may_only_look_has_no_actions(run):
     client = Client()
     client.force_login(viewer)
     assert 'value="cancel"' not in get(client, "agents/run/")
-    act(client, "cancel", run)
+    ask(client, "cancel", run, confirmed="1")
     run.refresh_from_db()
     assert run.cancel_requested_at is None
 

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from pydantic import SecretStr
 
 from tests.servers import RedisServer
 
 if TYPE_CHECKING:
+    from tests.agents.provider_way import Way
     from tests.agents.site import Site
+    from tests.provider import MockProvider
 
 
 @pytest.fixture(scope="session")
@@ -68,6 +71,44 @@ def site(parts: Parts) -> Iterator[Site]:
 def any_site(request: pytest.FixtureRequest, parts: Parts) -> Iterator[Site]:
     """With every engine there is."""
     yield from parts.site(request.param)
+
+
+@pytest.fixture
+def provider(settings: Any) -> Iterator[MockProvider]:
+    """Takes that one key; Ollama takes none."""
+    from tests.agents.bundled import KEY
+    from tests.provider import MockProvider
+
+    with MockProvider() as running:
+        settings.OPENAI_BASE_URL = f"{running.url}/v1"
+        settings.ANTHROPIC_BASE_URL = settings.GEMINI_BASE_URL = settings.OLLAMA_BASE_URL = running.url
+        settings.PROVIDER_KEYS = {name: SecretStr(KEY) for name in ("openai", "anthropic", "gemini")}
+        yield running
+
+
+@pytest.fixture
+async def way(tmp_path: Path, settings: Any) -> AsyncIterator[Way]:
+    """To a provider that says what a test has scripted."""
+    from containers.gateway import GatewayPlace
+    from tests.agents.mock_upstream import MockUpstream
+    from tests.agents.provider_way import KEY, Way
+
+    mock = MockUpstream()
+    settings.OPENAI_BASE_URL = f"{mock.url}/v1"
+    settings.ANTHROPIC_BASE_URL = settings.GEMINI_BASE_URL = settings.OLLAMA_BASE_URL = mock.url
+    settings.PROVIDER_KEYS = {name: SecretStr(KEY) for name in ("openai", "anthropic", "gemini")}
+    made = Way(GatewayPlace(tmp_path / "gateway").prepare("r1"), mock)
+    await made.open()
+    yield made
+    await made.close()
+    mock.close()
+
+
+@pytest.fixture(scope="session")
+def agent_image() -> str:
+    from tests.containers.bench import built_image
+
+    return asyncio.run(built_image("agent"))
 
 
 @pytest.fixture

@@ -201,11 +201,12 @@ class Site:
         until(reached, f"run becomes {wanted}, is {run.status}", patience_s)
         return run
 
-    def wait_event(self, run: Run, type_: str, count: int = 1) -> list[Event]:
+    def wait_event(self, run: Run, type_: str, count: int = 1, patience_s: float = PATIENCE_S) -> list[Event]:
         """Until that many events of the type are committed."""
         found_events: list[Event] = until(
             lambda: len(found := [one for one in self.events(run) if one.type == type_]) >= count and found,
             f"{count} of {type_}",
+            patience_s,
         )
         return found_events
 

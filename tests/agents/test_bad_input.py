@@ -213,7 +213,7 @@ def test_last_words_on_stderr_are_no_mistake(any_site: Site) -> None:
 def test_a_program_that_hangs_after_done_is_stopped_and_completed(
     any_site: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("agents.execution.execution.DONE_PATIENCE_S", 0.5)
+    monkeypatch.setattr("agents.protocols.jsonl.JsonlConversation.done_patience_s", 0.5)
     events = run_bad(any_site, 'say("done", result="ready")\ntime.sleep(600)\n')
     assert errors(events) == []
     assert (events[-1].data["status"], events[-1].data["result"]) == ("completed", "ready")
@@ -370,6 +370,27 @@ def test_a_definition_removed_meanwhile_ends_the_run(site: Site) -> None:
     events = site.end(run)
     assert errors(events) == ["unknown-definition"]
     assert statuses(events) == ["queued", "failed"]
+
+
+def test_a_definition_narrowed_meanwhile_ends_the_run_of_an_agent_that_was_made_with_more(site: Site) -> None:
+    site.define("writer", "", tools=["read", "write"])
+    agent, _ = lifecycle.create_agent(site.owner, "writer", tools=["write"])
+    run = lifecycle.submit_run(agent, "go")
+    site.define("writer", "", tools=["read"])
+    site.ask_worker(site.worker(), str(agent.pk))
+    events = site.end(run)
+    assert errors(events) == ["choice-not-allowed"]
+    assert "'write'" in events[-3].data["message"]
+    assert statuses(events) == ["queued", "failed"]
+
+
+def test_a_program_is_told_the_model_and_tools_that_were_chosen(site: Site) -> None:
+    site.worker()
+    code = 'say("text", content=json.dumps([start["config"]["model"], start["config"]["tools"]]))'
+    site.define("writer", code, tools=["read", "write"], model="openai:small", providers=["anthropic"])
+    _, run = lifecycle.create_agent(site.owner, "writer", input="go", model="anthropic:large", tools=["write"])
+    assert run is not None
+    assert site.end(run)[-1].data["result"] == '["anthropic:large", ["write"]]'
 
 
 def test_a_broken_file_of_definitions_leaves_the_last_good_ones(site: Site) -> None:

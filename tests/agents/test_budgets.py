@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import threading
+from datetime import timedelta
 
 import pytest
+from django.db.models.functions import Now
 
 from agents import lifecycle
 from agents.budgets import spending
 from agents.definitions.budget import RunBudget
 from agents.errors import InputInvalid
-from agents.models import ApprovalAnswer, Run, Spending
+from agents.models import ApprovalAnswer, Attempt, Run, Spending
 from streaming.events import Event
 from tests.agents import mock_upstream as said
 from tests.agents.mock_upstream import MockUpstream, stream, whole
@@ -152,20 +154,30 @@ def asked(site: Site, run: Run, count: int = 1) -> str:
     return approval_id
 
 
-def test_a_run_that_asks_waits_and_goes_on_with_as_much_again(site: Site, calls: MockUpstream) -> None:
+@pytest.mark.parametrize(
+    ("kind", "limit", "words"),
+    [
+        ("tokens", 30, "60 of 60 tokens"),
+        ("model_calls", 2, "4 of 4 model calls"),
+        ("cost_usd", 1.6e-5, "$3.24e-05 of $3.2e-05"),
+    ],
+)
+def test_a_run_that_asks_waits_and_goes_on_with_as_much_again(
+    site: Site, calls: MockUpstream, kind: str, limit: float, words: str
+) -> None:
     site.worker()
-    caller(site, "asks", "for _ in range(5):\n    chat()", budget={"tokens": 30, "exceeded": "ask"})
+    caller(site, "asks", "for _ in range(5):\n    chat()", budget={kind: limit, "exceeded": "ask"})
     run = site.start("asks")
-    assert asked(site, run) == "budget:tokens:1"
+    assert asked(site, run) == f"budget:{kind}:1"
     assert len(calls.asked) == 2
-    lifecycle.answer_approval(run, "budget:tokens:1", "approve", "ada")
-    assert asked(site, run, 2) == "budget:tokens:2"
+    lifecycle.answer_approval(run, f"budget:{kind}:1", "approve", "ada")
+    assert asked(site, run, 2) == f"budget:{kind}:2"
     assert len(calls.asked) == 4
-    lifecycle.answer_approval(run, "budget:tokens:2", "deny", "ada", "enough")
+    lifecycle.answer_approval(run, f"budget:{kind}:2", "deny", "ada", "enough")
     events = site.end(run)
     assert errors(events) == ["budget-exceeded"]
-    assert "60 of 60 tokens" in message(events)
-    assert budgets(events) == [("run", "tokens", 30, 30), ("run", "tokens", 60, 60)]
+    assert words in message(events)
+    assert [(one[1], one[3]) for one in budgets(events)] == [(kind, limit), (kind, 2 * limit)]
     assert "approval" not in text(events), "the answer is not the program's business"
 
 
@@ -227,12 +239,26 @@ def test_counting_goes_on_in_the_next_worker(site: Site, calls: MockUpstream) ->
     assert [one[1:] for one in budgets(events)] == [("tokens", 60, 60)]
 
 
+of_agents_and_users = pytest.mark.parametrize(
+    ("setting", "scope", "whose"),
+    [("BUDGET_AGENT", "agent", "the agent"), ("BUDGET_USER_DAY", "user-day", "its user today")],
+)
+
+
 @pytest.mark.sqlite
-@pytest.mark.parametrize(("setting", "scope"), [("BUDGET_AGENT", "agent"), ("BUDGET_USER_DAY", "user-day")])
+@of_agents_and_users
+@pytest.mark.parametrize(
+    ("kind", "limit", "words"),
+    [
+        ("tokens", 4 * CALL_TOKENS, "60 of 60 tokens"),
+        ("model_calls", 4, "4 of 4 model calls"),
+        ("cost_usd", 4 * 8.1e-6, "$3.24e-05 of $3.24e-05"),
+    ],
+)
 def test_the_site_limits_agents_and_users_over_all_runs(
-    site: Site, calls: MockUpstream, setting: str, scope: str
+    site: Site, calls: MockUpstream, setting: str, scope: str, whose: str, kind: str, limit: float, words: str
 ) -> None:
-    setattr(site.settings, setting, {"tokens": 4 * CALL_TOKENS, "model_calls": 100})
+    setattr(site.settings, setting, {"tokens": 1000, "model_calls": 100, kind: limit})
     site.worker()
     site.worker()
     caller(site, "three", "for _ in range(3):\n    chat()")
@@ -246,9 +272,59 @@ def test_the_site_limits_agents_and_users_over_all_runs(
         events = site.ended("asks")
     assert errors(events) == ["budget-exceeded"]
     assert len(usages(events)) == 1
-    whose = "the agent" if scope == "agent" else "its user today"
-    assert message(events) == f"{whose} has used 60 of 60 tokens"
-    assert budgets(events) == [(scope, "tokens", 60, 60)]
+    assert message(events) == f"{whose} has used {words}"
+    ((*what, used, most),) = budgets(events)
+    assert (what, most) == ([scope, kind], limit)
+    assert used == pytest.approx(limit)
+
+
+@pytest.mark.sqlite
+@of_agents_and_users
+def test_the_site_limits_tool_calls_over_all_runs(site: Site, setting: str, scope: str, whose: str) -> None:
+    setattr(site.settings, setting, {"tool_calls": 5})
+    site.worker()
+    acts = "for i in range({}):\n    say('tool-call', call_id=str(i), name='t', arguments={{}})\n"
+    agent = site.agent(site.define("acts", acts.format(4)))
+    assert errors(site.end(lifecycle.submit_run(agent, "go"))) == []
+    site.define("acts", acts.format(1) + "wait('go')\n" + acts.format(1) + "time.sleep(600)")
+    run = lifecycle.submit_run(agent, "go")
+    assert [event.data["kind"] for event in site.wait_event(run, "budget")] == ["tool_calls"]
+    assert errors(site.events(run)) == [], "the last one is not one too many"
+    site.let(agent, "go")
+    events = site.end(run)
+    assert errors(events) == ["budget-exceeded"]
+    assert message(events) == f"{whose} has used 6 of 5 tool calls"
+
+
+@pytest.mark.sqlite
+@of_agents_and_users
+def test_the_site_limits_the_time_of_all_runs(site: Site, setting: str, scope: str, whose: str) -> None:
+    setattr(site.settings, setting, {"wall_s": 101.0})
+    site.worker()
+    run = site.start(site.define("works", "time.sleep(0.2)"))
+    events = site.end(run)
+    assert errors(events) == []
+    took_s = events[-1].data["duration_ms"] / 1000
+    assert list(Spending.objects.values_list("wall_s", flat=True)) == [pytest.approx(took_s)] * 2
+    Spending.objects.update(wall_s=100)
+    site.define("works", "time.sleep(600)")
+    agent = run.agent if scope == "agent" else site.agent("works")
+    events = site.end(lifecycle.submit_run(agent, "go"))
+    assert errors(events) == ["budget-exceeded"]
+    assert message(events).startswith(f"{whose} has used 10")
+    assert message(events).endswith(" of 101 s")
+    assert [one[:2] for one in budgets(events)] == [(scope, "wall_s")]
+
+
+def test_what_a_run_waits_for_answers_is_nobodys_time(site: Site) -> None:
+    site.worker()
+    run = site.start(site.define("asks", "say('approval-request', approval_id='a', question='?')\nread()"))
+    site.wait_status(run, "waiting")
+    until(lambda: Attempt.objects.filter(run=run).exclude(waiting_since=None).exists(), "its time stands still")
+    Attempt.objects.filter(run=run).update(waiting_since=Now() - timedelta(seconds=100))
+    lifecycle.answer_approval(run, "a", "approve", "ada")
+    site.end(run)
+    assert set(Spending.objects.values_list("wall_s", flat=True)) <= {0.0}
 
 
 @pytest.mark.sqlite
@@ -270,9 +346,9 @@ def test_what_was_spent_is_what_the_logs_say_and_outlives_the_agent(site: Site, 
 def test_the_day_is_the_databases(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     agent = site.agent(site.define("any"))
     site.settings.BUDGET_USER_DAY = {"tokens": 10}
-    scope = f"user:{site.owner.pk}:{spending._today()}"
+    scope = f"user:{site.owner.pk}:{spending.today()}"
     Spending.objects.create(scope=scope, tokens=9)
     (share,) = spending.shares(str(agent.pk))
     assert (share.used, share.is_near, share.is_used_up) == (9, True, False)
-    monkeypatch.setattr(spending, "_today", lambda: "2026-11-22")
+    monkeypatch.setattr(spending, "today", lambda: "2000-01-01")
     assert spending.shares(str(agent.pk))[0].used == 0

@@ -2,54 +2,21 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
 from pydantic import SecretStr
 
 from agents import lifecycle
-from streaming.events import Event
+from tests.agents.bundled import ITS_OWN, PATIENCE_S, define, said
 from tests.agents.site import Site, errors
-from tests.containers.bench import built_image
-from tests.images.agent_driving import GOLDEN, MODELS, settled
+from tests.images.agent_driving import GOLDEN, MODELS
 from tests.images.test_agent_conversation import FIVE_STEPS
 from tests.provider import Call, MockProvider, turn
 
 pytestmark = [pytest.mark.docker, pytest.mark.slow, pytest.mark.timeout(900)]
 """Whoever is first builds the image."""
-PATIENCE_S = 120.0
-"""It imports for seconds before it says anything."""
-KEY = "sk-canary-of-this-test"
-ITS_OWN = ("text", "thinking", "tool-call", "tool-output", "tool-result", "error")
-
-
-@pytest.fixture
-def provider(settings: Any) -> Iterator[MockProvider]:
-    """Takes that one key; Ollama takes none."""
-    with MockProvider() as running:
-        settings.OPENAI_BASE_URL = f"{running.url}/v1"
-        settings.ANTHROPIC_BASE_URL = settings.GEMINI_BASE_URL = settings.OLLAMA_BASE_URL = running.url
-        settings.PROVIDER_KEYS = {name: SecretStr(KEY) for name in ("openai", "anthropic", "gemini")}
-        yield running
-
-
-@pytest.fixture(scope="module")
-def agent_image() -> str:
-    return asyncio.run(built_image("agent"))
-
-
-def define(site: Site, image: str, model: str, **fields: Any) -> str:
-    limits = {"memory_mib": 1024, "pids": 256, "cpus": 2.0, "wall_s": 300}
-    return site.define("agent", image=image, command=[], trusted=False, model=model, limits=limits, **fields)
-
-
-def said(events: list[Event]) -> list[dict[str, Any]]:
-    """What the program said, as the golden log of the same conversation has it."""
-    own = [{"type": event.type, **event.data} for event in events if event.type in ITS_OWN]
-    return settled([{name: value for name, value in one.items() if name != "message_id"} for one in own])
 
 
 @pytest.mark.parametrize("model", MODELS.values(), ids=MODELS)

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from agents import position
 from agents.intake import COALESCE_S, MERGED_CHARS, Intake
+from agents.protocols.jsonl import JsonlConversation
 from agents.pump import HELD_CHARS, Pump
 from agents.translate import Translator
 from containers.engine import Offset, Output
@@ -93,7 +94,7 @@ class World:
     def __init__(self, after: Offset = Offset(0, 0), limit_bytes: int = 2**30) -> None:
         self.batches: list[tuple[float, list[Draft], Offset]] = []
         self.slow_s = 0.0
-        self.pump = Pump(Translator(RUN), after, limit_bytes, self._append, lambda: None)
+        self.pump = Pump(JsonlConversation(Translator(RUN)), after, limit_bytes, self._append, lambda: None)
 
     async def _append(self, drafts: list[Draft], offset: Offset) -> list[Any]:
         self.batches.append((asyncio.get_running_loop().time(), drafts, offset))

@@ -4,14 +4,27 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from itertools import combinations
 from typing import Any
 
 import pytest
 from django.db import connections
+from hypothesis import given
+from hypothesis import strategies as st
 
-from agents import lifecycle
-from agents.errors import AgentBusy, IdempotencyConflict, InputInvalid, InputTooLarge, NotFound, UnknownDefinition
+from agents import lifecycle, order
+from agents.errors import (
+    AgentBusy,
+    IdempotencyConflict,
+    InputInvalid,
+    InputTooLarge,
+    NotFound,
+    RunNotQueued,
+    UnknownDefinition,
+)
 from agents.models import Agent, Run
+from streaming.events import Event, draft, now
+from streaming.fold import fold
 from tests.agents.site import Site, statuses, until
 
 NOTES = """
@@ -135,6 +148,119 @@ def test_an_idempotency_key_makes_one_run_however_often_it_is_sent(site: Site) -
     assert site.wait_file(agent, "order") == "same "
     other = site.agent("notes")
     assert lifecycle.submit_run(other, "other", idempotency_key="k1").pk != results[0].pk
+
+
+def test_a_moved_run_is_executed_in_its_new_place(site: Site) -> None:
+    site.worker()
+    agent = site.agent(site.define("notes", 'wait("go")\n' + NOTES))
+    a, b, c, d = (lifecycle.submit_run(agent, prompt) for prompt in "abcd")
+    site.wait_status(a, "running")
+    lifecycle.move(d, b)
+    lifecycle.move(b, None)
+    until(lambda: site.state(agent)["queue"] == [str(run.pk) for run in (d, c, b)], "the order is in the log")
+    site.let(agent, "go")
+    for run in (a, d, c, b):
+        assert site.end(run)[-1].data["status"] == "completed"
+    assert site.wait_file(agent, "order").split() == ["a", "d", "c", "b"]
+
+
+def test_a_moved_run_is_told_of_what_came_before_it_in_that_order(site: Site) -> None:
+    site.worker()
+    code = 'wait("go")\nsay("done", result=[one["content"] for one in start["history"] if one["role"] == "user"])'
+    agent = site.agent(site.define("tells", 'say("text", content="x")\n' + code))
+    a, b, c, d = (lifecycle.submit_run(agent, prompt) for prompt in "abcd")
+    site.wait_status(a, "running")
+    lifecycle.move(c, b)
+    site.let(agent, "go")
+    assert site.end(c)[-1].data["result"] == ["a"]
+    assert site.end(b)[-1].data["result"] == ["a", "c"]
+    assert site.end(d)[-1].data["result"] == ["a", "c", "b"]
+
+
+def test_a_move_that_nobody_put_into_the_log_is_made_up_for(site: Site) -> None:
+    """The web process dies behind the row, and the poke is lost."""
+    site.worker()
+    agent = site.agent(site.define("notes", 'wait("go")\n' + NOTES))
+    a, b, c = (lifecycle.submit_run(agent, prompt) for prompt in "abc")
+    site.wait_status(a, "running")
+    order.move(c, b)
+    until(lambda: site.state(agent)["queue"] == [str(c.pk), str(b.pk)], "the poll finds it")
+    site.let(agent, "go")
+    site.end(b)
+    assert site.wait_file(agent, "order").split() == ["a", "c", "b"]
+
+
+def test_who_moves_while_a_run_is_taken_is_in_time_or_told_so(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    agent = site.agent(site.define("notes", NOTES))
+    a, b, c = (lifecycle.submit_run(agent, prompt) for prompt in "abc")
+    late: list[Any] = []
+    take = order.take
+
+    def taking(agent_id: str, queue: list[str]) -> str:
+        if queue == [str(run.pk) for run in (a, b, c)]:
+            order.move(c, a)  # the last look has not seen it
+        taken = take(agent_id, queue)
+        if taken == str(c.pk):
+            late.extend(in_threads(2, lambda at: order.move((c, b)[at], (None, c)[at])))
+        return taken
+
+    monkeypatch.setattr("agents.supervisor.order.take", taking)
+    site.ask_worker(site.worker(), str(agent.pk))
+    for run in (a, b, c):
+        site.end(run)
+    assert site.wait_file(agent, "order").split() == ["c", "a", "b"]
+    assert late
+    assert all(isinstance(error, RunNotQueued) for error in late), late
+
+
+def test_many_who_move_at_once_leave_one_order(site: Site) -> None:
+    site.worker()
+    agent = site.agent(site.define("notes", 'wait("go")\n' + NOTES))
+    first = lifecycle.submit_run(agent, "first")
+    site.wait_status(first, "running")
+    runs = [lifecycle.submit_run(agent, str(number)) for number in range(6)]
+    results = in_threads(8, lambda at: lifecycle.move(runs[at % 6], runs[(at * at + 1) % 6] if at % 3 else None))
+    assert not [result for result in results if isinstance(result, Exception) and not isinstance(result, InputInvalid)]
+    wanted = [str(run.pk) for run in order.in_turn(Run.objects.filter(agent=agent, status="queued"))]
+    assert sorted(wanted) == sorted(str(run.pk) for run in runs)
+    until(lambda: site.state(agent)["queue"] == wanted, "the log has the order of the rows")
+    site.let(agent, "go")
+    for run in runs:
+        site.end(run)
+    by_id = {str(run.pk): run.input for run in runs}
+    assert site.wait_file(agent, "order").split() == ["first", *(by_id[run_id] for run_id in wanted)]
+
+
+def test_two_reorderings_at_once_both_hold(site: Site) -> None:
+    agent = site.agent(site.define("fine", ""))
+    a, b, c, d = (lifecycle.submit_run(agent, prompt) for prompt in "abcd")
+    results = in_threads(2, lambda at: lifecycle.move((c, d)[at], (a, b)[at]))
+    assert all(isinstance(result, Run) for result in results), results
+    assert site.state(agent)["queue"] == [str(run.pk) for run in (c, a, d, b)]
+    site.check(agent)
+
+
+def test_a_taken_run_is_not_ended_behind_the_back_of_who_took_it(site: Site) -> None:
+    agent = site.agent(site.define("fine", ""))
+    run = lifecycle.submit_run(agent, "go")
+    assert order.take(str(agent.pk), [str(run.pk)]) == str(run.pk)
+    lifecycle.request_cancel(run)
+    assert Run.objects.get(pk=run.pk).status == "queued"
+    site.ask_worker(site.worker(), str(agent.pk))
+    assert site.end(run)[-1].data["status"] == "cancelled"
+
+
+@given(st.permutations(range(7)), st.permutations(range(7)))
+def test_a_queue_comes_into_any_order_with_as_few_moves_as_can_be(queue: list[int], wanted: list[int]) -> None:
+    events: list[tuple[int, int | None]] = [(run, None) for run in queue]
+    made = order.moves([str(run) for run in queue], [str(run) for run in wanted])
+    events += [(int(run), position) for run, position in made]
+    drafts = [draft("status", str(run), status="queued", position=position) for run, position in events]
+    log = [Event(one.type, "a", one.run_id, 1, seq, now(), one.data) for seq, one in enumerate(drafts, 1)]
+    assert fold(log)["queue"] == [str(run) for run in wanted]
+    places = [wanted.index(run) for run in queue]
+    kept = max(len(part) for size in range(8) for part in combinations(places, size) if list(part) == sorted(part))
+    assert len(made) == 7 - kept
 
 
 def test_retry_is_a_new_run_with_the_same_input(site: Site) -> None:

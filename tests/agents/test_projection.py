@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from typing import Any
 
 from django.db import connections, transaction
@@ -11,7 +12,7 @@ from django.db.models import QuerySet
 from django.db.models.functions import Now
 from django.forms.models import model_to_dict
 
-from agents import lifecycle
+from agents import lifecycle, order
 from agents.models import Agent, Run
 from agents.models.run import update_together
 from agents.projection import projection
@@ -54,7 +55,16 @@ def test_a_run_is_not_over_before_its_done(site: Site) -> None:
     assert Run.objects.get(pk=run.pk).status == "completed"
 
 
-def test_a_commit_and_who_asks_for_all_runs_never_wait_for_each_other(site: Site) -> None:
+def test_a_run_that_was_moved_and_has_begun_since_stays_begun(site: Site) -> None:
+    run = site.start(site.define("fine", ""))
+    Run.objects.filter(pk=run.pk).update(status="running")
+    (queued,) = [event for event in site.events(run) if event.type == "status"]
+    project = transaction.atomic(projection(str(run.agent_id)))
+    project([replace(queued, data={"status": "queued", "position": 0})])
+    assert Run.objects.get(pk=run.pk).status == "running"
+
+
+def test_a_commit_and_who_asks_for_all_runs_or_moves_one_never_wait_for_each_other(site: Site) -> None:
     """A commit may hold events of several runs, in the order of the log; asking touches all runs of an agent."""
     agent = site.agent(site.define("fine", ""))
     first, second = (lifecycle.submit_run(agent, prompt) for prompt in ("one", "two"))
@@ -69,6 +79,10 @@ def test_a_commit_and_who_asks_for_all_runs_never_wait_for_each_other(site: Site
         open_runs: QuerySet[Run] = Run.objects.filter(agent=agent, finished_at=None)
         update_together(open_runs, enqueued_at=Now())
 
+    def move() -> None:
+        order.move(first, None)
+        order.move(first, second)
+
     def again_and_again(deed: Any) -> None:
         try:
             for _ in itertools.repeat(None, 200):
@@ -76,6 +90,6 @@ def test_a_commit_and_who_asks_for_all_runs_never_wait_for_each_other(site: Site
         finally:
             connections.close_all()
 
-    with ThreadPoolExecutor(2) as threads:
-        for done in [threads.submit(again_and_again, deed) for deed in (commit, ask)]:
+    with ThreadPoolExecutor(3) as threads:
+        for done in [threads.submit(again_and_again, deed) for deed in (commit, ask, move)]:
             done.result()

@@ -15,7 +15,7 @@ from pydantic import SecretStr
 
 from agents.providers.refusals import BudgetExceeded
 from containers.gateway import GatewayPlace
-from tests.agents.test_providers_gateway import KEY, Way
+from tests.agents.provider_way import KEY, Way
 from tests.provider import MockProvider, turn
 
 WORDS = "Hello from a mock, in several pieces."
@@ -37,7 +37,7 @@ async def way(tmp_path: Path, settings: Any) -> AsyncIterator[Way]:
 
 @pytest.fixture
 async def http(way: Way) -> AsyncIterator[httpx2.AsyncClient]:
-    transport = httpx2.AsyncHTTPTransport(uds=str(way._directory / "gateway.sock"))
+    transport = httpx2.AsyncHTTPTransport(uds=str(way.directory / "gateway.sock"))
     async with httpx2.AsyncClient(transport=transport) as made:
         yield made
 

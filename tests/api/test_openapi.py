@@ -27,6 +27,7 @@ CALLS = {
     "/api/runs/{run_id}": {"get"},
     "/api/runs/{run_id}/cancel": {"post"},
     "/api/runs/{run_id}/retry": {"post"},
+    "/api/runs/{run_id}/move": {"post"},
     "/api/runs/{run_id}/approvals/{approval_id}": {"post"},
 }
 

@@ -70,14 +70,9 @@ def test_post_names_the_field_that_is_wrong(api, agent_id, body, wrong):
     assert Run.objects.count() == 0
 
 
-@pytest.mark.parametrize(
-    ("body", "wrong"),
-    [({"input": "x", "strategy": "steer"}, "strategy")],
-)
-def test_post_says_what_is_not_supported_yet(api, agent_id, body, wrong):
-    answer = api.call("POST", f"/api/agents/{agent_id}/runs", body)
-    assert problem(answer) == (422, "not-supported")
-    assert field(answer) == wrong
+def test_post_to_steer_is_a_run_of_its_own_until_a_program_has_taken_it(api, agent_id, run_id):
+    status, body = api.call("POST", f"/api/agents/{agent_id}/runs", {"input": "x", "strategy": "steer"})
+    assert (status, body["status"], body["strategy"], body["number"]) == (202, "queued", "steer", 2)
 
 
 def test_post_with_reject_while_a_run_is_open_is_a_conflict(api, agent_id, run_id):
@@ -167,13 +162,20 @@ def test_read_gives_the_error_of_a_failed_run(api, agent_id, run_id):
     assert (body["status"], body["error"]) == ("failed", {"code": "time-limit", "message": "too long"})
 
 
-RUN_ADDRESSES = [("GET", ""), ("POST", "/cancel"), ("POST", "/retry"), ("POST", "/approvals/a")]
+RUN_ADDRESSES = {
+    ("GET", ""): None,
+    ("POST", "/cancel"): None,
+    ("POST", "/retry"): None,
+    ("POST", "/resume"): None,
+    ("POST", "/move"): {"before": None},
+    ("POST", "/approvals/a"): {"decision": "approve"},
+}
 
 
 @pytest.mark.parametrize(("method", "rest"), RUN_ADDRESSES)
 def test_somebody_elses_missing_and_malformed_runs_are_not_found(stranger, run_id, method, rest):
     for given in (run_id, str(uuid.uuid4()), "x", "%00"):
-        answer = stranger.call(method, f"/api/runs/{given}{rest}", {"decision": "approve"} if "app" in rest else None)
+        answer = stranger.call(method, f"/api/runs/{given}{rest}", RUN_ADDRESSES[method, rest])
         assert problem(answer) == (404, "not-found")
     assert Run.objects.get().cancel_requested_at is None
 
@@ -208,6 +210,85 @@ def test_retry_is_a_new_run_with_the_same_input(api, agent_id, run_id):
     status, body = api.call("POST", f"/api/runs/{run_id}/retry")
     assert status == 202
     assert (body["input"], body["retry_of"], body["number"]) == ("Hello", run_id, 2)
+
+
+def test_resume_is_a_new_run_behind_one_that_has_ended(api, agent_id, run_id):
+    assert problem(api.call("POST", f"/api/runs/{run_id}/resume")) == (409, "run-not-ended")
+    finish(agent_id, run_id, status="failed")
+    status, body = api.call("POST", f"/api/runs/{run_id}/resume", {"input": "Try the other door"})
+    assert (status, body["input"], body["retry_of"]) == (202, "Try the other door", run_id)
+    assert api.call("POST", f"/api/runs/{run_id}/resume")[1]["input"].startswith("You were interrupted")
+    assert field(api.call("POST", f"/api/runs/{run_id}/resume", {"input": ""})) == "input"
+
+
+# Order -------------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def three(api, agent_id, run_id):
+    path = f"/api/agents/{agent_id}/runs"
+    return [run_id, *(api.call("POST", path, {"input": text})[1]["id"] for text in ("two", "three"))]
+
+
+def queue(api, agent_id):
+    return api.get(f"/api/agents/{agent_id}/snapshot")["state"]["queue"]
+
+
+def test_a_run_is_moved_before_another_or_to_the_end(api, agent_id, three):
+    one, two, last = three
+    for moved, before, order in (
+        (last, two, [one, last, two]),
+        (last, one, [last, one, two]),
+        (last, None, [one, two, last]),
+        (one, last, [two, one, last]),
+        (one, last, [two, one, last]),
+    ):
+        status, body = api.call("POST", f"/api/runs/{moved}/move", {"before": before})
+        assert (status, body["id"], body["status"]) == (202, moved, "queued")
+        assert queue(api, agent_id) == order
+    posted = api.call("POST", f"/api/agents/{agent_id}/runs", {"input": "four"})[1]["id"]
+    assert queue(api, agent_id) == [two, one, last, posted]
+
+
+def test_each_move_is_one_event_and_one_that_moves_nothing_none(api, agent_id, three):
+    for moved, before in ((three[2], three[0]), (three[2], three[0]), (three[0], None)):
+        api.call("POST", f"/api/runs/{moved}/move", {"before": before})
+    events = api.get(f"/api/agents/{agent_id}/events?type=status")["events"]
+    said = [(event["run_id"], event["data"]) for event in events if "position" in event["data"]]
+    assert said == [
+        (three[2], {"status": "queued", "reason": "moved", "position": 0}),
+        (three[0], {"status": "queued", "reason": "moved", "position": 2}),
+    ]
+
+
+def test_what_does_not_wait_in_the_queue_is_neither_moved_nor_moved_before(api, agent_id, three):
+    one, two, last = three
+    write(agent_id, [draft("status", one, status="running")])
+    for moved, before, wrong in ((one, two, None), (last, one, "before")):
+        answer = api.call("POST", f"/api/runs/{moved}/move", {"before": before})
+        assert problem(answer) == (409, "run-not-queued")
+        assert answer[1]["error"]["details"].get("field") == wrong
+        assert "has begun" in answer[1]["error"]["message"]
+    write(agent_id, [draft("done", one, status="completed")])
+    answer = api.call("POST", f"/api/runs/{one}/move", {"before": None})
+    assert "has ended" in answer[1]["error"]["message"]
+    api.call("POST", f"/api/runs/{two}/cancel")
+    assert problem(api.call("POST", f"/api/runs/{last}/move", {"before": two})) == (409, "run-not-queued")
+    assert queue(api, agent_id) == [last]
+
+
+def test_a_place_is_asked_for_by_a_run_of_the_same_agent_and_the_same_user(api, stranger, agent_id, three):
+    path = f"/api/runs/{three[2]}/move"
+    other = api.call("POST", "/api/agents", {"definition": "demo", "input": "x"})[1]["run"]["id"]
+    theirs = stranger.call("POST", "/api/agents", {"definition": "demo", "input": "x"})[1]["run"]["id"]
+    for before in (other, three[2]):
+        answer = api.call("POST", path, {"before": before})
+        assert (problem(answer), field(answer)) == ((422, "invalid-input"), "before")
+    for before in (theirs, str(uuid.uuid4()), "x"):
+        assert problem(api.call("POST", path, {"before": before})) == (404, "not-found")
+    for body in ({}, {"before": 1}, {"before": three[0], "after": three[1]}):
+        assert field(api.call("POST", path, body)) in ("before", "after")
+    assert queue(api, agent_id) == three
 
 
 # Approvals ---------------------------------------------------------------------------------------------------------

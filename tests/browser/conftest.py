@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -9,6 +10,8 @@ import pytest
 from streaming.events import Event, decode
 
 if TYPE_CHECKING:
+    from playwright.sync_api import Page
+
     from tests.browser.stub import Stub
 
 GOLDEN = Path(__file__).resolve().parents[1] / "golden"
@@ -36,3 +39,23 @@ def stub() -> Iterator[Stub]:
     agent = Agent(id="0193467e-7e2a-7c1f-9d52-000000000001", definition="demo")
     with override_settings(ROOT_URLCONF="tests.browser.urls"), serve(agent) as site:
         yield site
+
+
+@pytest.fixture
+def watched(page: Page) -> Iterator[Page]:
+    """A page on which nothing may go wrong: no script error, no policy violation, no dialog, no foreign request."""
+    problems: list[str] = []
+    page.on("pageerror", lambda error: problems.append(str(error)))
+    page.on("dialog", lambda dialog: problems.append(dialog.message))
+    page.on("console", lambda message: problems.append(message.text) if "Content Security" in message.text else None)
+    page.on("request", lambda request: problems.append(request.url) if "127.0.0.1" not in request.url else None)
+    yield page
+    assert problems == []
+
+
+@pytest.fixture
+def pictures(tmp_path: Path) -> Path:
+    """Where a test leaves its screenshots: AGENTSITE_TEST_SCREENSHOTS names a directory that keeps them."""
+    directory = Path(os.environ.get("AGENTSITE_TEST_SCREENSHOTS") or tmp_path)
+    directory.mkdir(parents=True, exist_ok=True)
+    return directory

@@ -18,17 +18,17 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 from django.contrib.auth.models import User
+from django.contrib.staticfiles import finders
 from django.template.loader import render_to_string
 from django.test import RequestFactory
 
+from agents.definitions import Definition
 from agents.models import Agent
 from agents.pages.views import page_context
 from agentsite.security import POLICY
 from streaming.cursor import Cursor, parse
 from streaming.events import Event, encode
-from streaming.fold import fold
-
-STATIC = Path(__file__).resolve().parents[2] / "agents" / "static"
+from streaming.fold import State, fold
 
 
 @dataclass
@@ -36,6 +36,7 @@ class Stub:
     """What the tests write and read. `faults` are read by each new stream connection."""
 
     agent: Agent
+    definition: Definition | None = None
     events: list[Event] = field(default_factory=list)
     page_at: int | None = None
     """Render the page at this seq instead of at the end: events may come between the page and its stream."""
@@ -83,14 +84,22 @@ class Stub:
         request.user = User(username="ada")
         state = fold(events)
         self.agent.title = state["title"]
-        return render_to_string("agents/agent.html", page_context(self.agent, cursor, state), request)
+        return render_to_string("agents/agent.html", self._context(cursor, state), request)
+
+    def _context(self, cursor: Cursor, state: State) -> dict[str, Any]:
+        return page_context(self.agent, cursor, state, definition=self.definition)
+
+
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+    request_queue_size = 128
+    """A page asks for thirty modules at once. The default of 5 has some of them try again, after 1, 3, 7 and 15 s."""
 
 
 @contextmanager
 def serve(agent: Agent) -> Iterator[Stub]:
     stub = Stub(agent)
-    server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(stub))
-    server.daemon_threads = True
+    server = _Server(("127.0.0.1", 0), _handler(stub))
     stub.url = f"http://127.0.0.1:{server.server_address[1]}"
     thread = threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True)
     thread.start()
@@ -112,14 +121,15 @@ def _handler(stub: Stub) -> type[BaseHTTPRequestHandler]:
         def do_GET(self) -> None:
             url = urlsplit(self.path)
             if url.path.startswith("/static/"):
-                self._file(STATIC / url.path.removeprefix("/static/"))
+                self._file(Path(finders.find(url.path.removeprefix("/static/")) or "nothing"))
             elif url.path == urlsplit(stub.page_url).path:
                 self._answer(200, stub.page().encode(), "text/html; charset=utf-8")
             elif url.path == f"{api}/stream":
                 self._stream(parse_qs(url.query).get("after", [""])[0])
             elif url.path == f"{api}/events":
-                logs = [json.loads(event.encode()) for event in stub.events if event.type == "log"]
-                self._json(200, {"events": logs, "next": "1-9", "complete": True})
+                wanted = parse_qs(url.query)["type"][0]
+                found = [json.loads(event.encode()) for event in stub.events if event.type == wanted]
+                self._json(200, {"events": found, "next": "1-9", "complete": True})
             elif url.path == api:
                 self._json(stub.refuse or 200, {})
             elif url.path.endswith(".svg"):

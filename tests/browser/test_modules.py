@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Page
 
-from agents.pages import markdown
+from agents.pages import markdown, measures
 from tests.browser.stub import Stub
 from tests.pages.hostile import DEEP, HOSTILE
 
@@ -66,7 +66,10 @@ def modules(stub: Stub, page: Page) -> Iterator[Page]:
     assert errors == []
 
 
-ALLOWED = "h1 h2 h3 h4 h5 h6 p blockquote pre hr br ul ol li table thead tbody tr th td a img em strong del code span"
+ALLOWED = (
+    "h1 h2 h3 h4 h5 h6 p blockquote pre hr br ul ol li table thead tbody tr th td a img em strong del code span "
+    "div button"  # around code, to copy it
+)
 
 
 def test_hostile_markdown_gets_only_harmless_nodes(modules: Page) -> None:
@@ -197,9 +200,43 @@ def test_markdown_reads_as_on_the_server(modules: Page) -> None:
             new Markdown(root, "/files/").update(text);
             const server = new DOMParser().parseFromString(html, "text/html").body;
             const words = (node) => node.localName + " " + node.textContent.replace(/\\s/g, "");
-            const flat = (node) => [...node.querySelectorAll("*")].map(words);
+            const ours = ":not(.code, .copy, code span)"; // how code is drawn live
+            const flat = (node) => [...node.querySelectorAll(ours)].map(words);
             return [flat(server), flat(root)];
         }""",
         [text, str(markdown.render(text, "/files/"))],
     )
     assert ours == theirs
+
+
+def test_calls_are_told_as_on_the_server(modules: Page) -> None:
+    cases = json.loads((CASES / "calls.json").read_text("utf-8"))
+    found = modules.evaluate(
+        """async (text) => {
+            const { sections } = await import("/static/agents/call.js");
+            const told = ({ kind, name, text, lines, cut }) => [kind, name, text ?? "", lines ?? [], cut];
+            return JSON.parse(text).map(({ given, kept }) => sections(given, kept).map(told));
+        }""",
+        json.dumps(cases),
+    )
+    assert found == [case["sections"] for case in cases]
+
+
+def test_amounts_are_said_in_the_words_of_the_server(modules: Page) -> None:
+    kinds = ["tokens", "cost_usd", "model_calls", "wall_s"]
+    amounts = [(0.0, 10.0), (810.5, 1000.0), (2100.0, 2000.0), (0.81, 1.0), (1e21, 1e-07), (90.0, 100.0)]
+    shares = [
+        {"scope": scope, "kind": kind, "used": used, "limit": limit}
+        for scope in ("run", "agent", "user-day")
+        for kind in kinds
+        for used, limit in (amounts if kind != "cost_usd" and kind != "wall_s" else amounts[:4])
+    ]
+    times = [0, 999, 1000, 59_999, 60_000, 3_725_000]
+    found = modules.evaluate(
+        """async ([shares, times]) => {
+            const { budget, elapsed } = await import("/static/agents/measures.js");
+            return [shares.map(budget), times.map(elapsed)];
+        }""",
+        [shares, times],
+    )
+    assert found == [[measures.budget(share) for share in shares], [measures.elapsed(ms) for ms in times]]

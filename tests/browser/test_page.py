@@ -5,65 +5,18 @@ from __future__ import annotations
 import json
 import random
 import re
-from collections.abc import Iterator
 
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from streaming.events import Event, draft
 from tests.browser.conftest import golden
+from tests.browser.logs import AGENT, RUN, drawn, log_of, read, settled, started, words
 from tests.browser.stub import Stub
+from tests.browser.test_composer import queued
 from tests.golden.test_golden import LOGS
 from tests.pages.hostile import HOSTILE
 
 pytestmark = pytest.mark.browser
-RUN = "0193467e-7e2b-7d00-8a11-000000000101"
-AGENT = "0193467e-7e2a-7c1f-9d52-000000000001"
-
-
-def log_of(*steps: tuple[str, dict[str, object]], after: int = 0) -> list[Event]:
-    made = [draft(type_, RUN, **data) for type_, data in steps]
-    return [
-        Event(one.type, AGENT, RUN, 1, seq, "2026-11-20T12:00:00.000000Z", one.data)
-        for seq, one in enumerate(made, after + 1)
-    ]
-
-
-def started(prompt: str = "Go") -> list[tuple[str, dict[str, object]]]:
-    return [
-        ("message", {"message_id": "u", "role": "user", "content": prompt}),
-        ("status", {"status": "queued"}),
-        ("status", {"status": "running"}),
-    ]
-
-
-def words(*texts: str) -> list[tuple[str, dict[str, object]]]:
-    return [("text", {"message_id": "m", "content": text}) for text in texts]
-
-
-def settled(page: Page, stub: Stub) -> None:
-    """The page has drawn the last event of the log."""
-    expect(page.locator("#agent")).to_have_attribute("data-seq", str(stub.events[-1].seq), timeout=15_000)
-
-
-def drawn(page: Page) -> dict[str, str]:
-    """What the page shows of the state, as HTML."""
-    parts = ("conversation", "file-list", "run-list", "title", "status", "usage", "prompt-hint")
-    script = "(ids) => Object.fromEntries(ids.map((id) => [id, document.getElementById(id).outerHTML]))"
-    shown: dict[str, str] = page.evaluate(script, list(parts))
-    return shown
-
-
-@pytest.fixture
-def watched(page: Page) -> Iterator[Page]:
-    """A page on which nothing may go wrong: no script error, no policy violation, no dialog, no foreign request."""
-    problems: list[str] = []
-    page.on("pageerror", lambda error: problems.append(str(error)))
-    page.on("dialog", lambda dialog: problems.append(dialog.message))
-    page.on("console", lambda message: problems.append(message.text) if "Content Security" in message.text else None)
-    page.on("request", lambda request: problems.append(request.url) if "127.0.0.1" not in request.url else None)
-    yield page
-    assert problems == []
 
 
 # What is shown --------------------------------------------------------------------------------------------------------
@@ -81,6 +34,17 @@ def test_page_that_joined_anywhere_equals_page_that_was_loaded_at_the_end(stub: 
         watched.goto(stub.page_url)
         settled(watched, stub)
         assert drawn(watched) == at_the_end, f"joined at {cut}"
+
+
+@pytest.mark.parametrize("log", LOGS, ids=lambda path: path.stem)
+def test_page_of_the_server_reads_as_the_live_one(stub: Stub, watched: Page, browser: Browser, log) -> None:
+    stub.append(golden(log.stem))
+    plain = browser.new_context(java_script_enabled=False).new_page()
+    plain.goto(stub.page_url)
+    watched.goto(stub.page_url)
+    settled(watched, stub)
+    assert read(watched) == read(plain)
+    plain.context.close()
 
 
 def test_text_on_the_page_equals_text_in_the_log(stub: Stub, watched: Page) -> None:
@@ -118,17 +82,22 @@ def test_nothing_an_agent_or_user_writes_runs_in_the_page(stub: Stub, watched: P
             ("tool-output", {"call_id": text[:200], "content": text}),
             ("tool-result", {"call_id": text[:200], "result": {text: text}, "is_error": at % 2 == 0}),
             ("approval-request", {"approval_id": text[:200], "question": text, "options": [text]}),
+            ("approval-request", {"approval_id": f"a{at}", "question": text, "options": [text]}),
+            ("approval-response", {"approval_id": f"a{at}", "decision": text, "by": text[:200], "reason": text}),
+            ("usage", {"model": text[:200], "input_tokens": 1, "output_tokens": 1}),
             ("files", {"changes": [{"path": text, "change": "added", "size": at}]}),
             ("log", {"content": text}),
             ("error", {"code": "x", "message": text}),
         ]
+    steps += [("plan", {"entries": [{"content": text, "status": "pending", "priority": "high"} for text in HOSTILE]})]
     stub.append(log_of(*steps))
+    stub.append(queued("\n".join(HOSTILE), after=len(stub.events)))
     stub.page_at = len(steps) // 2
     watched.goto(stub.page_url)
     settled(watched, stub)
     watched.evaluate("for (const node of document.querySelectorAll('details')) node.open = true")
     watched.wait_for_timeout(300)
-    assert watched.locator("#conversation :is(script, iframe, style, form, object, embed)").count() == 0
+    assert watched.locator(":is(#conversation, #queue) :is(script, iframe, style, form, object, embed)").count() == 0
 
 
 def test_ten_thousand_tool_calls_stay_few_nodes(stub: Stub, watched: Page) -> None:
@@ -193,7 +162,7 @@ def test_refused_stream_is_tried_again(stub: Stub, watched: Page) -> None:
     stub.append(log_of(*started()))
     stub.refuse = 503
     watched.goto(stub.page_url)
-    expect(watched.locator("#connection")).to_have_text("Reconnecting…")
+    expect(watched.locator("#connection")).to_have_text(re.compile("^Reconnecting"))
     stub.append(log_of(*words("hello"), after=3))
     stub.refuse = None
     expect(watched.locator("#connection")).to_have_text("Live", timeout=10_000)
@@ -236,6 +205,21 @@ def test_page_from_the_back_forward_cache_catches_up(stub: Stub, watched: Page) 
     watched.goto(f"{stub.url}/elsewhere/")
     stub.append(log_of(*words("meanwhile "), after=4))
     watched.go_back()
+    expect(watched.locator(".markdown")).to_have_text("before meanwhile")
+    stub.append(log_of(*words("after"), after=5))
+    expect(watched.locator(".markdown")).to_have_text("before meanwhile after")
+
+
+def test_page_that_slept_catches_up(stub: Stub, watched: Page) -> None:
+    """As when a laptop is closed: no script of the page runs, and its connection breaks."""
+    stub.append(log_of(*started(), *words("before ")))
+    watched.goto(stub.page_url)
+    settled(watched, stub)
+    browser = watched.context.new_cdp_session(watched)
+    browser.send("Page.setWebLifecycleState", {"state": "frozen"})
+    stub.cut()
+    stub.append(log_of(*words("meanwhile "), after=4))
+    browser.send("Page.setWebLifecycleState", {"state": "active"})
     expect(watched.locator(".markdown")).to_have_text("before meanwhile")
     stub.append(log_of(*words("after"), after=5))
     expect(watched.locator(".markdown")).to_have_text("before meanwhile after")
@@ -294,19 +278,6 @@ def test_stop_asks_for_cancelling_the_active_run(stub: Stub, watched: Page) -> N
     expect(watched).to_have_title(re.compile("^■ Go"))
 
 
-def test_approval_is_answered_with_one_of_its_options(stub: Stub, watched: Page) -> None:
-    stub.append(log_of(*started(), ("approval-request", {"approval_id": "p/1", "question": "Delete it?"})))
-    watched.goto(stub.page_url)
-    watched.get_by_role("button", name="deny").click()
-    assert stub.request() == (
-        "POST",
-        f"/api/runs/{RUN}/approvals/p%2F1",
-        json.dumps({"decision": "deny"}, separators=(",", ":")),
-    )
-    stub.append(log_of(("approval-response", {"approval_id": "p/1", "decision": "deny", "by": "ada"}), after=4))
-    expect(watched.locator(".approval")).to_contain_text("deny, by ada")
-
-
 def test_upload_sends_the_file_itself(stub: Stub, watched: Page) -> None:
     stub.append(log_of(*started()))
     watched.goto(stub.page_url)
@@ -343,6 +314,38 @@ def test_page_follows_the_end_until_the_reader_scrolls_away(stub: Stub, watched:
     expect(watched.locator("#latest")).to_be_hidden()
 
 
+def test_nothing_jumps_while_an_answer_streams(stub: Stub, watched: Page) -> None:
+    """Layout shift as Web Vitals count it; up to 0.1 is good."""
+    stub.append(log_of(*started(), *words("# Title\n\nFirst. ")))
+    watched.goto(stub.page_url)
+    settled(watched, stub)
+    watched.evaluate("""() => {
+        window.shifts = [];
+        new PerformanceObserver((list) => list.getEntries().forEach(({ value }) => shifts.push(value)))
+            .observe({ type: "layout-shift", buffered: true });
+    }""")
+    for text in (
+        "Some words. " * 20,
+        "\n\n```python\nreturn 1\n",
+        "return 2\n```\n\n",
+        "| a | b |\n|--|--|\n",
+        "| 1 | 2 |\n",
+    ):
+        stub.append(log_of(*words(text), after=len(stub.events)))
+        settled(watched, stub)
+    assert sum(watched.evaluate("shifts")) < 0.1
+
+
+def test_page_prints_the_conversation(stub: Stub, watched: Page) -> None:
+    stub.append(golden("one-run"))
+    watched.goto(stub.page_url)
+    settled(watched, stub)
+    watched.emulate_media(media="print")
+    expect(watched.locator(".markdown table")).to_be_visible()
+    for part in ("#composer", ".agent-side", "header.site", "#notify"):
+        expect(watched.locator(part)).to_be_hidden()
+
+
 def test_card_that_the_reader_opened_stays_open(stub: Stub, watched: Page) -> None:
     stub.append(log_of(*started(), ("tool-call", {"call_id": "c", "name": "x", "arguments": {"a": "b"}})))
     watched.goto(stub.page_url)
@@ -366,12 +369,13 @@ def test_page_fits_a_phone(stub: Stub, watched: Page) -> None:
 
 
 def test_scripts_and_styles_stay_under_150_kilobytes(stub: Stub, watched: Page) -> None:
+    """With what is loaded for colours only."""
     sizes: dict[str, int] = {}
     watched.on(
         "response",
         lambda response: sizes.update({response.url: len(response.body())}) if "/static/" in response.url else None,
     )
-    stub.append(golden("one-run"))
+    stub.append(log_of(*started(), *words("```python\nreturn 1\n```\n")))
     watched.goto(stub.page_url)
-    settled(watched, stub)
+    expect(watched.locator(".s-kwd")).to_have_text("return")
     assert 0 < sum(sizes.values()) < 150_000, sizes

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from agentsite.cli.client import Client
 from tests.cli.terminal import END_S, Terminal
 from tests.journeys.site import UpSite
 
@@ -44,6 +45,26 @@ def at_site(site: UpSite, capsys: pytest.CaptureFixture[str], monkeypatch: pytes
 
 def events_of(out: str) -> list[dict[str, Any]]:
     return [json.loads(line) for line in out.splitlines()]
+
+
+# move -----------------------------------------------------------------------------------------------------------------
+
+
+def test_a_run_is_moved_in_the_queue(site: UpSite, at_site: Terminal):
+    with at_site.beside("run", "waits", "Wait", "--json") as running:
+        assert running.stdout is not None
+        event = next(event for line in running.stdout if (event := json.loads(line))["type"] == "text")
+        agent, first = event["agent_id"], event["run_id"]
+        with Client(site.url, site.token) as client:
+            two, three = (client.start_run(agent, prompt) for prompt in ("two", "three"))
+            shown = at_site("move", three, "--before", two)
+            assert (shown.code, shown.out) == (0, f"run {three}: moved before {two}\n")
+            shown = at_site("move", three)
+            assert (shown.code, shown.out) == (0, f"run {three}: moved to the end\n")
+            assert "has begun" in at_site("move", first).problem
+            for run in (three, two, first):
+                client.call("POST", f"/api/runs/{run}/cancel")
+        running.communicate(timeout=END_S)
 
 
 # run ------------------------------------------------------------------------------------------------------------------

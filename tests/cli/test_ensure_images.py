@@ -1,8 +1,9 @@
-"""`up` builds the bundled images; one whose packages cannot be had keeps nobody from the others."""
+"""`up` builds the bundled images: what the demo needs before it is ready, the rest beside it."""
 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
@@ -12,9 +13,13 @@ from containers.images.base import BuildFailed
 from containers.images.build import Image
 from containers.images.wheels import WheelsMissing
 
+Ensure = Callable[[str, Callable[[str], None]], Awaitable[str | None]]
 
-def ensured(monkeypatch: pytest.MonkeyPatch, failure: Exception) -> tuple[str | None, list[str], list[str]]:
-    """What `ensure` answers and says, and what it built, where the image `agent` fails."""
+
+def ensured(
+    monkeypatch: pytest.MonkeyPatch, ensure: Ensure, failures: dict[str, Exception]
+) -> tuple[str | None, list[str], list[str]]:
+    """What it answers and says, and what it built, where the images of `failures` fail."""
     built: list[str] = []
     said: list[str] = []
 
@@ -22,20 +27,33 @@ def ensured(monkeypatch: pytest.MonkeyPatch, failure: Exception) -> tuple[str | 
         return False
 
     async def build(api: object, image: Image, **options: Any) -> bool:
-        if image.name == "agent":
-            raise failure
+        if image.name in failures:
+            raise failures[image.name]
         built.append(image.name)
         return True
 
     monkeypatch.setattr(images, "is_current", is_current)
     monkeypatch.setattr(images, "build", build)
-    return asyncio.run(images.ensure("unix:///nowhere", said.append)), said, built
+
+    async def do() -> str | None:
+        return await ensure("unix:///nowhere", said.append)
+
+    return asyncio.run(do()), said, built
 
 
-def test_an_image_without_its_packages_is_said_and_the_others_are_built(monkeypatch: pytest.MonkeyPatch):
-    answer, said, built = ensured(monkeypatch, WheelsMissing("its Python packages cannot be fetched: no index"))
-    assert answer is None
-    assert "demo" in built
+def test_a_site_is_ready_with_what_needs_nothing_from_elsewhere(monkeypatch: pytest.MonkeyPatch):
+    assert ensured(monkeypatch, images.ensure, {})[2] == ["demo"]
+
+
+def test_the_rest_is_built_beside_it(monkeypatch: pytest.MonkeyPatch):
+    _, said, built = ensured(monkeypatch, images.ensure_rest, {})
+    assert built == ["agent"]
+    assert said[-1] == "agentsite/agent:latest is built"
+
+
+def test_an_image_without_its_packages_says_how_it_is_built_later(monkeypatch: pytest.MonkeyPatch):
+    missing = WheelsMissing("its Python packages cannot be fetched: no index")
+    _, said, _ = ensured(monkeypatch, images.ensure_rest, {"agent": missing})
     (line,) = [line for line in said if "not built" in line]
     assert "agentsite/agent:latest" in line
     assert "no index" in line
@@ -43,5 +61,10 @@ def test_an_image_without_its_packages_is_said_and_the_others_are_built(monkeypa
 
 
 def test_any_other_failure_is_one(monkeypatch: pytest.MonkeyPatch):
-    answer, _, _ = ensured(monkeypatch, BuildFailed("no base"))
+    answer, _, _ = ensured(monkeypatch, images.ensure, {"demo": BuildFailed("no base")})
     assert answer == "no base"
+
+
+def test_any_other_failure_of_the_rest_is_said(monkeypatch: pytest.MonkeyPatch):
+    _, said, _ = ensured(monkeypatch, images.ensure_rest, {"agent": BuildFailed("no base")})
+    assert said[-1] == "not all images could be built: no base"

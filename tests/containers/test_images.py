@@ -13,6 +13,7 @@ from containers.images.base import BuildFailed, is_local, resolve_base
 from containers.images.build import (
     Image,
     build,
+    find_acp,
     find_by_tag,
     find_examples,
     find_image,
@@ -59,6 +60,13 @@ async def test_every_folder_with_a_dockerfile_is_an_image() -> None:
     assert find_image("demo").tag == "agentsite/demo:latest"
     with pytest.raises(BuildFailed, match=r"no-such.*demo"):
         find_image("no-such")
+
+
+async def test_agents_of_others_are_images_that_only_their_names_build() -> None:
+    assert [image.name for image in find_acp()] == ["gemini", "opencode"]
+    assert find_image("gemini").tag == "agentsite/gemini:latest"
+    assert remedy("agentsite/opencode") == "agentsite images build opencode"
+    assert not {image.name for image in find_images()} & {image.name for image in find_acp()}
 
 
 async def test_every_example_is_an_image_that_only_its_name_builds() -> None:

@@ -67,7 +67,7 @@ async def test_packages_that_can_not_be_had_are_one_line(tmp_path: Path, monkeyp
 def test_wheels_are_in_the_context() -> None:
     with tarfile.open(fileobj=find_image("agent").context(None, [("wheels/a.whl", b"a")])) as archive:
         assert {"wheels/a.whl", "unpack.py", "requirements.lock"} < set(archive.getnames())
-    assert find_image("demo").lock is None
+    assert find_image("demo").lock(wheels.LOCK) is None
 
 
 @pytest.mark.docker

@@ -44,7 +44,8 @@ delta = st.fixed_dictionaries({"message_id": ids, "content": texts})
 
 DATA: dict[str, st.SearchStrategy[dict[str, Any]]] = {
     "status": st.fixed_dictionaries(
-        {"status": final | st.sampled_from(["queued", "running", "waiting"])}, optional={"attempt": counts}
+        {"status": final | st.sampled_from(["queued", "running", "waiting"])},
+        optional={"attempt": counts, "position": st.integers(0, 3)},
     ),
     "title": st.fixed_dictionaries({"title": texts}),
     "message": st.fixed_dictionaries(
@@ -58,6 +59,20 @@ DATA: dict[str, st.SearchStrategy[dict[str, Any]]] = {
     "tool-output": st.fixed_dictionaries({"call_id": ids, "content": texts}),
     "tool-result": st.fixed_dictionaries(
         {"call_id": ids, "result": json_values, "is_error": st.booleans(), "duration_ms": st.none() | counts}
+    ),
+    "plan": st.fixed_dictionaries(
+        {
+            "entries": st.lists(
+                st.fixed_dictionaries(
+                    {"content": texts},
+                    optional={
+                        "priority": st.sampled_from(["high", "medium", "low"]),
+                        "status": st.sampled_from(["pending", "in_progress", "completed"]),
+                    },
+                ),
+                max_size=3,
+            )
+        }
     ),
     "approval-request": st.fixed_dictionaries(
         {"approval_id": ids, "question": texts}, optional={"call_id": ids, "options": st.lists(texts, max_size=3)}

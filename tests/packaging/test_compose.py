@@ -48,7 +48,7 @@ def test_every_server_has_a_health_check(name):
 
 
 def test_the_health_check_of_the_worker_looks_for_what_workers_leave():
-    from agents.runner import PRESENCE
+    from agents.presence import PRESENCE
 
     assert f'f"{PRESENCE}{{socket.gethostname()[:64]}}-*"' in SERVICES["worker"]["healthcheck"]["test"][-1]
 

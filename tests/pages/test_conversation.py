@@ -21,7 +21,7 @@ def said(run: str, role: str = "user", message_id: str = "u") -> tuple[str, str,
     return "message", run, {"message_id": message_id, "role": role, "content": f"{role} of {run}"}
 
 
-def test_queued_prompt_stands_after_the_answer_that_is_being_written() -> None:
+def test_queued_prompt_stands_in_the_queue_and_not_in_the_answer_that_is_being_written() -> None:
     state = state_of(
         said("r1"),
         ("status", "r1", {"status": "running"}),
@@ -29,8 +29,9 @@ def test_queued_prompt_stands_after_the_answer_that_is_being_written() -> None:
         ("status", "r2", {"status": "queued"}),
         said("r1", "assistant", "m1"),
     )
-    turns = conversation.of(state, "/files/").turns
-    assert [(turn.run_id, turn.is_queued, len(turn.messages)) for turn in turns] == [("r1", False, 2), ("r2", True, 1)]
+    shown = conversation.of(state, "/files/")
+    assert [(turn.run_id, len(turn.messages)) for turn in shown.turns] == [("r1", 2)]
+    assert shown.queued == [conversation.Queued("r2", "user of r2")]
 
 
 def test_only_the_last_parts_are_shown_in_steps() -> None:
@@ -47,7 +48,10 @@ def test_closed_card_tells_the_gist_of_its_call() -> None:
     state = state_of(said("r"), ("tool-call", "r", call))
     part = conversation.of(state, "/files/").turns[0].messages[1].parts[0]
     assert part.summary == "ls -l"
-    assert part.arguments == [("n", "1", False), ("command", "\n ls -l\nrm x", True)]
+    assert [(one.kind, one.name, one.text) for one in part.about] == [
+        ("command", "", "\n ls -l\nrm x"),
+        ("field", "n", "1"),
+    ]
 
 
 @pytest.mark.parametrize(

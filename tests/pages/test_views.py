@@ -2,12 +2,10 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from django.conf import LazySettings
 from django.contrib.auth.models import User
 from django.test import Client
 
@@ -16,60 +14,9 @@ from agents.models import Agent, Run
 from agents.workspace import Workspace
 from agents.workspace.history import History
 from streaming import journal
-from streaming.database import close_threads
+from tests.pages.conftest import DEFINITIONS
 
 pytestmark = pytest.mark.django_db(transaction=True)
-DEFINITIONS = """
-[definitions.demo]
-title = "Data analyst (demo)"
-description = "Works without a key."
-image = "demo"
-sample_prompts = ["Analyse <the> data."]
-"""
-
-
-@pytest.fixture(autouse=True)
-def definitions_file(tmp_path: Path, settings: LazySettings) -> Path:
-    path = tmp_path / "agents.toml"
-    path.write_text(DEFINITIONS)
-    settings.DEFINITIONS_FILE = path
-    settings.DATA_DIR = tmp_path
-    settings.STATIC_ROOT = tmp_path  # whitenoise warns of one that is not there, and warnings are errors
-    settings.WORKSPACES_DIR = tmp_path / "workspaces"
-    settings.HISTORY_DIR = tmp_path / "history"
-    return path
-
-
-@pytest.fixture(autouse=True)
-def database_threads() -> Iterator[None]:
-    """The log is written by threads of its own, whose connections would keep the test database from being dropped."""
-    yield
-    close_threads()
-
-
-@pytest.fixture(autouse=True)
-def no_workers(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What is asked for stays queued."""
-    monkeypatch.setattr(lifecycle, "enqueue", lambda agent_id: None)
-
-
-@pytest.fixture
-def ada() -> User:
-    return User.objects.create_user("ada", password="analytical engine")
-
-
-@pytest.fixture
-def client(ada: User) -> Client:
-    client = Client()
-    client.force_login(ada)
-    return client
-
-
-@pytest.fixture
-def stranger() -> Client:
-    client = Client()
-    client.force_login(User.objects.create_user("eve", is_staff=True))
-    return client
 
 
 def page_of(agent: Agent) -> str:
@@ -97,15 +44,17 @@ def test_login_page_logs_in(ada: User) -> None:
 
 def test_somebody_elses_agent_is_not_there(ada: User, stranger: Client) -> None:
     agent, run = lifecycle.create_agent(ada, "demo", input="secret words")
+    assert run is not None
     for response in (
         stranger.get(page_of(agent)),
         stranger.post(f"{page_of(agent)}prompt/", {"input": "x"}),
         stranger.post(f"{page_of(agent)}stop/"),
+        stranger.post(f"/runs/{run.pk}/withdraw/"),
+        stranger.post(f"/runs/{run.pk}/answer/", {"approval_id": "p", "decision": "approve"}),
     ):
         assert response.status_code == 404
         assert "secret" not in response.content.decode()
     assert "secret" not in stranger.get("/").content.decode()
-    assert run is not None
     run.refresh_from_db()
     assert run.cancel_requested_at is None
 
@@ -133,12 +82,12 @@ def test_changes_are_shown_as_text_whatever_is_in_them(ada: User, client: Client
     workspace.write_file("<script>alert(1)</script>", [b"<img src=x onerror=alert(2)>\n"])
     workspace.write_file("picture", [b"\0"])
     history.keep(str(run.pk), "after", workspace)
-    assert f'href="/runs/{run.pk}/changes/"' in client.get(page_of(agent)).content.decode()
+    assert f'href="/runs/{run.pk}/"' in client.get(page_of(agent)).content.decode()
     html = client.get(f"/runs/{run.pk}/changes/").content.decode()
     assert "<script>alert" not in html
     assert "<img" not in html
-    assert "+&lt;img src=x onerror=alert(2)&gt;\n" in html
-    assert "added, +1 -0" in html
+    assert "</span>&lt;img src=x onerror=alert(2)&gt;</td>" in html
+    assert re.search(r"added</span>.*\+1</span> .*&minus;0", html)
     assert "Not a text file." in html
 
 
@@ -177,13 +126,6 @@ def test_list_shows_own_agents_the_latest_first(ada: User, client: Client) -> No
     html = client.get("/").content.decode()
     assert html.index("Newer &lt;b&gt;") < html.index("Older")
     assert "Put away" not in html
-
-
-def test_list_has_pages(ada: User, client: Client) -> None:
-    Agent.objects.bulk_create(Agent(owner=ada, definition="demo", title=f"number {n}") for n in range(51))
-    assert "Page 1 of 2" in client.get("/").content.decode()
-    assert client.get("/?page=2").content.decode().count("data-key=") == 1
-    assert client.get("/?page=nonsense").status_code == 200
 
 
 def test_mistake_in_the_definitions_is_shown_with_its_line(client: Client, definitions_file: Path) -> None:
@@ -275,6 +217,38 @@ def test_stop_form_cancels_the_active_run(ada: User, client: Client) -> None:
     run.refresh_from_db()
     assert run.cancel_requested_at is not None
     assert run.cancel_reason == "stopped by ada"
+
+
+def test_buttons_of_a_run_work_without_javascript(ada: User, client: Client) -> None:
+    agent, run = lifecycle.create_agent(ada, "demo", input="work")
+    assert run is not None
+    html = client.get(page_of(agent)).content.decode()
+    assert f'action="/runs/{run.pk}/withdraw/"' in html
+    assert client.post(f"/runs/{run.pk}/withdraw/")["Location"] == page_of(agent)
+    run.refresh_from_db()
+    assert (run.status, run.cancel_reason) == ("cancelled", "withdrawn by ada")
+    assert f'formaction="/runs/{run.pk}/retry/">Try again' in client.get(page_of(agent)).content.decode()
+    client.post(f"/runs/{run.pk}/retry/")
+    assert Run.objects.get(agent=agent, number=2).retry_of == run
+
+
+def test_answer_that_nobody_waits_for_is_refused_with_words(ada: User, client: Client) -> None:
+    _, run = lifecycle.create_agent(ada, "demo", input="work")
+    assert run is not None
+    client.post(f"/runs/{run.pk}/withdraw/")
+    answer = {"approval_id": "p", "decision": "approve"}
+    html = client.post(f"/runs/{run.pk}/answer/", answer, follow=True).content.decode()
+    assert "nobody waits for this answer" in html
+
+
+def test_prompt_form_takes_a_strategy(ada: User, client: Client) -> None:
+    agent, first = lifecycle.create_agent(ada, "demo", input="work")
+    assert first is not None
+    client.post(f"{page_of(agent)}prompt/", {"input": "now", "strategy": "interrupt"})
+    first.refresh_from_db()
+    assert first.cancel_requested_at is not None
+    html = client.post(f"{page_of(agent)}prompt/", {"input": "now", "strategy": "x"}, follow=True).content.decode()
+    assert "strategy must be one of" in html
 
 
 def test_isolation_none_is_said(ada: User, client: Client) -> None:

@@ -101,6 +101,11 @@ def bwrap_problem() -> str | None:
     return None
 
 
+def npm_problem() -> str | None:
+    """It fetches what is in the images of other people's agents."""
+    return None if shutil.which("npm") else "no npm (package npm)"
+
+
 def chromium_path() -> str | None:
     """The system's Chromium. None if there is none; Playwright may then have one of its own."""
     return next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)

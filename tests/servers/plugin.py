@@ -83,6 +83,7 @@ def pytest_report_header(config: pytest.Config) -> list[str]:
         f"database: {'SQLite' if needs.on_sqlite() else 'PostgreSQL'}",
         f"engine: {needs.engine_problem() or needs.engine_name()}",
         f"sandbox: {needs.bwrap_problem() or 'bubblewrap'}",
+        f"npm: {needs.npm_problem() or 'there'}",
         f"podman: {needs.podman_problem() or needs.podman_url()}",
         f"gvisor: {needs.gvisor_problem() or needs.GVISOR}",
         f"browser: {needs.browser_problem() or needs.chromium_path() or 'installed by playwright'}",
@@ -100,6 +101,8 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
         _require(needs.engine_problem(), "AGENTSITE_REQUIRE_ENGINE")
     if item.get_closest_marker("bwrap"):
         _require(needs.bwrap_problem(), "AGENTSITE_REQUIRE_ENGINE")
+    if item.get_closest_marker("npm"):
+        _require(needs.npm_problem(), "AGENTSITE_REQUIRE_ENGINE")
     if item.get_closest_marker("podman"):
         _require(needs.podman_problem(), "AGENTSITE_REQUIRE_PODMAN")
     if item.get_closest_marker("gvisor"):

@@ -1,37 +1,145 @@
-/** A question of the program that waits for a person. */
-import { h } from "./dom.js";
+/** Questions of a program to a person, and what was answered. The same as agents/pages/approvals.py. */
+import { KEPT_ASKED, draw, sections } from "./call.js";
+import { Keyed, h, setText } from "./dom.js";
+import { localTime } from "./times.js";
 
-export class Approval {
-  constructor(approval, context) {
-    this.api = context.api;
-    this.question = h("p", { class: "approval-question", dir: "auto" }, approval.question);
-    this.answer = h("div", { class: "approval-answer" });
-    this.node = h("div", { class: "approval" }, this.question, this.answer);
-    this.update({ approval });
+const SHOWN_OPEN = 20;
+const SHOWN_ANSWERED = 50;
+const YES = /^(approve|allow|accept|always|proceed|yes)\b/i;
+const NO = /^(deny|reject|refuse|cancel|don.t|no)\b/i;
+const KINDS = { yes: "primary", no: "stop", "": null };
+
+/** Those of one run: {open: [{key, approval, call}], closed}. `messages`: of the run, where the calls are. */
+export function questionsOf(approvals, run, messages) {
+  if (!approvals.length) return { open: [], closed: [] };
+  const isOver = !run || run.finished_at !== null;
+  const waiting = isOver ? [] : approvals.filter(({ decision }) => decision === null);
+  const open = waiting.slice(0, SHOWN_OPEN).map((approval) => {
+    // By place, not by id: nothing stops a program from asking twice under the same name.
+    const key = `${approvals.indexOf(approval)} ${approval.question}`;
+    return { key, approval, call: callOf(approval, messages) };
+  });
+  return { open, closed: isOver ? approvals : approvals.filter(({ decision }) => decision !== null) };
+}
+
+function callOf({ call_id }, messages) {
+  if (call_id === null) return null;
+  for (const { parts } of messages.toReversed()) {
+    const call = parts.findLast((part) => part.type === "tool-call" && part.call_id === call_id);
+    if (call) return call;
+  }
+  return null;
+}
+
+export class Approvals {
+  constructor(context) {
+    this.context = context;
+    this.summary = h("summary");
+    this.list = h("ul");
+    this.answered = h("details", { class: "answered", hidden: true, ontoggle: () => this.#showTimes() }, this.summary, this.list);
+    this.open = h("div");
+    this.node = h("div", {}, this.answered, this.open);
+    this.cards = new Keyed(this.open, (item) => item.key, (item) => new Card(item, context));
+    this.known = new Map();
+    this.shown = [];
   }
 
-  update({ approval }) {
-    if (approval.decision !== null) {
-      const reason = approval.reason ? `: ${approval.reason}` : "";
-      this.answer.replaceChildren(h("p", {}, h("strong", {}, approval.decision), `, by ${approval.by}${reason}`));
-      return;
+  update({ open, closed }) {
+    const items = open.map((item) => {
+      const old = this.known.get(item.key);
+      return old?.approval === item.approval && old.call?.arguments === item.call?.arguments ? old : item;
+    });
+    this.known = new Map(items.map((item) => [item.key, item]));
+    this.cards.update(items);
+    if (closed.length === this.shown.length && closed.every((one, at) => one === this.shown[at])) return;
+    this.shown = closed;
+    this.answered.hidden = !closed.length;
+    const one = `Question answered: ${closed[0]?.decision || "by nobody"}`;
+    setText(this.summary, closed.length === 1 ? one : `${closed.length} questions answered`);
+    this.list.replaceChildren(...closed.slice(-SHOWN_ANSWERED).map(answerItem));
+    this.#showTimes();
+  }
+
+  /** When it was is in the log and not in the state: asked for when somebody looks. */
+  async #showTimes() {
+    if (!this.answered.open || !this.shown.length) return;
+    const { agentUrl, api } = this.context;
+    const path = `${agentUrl}/events?type=approval-response&run=${this.shown[0].run_id}&after=0-0&limit=1000`;
+    const { events } = await api.get(path).catch(() => ({ events: [] }));
+    for (const [at, row] of [...this.list.children].entries()) {
+      const { approval_id } = this.shown.slice(-SHOWN_ANSWERED)[at];
+      const event = events.find(({ data }) => data.approval_id === approval_id);
+      if (event && !row.querySelector("time")) {
+        row.append(" ", h("time", { datetime: event.timestamp, title: event.timestamp }, localTime(event.timestamp)));
+      }
     }
-    const problem = h("p", { class: "field-error", role: "alert" });
-    const buttons = approval.options.map((decision) =>
-      h("button", { type: "button", onclick: () => this.#decide(approval, decision, buttons, problem) }, decision),
+  }
+}
+
+function answerItem({ question, decision, by, reason }) {
+  const row = h("li", {}, h("bdi", {}, question), " ");
+  if (decision === null) row.append(h("span", { class: "hint" }, "not answered"));
+  else row.append(h("strong", {}, decision), `, by ${by}`, ...(reason ? [": ", h("bdi", {}, reason)] : []));
+  return row;
+}
+
+/** One that waits. A and D answer it while the card or one of its buttons has the focus, which it never takes itself. */
+class Card {
+  constructor(item, context) {
+    this.api = context.api;
+    this.problem = h("p", { class: "field-error", role: "alert" });
+    this.reason = h("input", { name: "reason", maxlength: "2000" });
+    this.about = h("div", { class: "approval-about" });
+    this.tool = h("p", { class: "hint" });
+    const { approval } = item;
+    this.buttons = approval.options.map((decision) => this.#button(approval, decision));
+    this.node = h(
+      "div",
+      { class: "approval", role: "group", tabindex: "0", "aria-label": "Approval needed", onkeydown: (event) => this.#key(event) },
+      h("p", { class: "approval-question", dir: "auto" }, approval.question),
+      this.tool,
+      this.about,
+      h("div", { class: "approval-answer" }, h("label", {}, "Reason (optional) ", this.reason), h("div", { class: "row" }, ...this.buttons)),
+      this.problem,
     );
-    this.answer.replaceChildren(h("div", { class: "row" }, ...buttons), problem);
+    this.update(item);
   }
 
-  async #decide(approval, decision, buttons, problem) {
-    for (const button of buttons) button.disabled = true;
+  update({ call }) {
+    if (!call) return;
+    this.tool.replaceChildren("The agent wants to use ", h("code", {}, call.name), ":");
+    const chars = JSON.stringify(call.arguments).length;
+    draw(this.about, (kept) => sections(call.arguments, kept), KEPT_ASKED, chars);
+  }
+
+  #button(approval, decision) {
+    const kind = YES.test(decision) ? "yes" : NO.test(decision) ? "no" : "";
+    const keys = { yes: "a", no: "d" }[kind];
+    const label = decision.charAt(0).toUpperCase() + decision.slice(1);
+    const onclick = () => this.#decide(approval, decision);
+    return h("button", { type: "button", class: KINDS[kind], "data-kind": kind, "aria-keyshortcuts": keys, onclick }, label);
+  }
+
+  #key(event) {
+    const kind = { a: "yes", d: "no" }[event.key.toLowerCase()];
+    if (!kind || event.ctrlKey || event.metaKey || event.altKey || event.repeat || event.target === this.reason) return;
+    const button = this.buttons.find((one) => one.dataset.kind === kind);
+    if (!button) return;
+    event.preventDefault();
+    button.click();
+  }
+
+  async #decide(approval, decision) {
+    for (const button of this.buttons) button.disabled = true;
+    setText(this.problem, "");
     try {
       const path = `/api/runs/${approval.run_id}/approvals/${encodeURIComponent(approval.approval_id)}`;
-      await this.api.post(path, { decision });
+      const reason = this.reason.value.trim();
+      await this.api.post(path, reason ? { decision, reason } : { decision });
       // The answer shows when its event arrives: the page says what the log says.
     } catch (error) {
-      problem.textContent = error.message;
-      for (const button of buttons) button.disabled = false;
+      setText(this.problem, error.message);
+      for (const button of this.buttons) button.disabled = false;
     }
   }
 }

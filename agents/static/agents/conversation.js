@@ -2,20 +2,22 @@
  * The conversation: turns of messages of parts, made from the folded state and from nothing else. The fold shares what
  * did not change, so one comparison of references says which nodes to touch. agents/pages/conversation.py makes the same.
  */
+import { Approvals, questionsOf } from "./approval.js";
 import { Keyed, h, setText } from "./dom.js";
-import { Approval } from "./approval.js";
 import { Markdown } from "./markdown.js";
-import { runDuration } from "./measures.js";
+import { budget, runDuration } from "./measures.js";
+import { Plan, planOf } from "./plan.js";
 import { Tool } from "./tool.js";
 
 /** Parts that are in the page at first. Older ones are cut off in steps, so that the beginning does not keep moving. */
 export const SHOWN_PARTS = 400;
 const STEP_PARTS = 200;
 const FINAL_WORDS = { failed: "The run failed.", cancelled: "Stopped." };
+const AGAIN_WORDS = { resume: "Continue", retry: "Try again" };
 const SPEAKERS = { user: "You", assistant: "Agent", system: "System" };
 
 export class Conversation {
-  /** `context`: {filesUrl, api} */
+  /** `context`: {agentUrl, filesUrl, api, advice: what to do by code of error} */
   constructor(root, context) {
     this.shownParts = SHOWN_PARTS;
     this.known = new Map();
@@ -51,11 +53,29 @@ export function group(state, shownParts) {
       skip -= dropped;
       if (dropped < message.parts.length || !message.parts.length) kept.push({ message, from: dropped });
     }
-    if (!kept.length) continue;
+    if (!kept.length || state.queue.includes(id)) continue;
+    const run = runs.get(id) ?? null;
     const approvals = state.approvals.filter((approval) => approval.run_id === id);
-    shown.push({ key: String(id), messages: kept, approvals, run: runs.get(id) ?? null, queued: state.queue.includes(id) });
+    const again = againOf(run, state);
+    shown.push({ key: String(id), messages: kept, all: messages, approvals, run, plan: planOf(state.plan, run), again });
   }
   return { turns: shown, leftOut };
+}
+
+/** Prompts that wait for their turn: [{key, text}]. */
+export function queued(state) {
+  return state.queue.map((id) => {
+    const messages = state.messages.filter((message) => message.run_id === id);
+    const text = messages.flatMap(({ parts }) => parts).find(({ type }) => type === "text")?.text ?? "";
+    return { key: id, text };
+  });
+}
+
+/** Only behind the last run, and while nothing else is to be done: else it is not clear what comes first. */
+function againOf(run, state) {
+  if (!run || run !== state.runs.at(-1) || state.active_run !== null || state.queue.length) return "";
+  if (run.finished_at === null || !FINAL_WORDS[run.status]) return "";
+  return run.started_at ? "resume retry" : "retry";
 }
 
 /** The turn as it was, if nothing in it is another object than before. */
@@ -63,7 +83,8 @@ function sameTurn(old, turn) {
   const same =
     old &&
     old.run === turn.run &&
-    old.queued === turn.queued &&
+    old.plan === turn.plan &&
+    old.again === turn.again &&
     sameList(old.approvals, turn.approvals, (a, b) => a === b) &&
     sameList(old.messages, turn.messages, (a, b) => a.message === b.message && a.from === b.from);
   return same ? old : turn;
@@ -75,16 +96,15 @@ function sameList(a, b, same) {
 
 class Turn {
   constructor(turn, context) {
-    this.node = h("section", { class: "turn", "data-key": turn.key });
+    this.node = h("section", { class: "turn", "data-key": turn.key, id: `run-${turn.key}` });
     const messages = h("div");
-    const approvals = h("div");
+    this.plan = null;
+    this.approvals = new Approvals(context);
     this.ending = h("div");
-    this.api = context.api;
-    this.node.append(messages, approvals, this.ending);
+    this.context = context;
+    this.node.append(messages, this.approvals.node, this.ending);
     this.known = new Map();
     this.messages = new Keyed(messages, (entry) => entry.message.id, (entry) => new Message(entry, context));
-    this.approvals = new Keyed(approvals, (item) => item.key, ({ approval }) => new Approval(approval, context));
-    this.asked = [];
     this.update(turn);
   }
 
@@ -95,35 +115,60 @@ class Turn {
     });
     this.known = new Map(entries.map((entry) => [entry.message.id, entry]));
     this.messages.update(entries);
-    // By place, not by id: nothing stops a program from asking twice under the same name.
-    this.asked = turn.approvals.map((approval, at) =>
-      this.asked[at]?.approval === approval ? this.asked[at] : { key: `${at} ${approval.question}`, approval },
-    );
-    this.approvals.update(this.asked);
-    this.ending.replaceChildren(...ending(turn, this.api));
+    this.#showPlan(turn);
+    this.approvals.update(questionsOf(turn.approvals, turn.run, turn.all));
+    if (this.ended === turn.run && this.again === turn.again) return; // else a button would lose the focus
+    [this.ended, this.again] = [turn.run, turn.again];
+    this.ending.replaceChildren(...ending(turn, this.context));
+  }
+
+  #showPlan({ plan, run }) {
+    if (!plan) {
+      this.plan?.node.remove();
+      this.plan = null;
+      return;
+    }
+    if (!this.plan) this.approvals.node.before((this.plan = new Plan()).node);
+    this.plan.update(plan, run.finished_at === null);
   }
 }
 
-function ending({ key, run, queued }, api) {
-  if (queued) {
-    const withdraw = async (event) => {
-      event.target.disabled = true;
-      await api.post(`/api/runs/${key}/cancel`).catch(() => (event.target.disabled = false));
-    };
-    const button = h("button", { type: "button", class: "quiet", onclick: withdraw }, "Withdraw");
-    return [h("p", { class: "turn-note" }, "Waiting in the queue.", button)];
-  }
+function ending({ run, again }, context) {
   if (!run) return [];
+  const nodes = (run.budget ?? []).map((share) => h("p", { class: "turn-note budget" }, budget(share)));
   const word = FINAL_WORDS[run.status];
-  if (run.error) {
-    const hint = h("p", { class: "hint" }, h("code", {}, run.error.code), run.error.retryable ? " · trying again may help" : null);
-    const message = h("span", { dir: "auto" }, run.error.message);
-    return [h("div", { class: "run-error" }, h("p", {}, h("strong", {}, word ?? "Something went wrong."), " ", message), hint)];
-  }
-  if (run.status === "running") return [h("p", { class: "turn-note working" }, "Working…")];
-  if (word) return [h("p", { class: "turn-note" }, word)];
   const passed = runDuration(run);
-  return run.status === "completed" && passed ? [h("p", { class: "turn-note" }, `Done in ${passed}`)] : [];
+  if (run.error) nodes.push(failure(run.error, word, context.advice));
+  else if (run.status === "running") nodes.push(h("p", { class: "turn-note working" }, "Working…"));
+  else if (word) nodes.push(h("p", { class: "turn-note" }, word));
+  else if (run.status === "completed" && passed) nodes.push(h("p", { class: "turn-note" }, `Done in ${passed}`));
+  if (again) nodes.push(buttons(run, again.split(" "), context));
+  return nodes;
+}
+
+function failure({ code, message, retryable }, word, advice) {
+  return h(
+    "div",
+    { class: "run-error" },
+    h("p", {}, h("strong", {}, word ?? "Something went wrong."), " ", h("span", { dir: "auto" }, message)),
+    Object.hasOwn(advice, code) ? h("p", {}, advice[code]) : null,
+    h("p", { class: "hint" }, h("code", {}, code), retryable ? " · trying again may help" : null),
+  );
+}
+
+function buttons(run, again, { api }) {
+  const problem = h("p", { class: "field-error", role: "alert" });
+  const made = again.map((what) => h("button", { type: "button", onclick: () => send(what) }, AGAIN_WORDS[what]));
+  const send = async (what) => {
+    for (const button of made) button.disabled = true;
+    try {
+      await api.post(`/api/runs/${run.id}/${what}`);
+    } catch (error) {
+      setText(problem, error.message);
+      for (const button of made) button.disabled = false;
+    }
+  };
+  return h("div", { class: "row again" }, ...made, problem);
 }
 
 class Message {

@@ -1,15 +1,15 @@
 /** The workspace: what is in it, upload with progress, download, delete. The list follows the log, not our requests. */
 import { problem } from "./api.js";
-import { Keyed, h, setAttribute, setText } from "./dom.js";
+import { h, setText } from "./dom.js";
 import { fileUrl } from "./links.js";
 import { size } from "./measures.js";
+import { Tree } from "./tree.js";
 
 export class Files {
-  constructor({ list, count, upload, input, uploads, filesUrl, api }) {
-    Object.assign(this, { count, uploads, filesUrl, api });
-    this.shown = null;
-    this.known = new Map();
-    this.rows = new Keyed(list, (file) => file.path, (file) => new Row(file, this));
+  constructor({ list, count, note, upload, input, uploads, filesUrl, api }) {
+    Object.assign(this, { count, note, uploads, filesUrl, api });
+    this.shown = this.shownSide = null;
+    this.tree = new Tree(list, { viewerUrl: filesUrl.replace(/^\/api/, ""), remove: (path) => this.#remove(path) });
     upload.hidden = false;
     input.addEventListener("change", () => {
       this.#uploadAll(input.files);
@@ -18,18 +18,27 @@ export class Files {
     this.#acceptDrops(upload);
   }
 
-  render(state) {
-    if (state.files === this.shown) return;
+  /** `side`: as Side has it. */
+  render(state, side) {
+    if (state.files === this.shown && side === this.shownSide) return;
     this.shown = state.files;
-    const paths = Object.keys(state.files).sort();
-    const files = paths.map((path) => {
-      const { size, sha256 } = state.files[path];
-      const old = this.known.get(path);
-      return old?.size === size && old.sha256 === sha256 ? old : { path, size, sha256 };
-    });
-    this.known = new Map(files.map((file) => [file.path, file]));
-    this.rows.update(files);
-    setText(this.count, String(paths.length));
+    this.shownSide = side;
+    this.tree.render(state.files, side.marks);
+    setText(this.count, String(Object.keys(state.files).length));
+    const changed = Object.keys(side.marks).length;
+    const link = side.run && h("a", { href: `/runs/${side.run.id}/changes/` }, "see how");
+    this.note.replaceChildren(...(changed && link ? [`Run ${side.run.number} changed ${changed}: `, link] : []));
+  }
+
+  /** Whether it is gone. */
+  async #remove(path) {
+    try {
+      await this.api.delete(fileUrl(path, this.filesUrl));
+      return true;
+    } catch (error) {
+      this.uploads.append(h("li", { class: "field-error", role: "alert" }, `${path}: ${error.message}`));
+      return false;
+    }
   }
 
   #acceptDrops(target) {
@@ -49,39 +58,6 @@ export class Files {
 
   #uploadAll(files) {
     for (const file of Array.from(files)) new Upload(file, this);
-  }
-}
-
-class Row {
-  constructor(file, files) {
-    this.size = h("span", { class: "size" });
-    const url = fileUrl(file.path, files.filesUrl);
-    const name = h("bdi", {}, file.path);
-    const remove = h(
-      "button",
-      { type: "button", class: "quiet remove", "aria-label": `Delete ${file.path}`, title: "Delete", onclick: () => this.#delete(url, files) },
-      "×",
-    );
-    this.remove = remove;
-    this.node = h("li", {}, url ? h("a", { href: url }, name) : name, this.size, url ? remove : null);
-    this.update(file);
-  }
-
-  update(file) {
-    this.path = file.path;
-    setText(this.size, size(file.size));
-    setAttribute(this.node, "title", file.path);
-  }
-
-  async #delete(url, files) {
-    if (!confirm(`Delete ${this.path}?`)) return;
-    this.remove.disabled = true;
-    try {
-      await files.api.delete(url);
-    } catch (error) {
-      files.uploads.append(h("li", { class: "field-error", role: "alert" }, `${this.path}: ${error.message}`));
-      this.remove.disabled = false;
-    }
   }
 }
 

@@ -37,8 +37,9 @@ export function fold(events, state = initial()) {
 // Runs ---------------------------------------------------------------------------------------------------------------
 
 function status(state, event) {
-  const { status } = event.data;
+  const { status, position } = event.data;
   const id = event.run_id;
+  if (status === "queued" && (position ?? null) !== null) return moved(state, id, position);
   const run = findRun(state, id) ?? { id, status, started_at: null, finished_at: null, error: null };
   const changes = { status };
   if (status === "running" && run.started_at === null) changes.started_at = event.timestamp;
@@ -48,6 +49,14 @@ function status(state, event) {
   if (status === "queued") queue.push(id);
   else if (!FINAL.has(status)) active = id;
   return settle({ ...next, queue, active_run: active }, status);
+}
+
+/** Within the queue only: one that has left it meanwhile does not come back. */
+function moved(state, id, position) {
+  if (!state.queue.includes(id)) return state;
+  const queue = state.queue.filter((queued) => queued !== id);
+  queue.splice(position, 0, id);
+  return { ...state, queue };
 }
 
 function done(state, event) {
@@ -253,6 +262,10 @@ function usage(state, event) {
   };
 }
 
+function plan(state, event) {
+  return { ...state, plan: { run_id: event.run_id, entries: event.data.entries } };
+}
+
 function budget(state, event) {
   const run = findRun(state, event.run_id);
   if (!run) return state;
@@ -271,6 +284,7 @@ const STEPS = new Map([
   ["tool-call", toolCall],
   ["tool-output", toolOutput],
   ["tool-result", toolResult],
+  ["plan", plan],
   ["approval-request", approvalRequest],
   ["approval-response", approvalResponse],
   ["files", files],

@@ -3,7 +3,8 @@
  * list of elements. No HTML string is ever parsed, so there is nothing to sanitise: what an agent writes as HTML is text.
  * The server's twin is agents/pages/markdown.py.
  */
-import { Lexer, Tokenizer } from "./vendor/marked/marked.esm.js";
+import { Lexer, Tokenizer } from "./vendor/marked/lexer.js";
+import { Code } from "./code.js";
 import { h } from "./dom.js";
 import { image, link } from "./links.js";
 
@@ -40,13 +41,26 @@ export class Markdown {
     if (links === this.links) {
       while (same < blocks.length && same < this.blocks.length && blocks[same].raw === this.blocks[same].raw) same += 1;
     }
-    for (const block of this.blocks.slice(same)) block.node.remove();
-    for (const block of blocks.slice(same)) {
-      block.node = this.#node(block.token);
+    const kept = same + this.#grow(this.blocks[same], blocks[same]);
+    for (const block of this.blocks.slice(kept)) block.node.remove();
+    for (const block of blocks.slice(kept)) {
+      this.#make(block);
       this.root.append(block.node);
     }
     this.blocks = [...this.blocks.slice(0, same), ...blocks.slice(same)];
     this.links = links;
+  }
+
+  /** Code that got longer keeps its nodes: 1, else 0. */
+  #grow(old, block) {
+    if (!old?.code || block?.token.type !== "code" || !old.code.update(decoded(block.token))) return 0;
+    [block.code, block.node] = [old.code, old.node];
+    return 1;
+  }
+
+  #make(block) {
+    if (block.token.type === "code") block.code = new Code(decoded(block.token));
+    block.node = block.code?.node ?? this.#node(block.token);
   }
 
   #read(text) {
@@ -105,13 +119,13 @@ function block(token, context) {
     case "hr":
       return h("hr");
     case "code":
-      return code(token);
+      return new Code(decoded(token)).node;
     case "list":
       return list(token, inner);
     case "table":
       return table(token, inner);
     case "plain":
-      return h("pre", {}, token.raw);
+      return h("pre", { tabindex: "0" }, token.raw);
     default:
       return token.type === "space" || token.type === "def" ? null : h("p", { class: "plain" }, token.raw);
   }
@@ -121,9 +135,8 @@ function blocks(tokens, context) {
   return tokens.map((token) => block(token, context));
 }
 
-function code(token) {
-  const language = /^\S+/.exec(token.lang ?? "")?.[0];
-  return h("pre", {}, h("code", { class: language && `language-${entities(language)}` }, token.text + "\n"));
+function decoded({ text, lang }) {
+  return { text, lang: entities(lang ?? "") };
 }
 
 function list(token, context) {
@@ -146,7 +159,7 @@ function table(token, context) {
     h(tag, { class: data.align && `align-${data.align}` }, ...inline(data.tokens, context));
   return h(
     "table",
-    {},
+    { tabindex: "0" }, // it scrolls in itself
     h("thead", {}, h("tr", {}, ...token.header.map(cell("th")))),
     token.rows.length ? h("tbody", {}, ...token.rows.map((row) => h("tr", {}, ...row.map(cell("td"))))) : null,
   );

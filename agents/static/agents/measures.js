@@ -36,3 +36,25 @@ export function usage(total) {
 function cost(usd) {
   return usd >= 1 || usd === 0 ? `$${usd.toFixed(2)}` : `$${usd.toFixed(4)}`;
 }
+
+const WHOSE = { run: "This run's", agent: "This agent's", "user-day": "Today's" };
+
+export function budget({ scope, kind, used, limit }) {
+  const whose = WHOSE[scope];
+  const said = amounts(kind, used, limit);
+  if (used >= limit) return `${whose} budget is used up: ${said}.`;
+  return `${Math.floor((used / limit) * 100)} % of ${whose[0].toLowerCase()}${whose.slice(1)} budget is used: ${said}.`;
+}
+
+function amounts(kind, used, limit) {
+  if (kind === "cost_usd") return `${cost(used)} of ${cost(limit)}`;
+  if (kind === "wall_s") return `${duration(used * 1000)} of ${duration(limit * 1000)}`;
+  const whole = (count) => Math.floor(count).toLocaleString("en");
+  return `${whole(used)} of ${whole(limit)} ${kind.replaceAll("_", " ")}`;
+}
+
+/** Of something that goes on, as it ticks. */
+export function elapsed(ms) {
+  const seconds = Math.max(0, Math.floor(ms / 1000));
+  return seconds < 60 ? `${seconds} s` : duration(seconds * 1000);
+}

@@ -2,26 +2,22 @@
  * The agent page: takes the state that the server rendered, follows the stream from its cursor, and draws what the fold
  * says. Everything under #agent is a function of the state, but for what the reader opened, typed or scrolled to.
  */
+import { Activity } from "./activity.js";
 import { Api } from "./api.js";
 import { Conversation } from "./conversation.js";
 import { setAttribute, setText } from "./dom.js";
 import { Files } from "./files.js";
 import { Follow } from "./follow.js";
 import { apply } from "./fold.js";
-import { usage } from "./measures.js";
+import { Header } from "./header.js";
+import { News } from "./news.js";
 import { Output } from "./output.js";
 import { Prompt } from "./prompt.js";
+import { Queue } from "./queue.js";
 import { Runs } from "./runs.js";
+import { Side } from "./side.js";
 import { AgentStream } from "./stream.js";
 
-const CONNECTIONS = {
-  live: "Live",
-  reconnecting: "Reconnecting…",
-  offline: "Offline",
-  "logged-out": "Logged out",
-  deleted: "Deleted",
-};
-const STATUS_MARKS = { queued: "…", running: "●", waiting: "?", completed: "✓", failed: "✕", cancelled: "■" };
 /** How long silence is believed: with a run active the next event is never far. */
 const PATIENCE_ACTIVE_MS = 45_000;
 const PATIENCE_IDLE_MS = 300_000;
@@ -39,26 +35,37 @@ class AgentPage {
     const { api } = this;
     this.state = JSON.parse($("state").textContent);
     this.follow = new Follow(root.querySelector(".agent-talk"), $("latest"));
-    this.conversation = new Conversation($("conversation"), { filesUrl, api });
+    const advice = JSON.parse($("advice").textContent);
+    this.conversation = new Conversation($("conversation"), { agentUrl, filesUrl, api, advice });
+    this.header = new Header({
+      title: $("title"), status: $("status"), elapsed: $("elapsed"), usage: $("usage"), connection: $("connection"),
+      now: $("reconnect"), fallbackTitle: root.dataset.fallbackTitle, onNow: () => this.stream.reopen(),
+    });
+    this.header.hear(root.dataset.now);
+    this.news = new News({ region: $("news"), button: $("notify"), agentId });
+    this.activity = new Activity({ note: $("activity"), agentUrl, api });
     this.files = new Files({
-      list: $("file-list"), count: $("file-count"), upload: $("upload"), input: $("upload-input"), uploads: $("uploads"),
+      list: $("file-list"), count: $("file-count"), note: $("files-note"), upload: $("upload"), input: $("upload-input"), uploads: $("uploads"),
       filesUrl, api,
     });
-    this.runs = new Runs({ list: $("run-list"), count: $("run-count") });
+    this.runs = new Runs({ list: $("run-list"), count: $("run-count"), timeline: $("latest-timeline"), api });
+    const first = $("side") && JSON.parse($("side").textContent);
+    this.side = new Side({ url: `/agents/${agentId}/side/`, first, api, onChange: () => this.#schedule() });
     this.output = new Output({
       panel: $("program-output"), text: $("program-output-text"), note: $("program-output-note"), agentUrl, api,
     });
     this.prompt = new Prompt({
       form: $("prompt"), input: $("input"), send: $("send"), hint: $("prompt-hint"), error: $("prompt-error"),
-      stopForm: $("stop"), stopButton: $("stop-button"), agentUrl, api, onSent: () => this.follow.jump(),
+      strategy: $("strategy"), stopForm: $("stop"), stopButton: $("stop-button"), agentUrl, api, onSent: () => this.follow.jump(),
     });
+    this.queue = new Queue({ list: $("queue"), error: (words) => this.prompt.say(words), api });
     this.stream = new AgentStream({
       url: `${agentUrl}/stream`,
       cursor,
       seq: Number(cursor.split("-")[1]),
       onEvent: (event) => this.#apply(event),
       onSnapshot: (state) => this.#replace(state),
-      onConnection: (name) => this.#showConnection(name),
+      onConnection: (name, retryAt) => this.#showConnection(name, retryAt),
       probe: () => api.status(agentUrl),
       patienceMs: () => (this.state.active_run === null ? PATIENCE_IDLE_MS : PATIENCE_ACTIVE_MS),
       mayRest: () => this.state.active_run === null && !this.state.queue.length,
@@ -77,6 +84,8 @@ class AgentPage {
   #apply(event) {
     this.state = apply(this.state, event);
     if (event.type === "log") this.output.append(event);
+    if (event.type === "status") this.activity.hear(event);
+    this.header.hear(event.timestamp);
     this.#schedule();
   }
 
@@ -86,9 +95,12 @@ class AgentPage {
     this.#schedule();
   }
 
-  /** One drawing a frame, however many events came. A hidden page draws only its title. */
+  /** One drawing a frame, however many events came. A hidden page draws only its tab. */
   #schedule() {
-    if (document.hidden) this.#showTitle();
+    if (document.hidden) {
+      this.header.renderTab(this.state);
+      this.news.render(this.state);
+    }
     if (this.scheduled) return;
     this.scheduled = true;
     requestAnimationFrame(() => {
@@ -99,34 +111,24 @@ class AgentPage {
 
   #render() {
     const { state } = this;
-    this.#showTitle();
-    setAttribute($("status"), "data-status", state.status);
-    setText($("status"), state.status);
-    setText($("usage"), usage(state.usage));
+    this.header.render(state);
+    this.news.render(state);
+    this.activity.render(state);
     this.#showEarlier(this.conversation.render(state));
     $("nothing").hidden = state.messages.length > 0;
-    this.files.render(state);
-    this.runs.render(state);
+    this.side.look(state);
+    this.files.render(state, this.side.data);
+    this.runs.render(state, this.side.data);
     this.prompt.render(state);
+    this.queue.render(state);
     this.#checkIsolation();
     // For tests and for the curious: which event the page shows.
     setAttribute(this.root, "data-seq", String(this.stream.seq));
     this.follow.settle();
   }
 
-  #showTitle() {
-    const title = this.state.title || this.root.dataset.fallbackTitle;
-    const mark = STATUS_MARKS[this.state.status];
-    setText($("title"), title);
-    const full = `${mark ? `${mark} ` : ""}${title} – Agentsite`;
-    if (document.title !== full) document.title = full;
-  }
-
-  #showConnection(name) {
-    const node = $("connection");
-    node.hidden = false;
-    setAttribute(node, "data-connection", name);
-    setText(node, CONNECTIONS[name]);
+  #showConnection(name, retryAt) {
+    this.header.showConnection(name, retryAt);
     if (name === "logged-out") location.assign(`${this.root.dataset.loginUrl}?next=${encodeURIComponent(location.pathname)}`);
   }
 
@@ -158,7 +160,11 @@ class AgentPage {
     if (run === null || run === this.isolationOf) return;
     this.isolationOf = run;
     const { isolation } = await this.api.get(`/api/runs/${run}`).catch(() => ({}));
-    if (isolation) $("isolation").hidden = isolation !== "none";
+    if (!isolation) return;
+    const badge = $("isolation");
+    badge.hidden = false;
+    badge.classList.toggle("warning", isolation === "none");
+    setText(badge, `isolation: ${isolation}`);
   }
 }
 

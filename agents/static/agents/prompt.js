@@ -1,9 +1,10 @@
 /** The prompt box and the stop button. Without JavaScript the same forms post to the page's own addresses. */
 import { randomKey } from "./api.js";
+import { setText } from "./dom.js";
 
 export class Prompt {
-  constructor({ form, input, send, hint, error, stopForm, stopButton, agentUrl, api, onSent }) {
-    Object.assign(this, { form, input, send, hint, error, stopForm, stopButton, agentUrl, api, onSent });
+  constructor({ form, input, send, hint, error, strategy, stopForm, stopButton, agentUrl, api, onSent }) {
+    Object.assign(this, { form, input, send, hint, error, strategy, stopForm, stopButton, agentUrl, api, onSent });
     this.activeRun = null;
     this.stopping = null;
     form.addEventListener("submit", (event) => {
@@ -31,26 +32,30 @@ export class Prompt {
     this.stopButton.hidden = state.active_run === null;
     this.stopButton.disabled = this.stopping !== null;
     this.stopButton.textContent = this.stopping === null ? "Stop" : "Stopping…";
-    const waiting = state.queue.length;
-    this.hint.textContent = waiting ? `${waiting} in the queue` : state.active_run ? "A new prompt waits its turn" : "";
+    this.strategy.hidden = state.active_run === null && !state.queue.length;
+    setText(this.hint, state.queue.length ? `${state.queue.length} in the queue` : "");
   }
 
   async #submit() {
     const text = this.input.value;
     if (!text.trim() || this.send.disabled) return;
     this.send.disabled = true;
-    // The same key for the same text until it is through: a lost answer and a second click start one run.
-    if (this.triedText !== text) [this.triedText, this.key] = [text, randomKey()];
+    const strategy = this.strategy.hidden ? "enqueue" : this.strategy.value;
+    const body = strategy === "enqueue" ? { input: text } : { input: text, strategy };
+    const wanted = JSON.stringify(body);
+    // The same key for the same prompt until it is through: a lost answer and a second click start one run.
+    if (this.tried !== wanted) [this.tried, this.key] = [wanted, randomKey()];
     try {
-      await this.api.post(`${this.agentUrl}/runs`, { input: text }, { "Idempotency-Key": this.key });
-      this.triedText = null;
+      await this.api.post(`${this.agentUrl}/runs`, body, { "Idempotency-Key": this.key });
+      this.tried = null;
+      this.strategy.value = "enqueue"; // an interruption is meant once
       // Typed on while it was sent? Then that stays.
       if (this.input.value === text) this.input.value = "";
       this.#grow();
-      this.#say("");
+      this.say("");
       this.onSent();
     } catch (error) {
-      this.#say(error.message);
+      this.say(error.message);
     } finally {
       this.send.disabled = false;
       this.input.focus();
@@ -65,16 +70,16 @@ export class Prompt {
     this.stopButton.textContent = "Stopping…";
     try {
       await this.api.post(`/api/runs/${run}/cancel`);
-      this.#say("");
+      this.say("");
     } catch (error) {
       this.stopping = null;
       this.stopButton.disabled = false;
       this.stopButton.textContent = "Stop";
-      this.#say(error.message);
+      this.say(error.message);
     }
   }
 
-  #say(message) {
+  say(message) {
     this.error.hidden = !message;
     this.error.textContent = message;
   }

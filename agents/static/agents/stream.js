@@ -19,7 +19,8 @@ const SLEPT_MS = 20_000;
 export class AgentStream {
   /**
    * `url`: of the stream. `cursor`, `seq`: of the state the page has. Handlers: `onEvent(event)`, `onSnapshot(state)`,
-   * `onConnection(name)` with live, reconnecting, offline, logged-out or deleted. `probe()`: a promise of the HTTP
+   * `onConnection(name, retryAt)` with live, reconnecting, offline, logged-out or deleted, and when it
+   * tries again (Date.now(), null where only the browser knows). `probe()`: a promise of the HTTP
    * status of the agent, asked when the stream is refused. `patienceMs()`: how long silence is believed.
    * `mayRest()`: whether a hidden page may let go of its connection (a browser has six for all its tabs).
    */
@@ -34,6 +35,7 @@ export class AgentStream {
     this.ended = false;
     this.resting = false;
     this.connection = null;
+    this.retryAt = null;
   }
 
   start() {
@@ -115,7 +117,6 @@ export class AgentStream {
     if (this.gapAfter === this.seq) this.cursor = null;
     this.gapAfter = this.seq;
     this.#close();
-    this.#say("reconnecting");
     this.#retryLater();
   }
 
@@ -138,14 +139,15 @@ export class AgentStream {
   #retryLater() {
     const wait = Math.min(BACKOFF_MAX_MS, BACKOFF_MS * 2 ** this.failures) * (0.5 + Math.random() / 2);
     this.failures += 1;
+    this.#say(navigator.onLine ? "reconnecting" : "offline", Date.now() + wait);
     clearTimeout(this.retry);
     this.retry = setTimeout(() => this.reopen(), wait);
   }
 
-  #say(name) {
-    if (name === this.connection) return;
-    this.connection = name;
-    this.onConnection(name);
+  #say(name, retryAt = null) {
+    if (name === this.connection && retryAt === this.retryAt) return;
+    [this.connection, this.retryAt] = [name, retryAt];
+    this.onConnection(name, retryAt);
   }
 
   // Doubts ------------------------------------------------------------------------------------------------------------

@@ -15,9 +15,9 @@ const COLOUR = /\x1b\[[0-9;:]*m/g;
 const COLOURS = ["black", "red", "green", "yellow", "blue", "magenta", "cyan", "white"];
 
 /** {cut: characters left out, text: the end}, never beginning inside a surrogate pair. */
-export function tail(text) {
-  if (text.length <= KEPT) return { cut: 0, text };
-  let start = text.length - KEPT;
+export function tail(text, kept = KEPT) {
+  if (text.length <= kept) return { cut: 0, text };
+  let start = text.length - kept;
   if (text.charCodeAt(start) >> 10 === 0x37) start += 1;
   return { cut: start, text: text.slice(start) };
 }

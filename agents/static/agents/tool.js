@@ -1,9 +1,11 @@
 /** A tool call as a card: what was asked, what came out while it ran, what it answered. */
+import { KEPT_TEXT, clip, diffs, draw, readable, sections, showAll } from "./call.js";
 import { h, setAttribute, setText } from "./dom.js";
-import { duration } from "./measures.js";
+import { duration, size } from "./measures.js";
 import { nodes, tail } from "./terminal.js";
 
-const KEPT_TEXT = 20_000;
+/** Characters of an output that a reader gets who wants all. */
+const MOST_OUTPUT = 2_000_000;
 const STATE_WORDS = { running: "running", completed: "done", failed: "failed", interrupted: "interrupted" };
 
 export class Tool {
@@ -33,7 +35,9 @@ export class Tool {
       h("span", { class: "tool-gist" }, h("bdi", {}, call.title || firstText(call.arguments))),
       this.state,
     );
-    const body = h("div", { class: "tool-body" }, argumentList(call.arguments), this.output, this.result);
+    const about = h("div", { class: "tool-about" });
+    draw(about, (kept) => sections(call.arguments, kept), KEPT_TEXT, JSON.stringify(call.arguments).length);
+    const body = h("div", { class: "tool-body" }, about, this.output, this.result);
     this.node.replaceChildren(summary, body);
     this.#show(call);
   }
@@ -50,26 +54,47 @@ export class Tool {
 
   #showOutput(output) {
     if (!output) return this.output.replaceChildren();
-    const { cut, text } = tail(output);
+    const { cut, text } = tail(output, this.kept);
     if (!this.terminal) {
       this.terminal = h("pre", { class: "terminal", tabindex: "0" });
-      this.cut = h("p", { class: "hint" });
+      this.cutWords = h("span");
+      this.all = showAll(output.length, () => {
+        this.kept = MOST_OUTPUT;
+        this.#showOutput(this.whole);
+      });
+      this.cut = h("p", { class: "hint" }, this.cutWords, " ", this.all);
     }
+    this.whole = output;
     const atEnd = this.terminal.scrollHeight - this.terminal.scrollTop - this.terminal.clientHeight < 40;
     this.terminal.replaceChildren(...nodes(text));
-    setText(this.cut, `${cut} earlier characters are in the log.`);
-    if (!this.terminal.parentNode) this.output.replaceChildren(h("h4", {}, "Output"), this.terminal);
-    if (cut && !this.cut.parentNode) this.terminal.before(this.cut);
+    if (!this.terminal.parentNode) this.output.replaceChildren(h("p", { class: "tool-label" }, "Output"), this.terminal);
+    this.#showCut(cut, output.length);
     if (atEnd) this.terminal.scrollTop = this.terminal.scrollHeight;
   }
 
-  #showResult(call) {
-    const text = readable(call.result);
-    if (text === null) return this.result.replaceChildren();
-    this.result.replaceChildren(
-      h("h4", {}, call.is_error ? "Error" : "Result"),
-      h("pre", { class: "result", tabindex: "0" }, text),
-    );
+  #showCut(cut, length) {
+    if (!cut) return this.cut.remove();
+    if (!this.cut.parentNode) this.terminal.before(this.cut);
+    setText(this.cutWords, `${cut.toLocaleString("en")} earlier characters are in the log.`);
+    if (this.kept) this.all.remove();
+    else setText(this.all, `Show all ${size(length)}`);
+  }
+
+  #showResult(call, kept = KEPT_TEXT) {
+    const { is_error, result } = call;
+    const changes = diffs(result, 0).length;
+    const said = changes ? result.text : result;
+    if ((said ?? "") === "" && !changes) return this.result.replaceChildren();
+    const parts = [h("p", { class: "tool-label" }, is_error ? "Error" : "Result")];
+    if ((said ?? "") !== "") {
+      const whole = readable(said);
+      const { text, cut } = clip(whole, kept);
+      parts.push(h("pre", { class: "result", tabindex: "0" }, text));
+      if (cut) parts.push(h("p", { class: "hint" }, cut, " ", kept === KEPT_TEXT && showAll(whole.length, () => this.#showResult(call, MOST_OUTPUT))));
+    }
+    const changed = h("div");
+    if (changes) draw(changed, (most) => diffs(result, most), KEPT_TEXT, JSON.stringify(result).length);
+    this.result.replaceChildren(...parts, changed);
   }
 }
 
@@ -83,24 +108,4 @@ function sameCall(old, call) {
 function firstText(given) {
   const first = Object.values(given).find((value) => typeof value === "string" && value.trim()) ?? "";
   return Array.from(first.trim().split("\n", 1)[0].slice(0, 200)).slice(0, 100).join("");
-}
-
-function argumentList(given) {
-  const names = Object.keys(given);
-  if (!names.length) return null;
-  return h("dl", { class: "arguments" }, ...names.map((name) => {
-    const value = given[name];
-    const text = clip(typeof value === "string" ? value : JSON.stringify(value, null, 2));
-    const long = text.includes("\n") || text.length > 80;
-    return h("div", { class: long && "long" }, h("dt", {}, name), h("dd", {}, h(long ? "pre" : "code", {}, text)));
-  }));
-}
-
-function readable(result) {
-  if (result === null || result === "") return null;
-  return clip(typeof result === "string" ? result : JSON.stringify(result, null, 2));
-}
-
-function clip(text) {
-  return text.length <= KEPT_TEXT ? text : `${text.slice(0, KEPT_TEXT).toWellFormed()}\n… ${text.length - KEPT_TEXT} more characters`;
 }

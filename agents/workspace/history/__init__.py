@@ -11,9 +11,11 @@ never a run, so nothing here is written through to the disk, and whatever can't 
     edits      which lines are different
     unified    how that is written
     rundiff    the difference that a run made
+    past       in which runs a file changed
 """
 
-from agents.workspace.history.rundiff import FileDiff, RunDiff, of_run
+from agents.workspace.history.past import changes_of
+from agents.workspace.history.rundiff import FileDiff, RunDiff, TotalDiff, of_agent, of_run
 from agents.workspace.history.store import History
 
-__all__ = ["FileDiff", "History", "RunDiff", "of_run"]
+__all__ = ["FileDiff", "History", "RunDiff", "TotalDiff", "changes_of", "of_agent", "of_run"]

@@ -1,5 +1,8 @@
 """The difference that a run made to its workspace: between the manifests before and after it. While it goes on, between
-the one before it and the disk. Whoever wrote it: files that people uploaded meanwhile are in it too."""
+the one before it and the disk. Whoever wrote it: files that people uploaded meanwhile are in it too.
+
+In total: between what was there before the oldest run of which that is kept, and the disk.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +11,7 @@ from dataclasses import dataclass
 from time import monotonic
 from typing import Literal
 
-from agents.models import Run
+from agents.models import Agent, Run
 from agents.workspace.directory import Workspace
 from agents.workspace.history.manifest import Manifest, Reason, Record, is_same
 from agents.workspace.history.store import History
@@ -53,7 +56,33 @@ def of_run(run: Run) -> RunDiff:
     after = history.manifest(str(run.pk), "after") or _now(run, history, before, held)
     if after is None:
         return RunDiff([], complete=False)
-    return compare(before, after, lambda sha256: held[sha256] if sha256 in held else history.objects.get(sha256))
+    return compare(before, after, _reader(history, held))
+
+
+@dataclass(frozen=True, slots=True)
+class TotalDiff:
+    """`since`: the number of the run before which it begins; None if nothing is kept."""
+
+    diff: RunDiff
+    since: int | None
+
+
+def of_agent(agent: Agent) -> TotalDiff:
+    """The same in total, up to now. Raises OSError."""
+    history = History(agent.pk)
+    for run_id in history.runs():
+        before = history.manifest(run_id, "before")
+        run = Run.objects.filter(pk=run_id, agent=agent).first()
+        if before is None or run is None:
+            continue
+        held: dict[str, bytes] = {}
+        now = take(Workspace(agent.pk), history.newest() or before, _Held(history, held))
+        return TotalDiff(compare(before, now, _reader(history, held)), run.number)
+    return TotalDiff(RunDiff([], complete=not agent.runs.exclude(started_at=None).exists()), None)
+
+
+def _reader(history: History, held: dict[str, bytes]) -> Callable[[str], bytes | None]:
+    return lambda sha256: held[sha256] if sha256 in held else history.objects.get(sha256)
 
 
 def _now(run: Run, history: History, before: Manifest, held: dict[str, bytes]) -> Manifest | None:

@@ -52,7 +52,7 @@ class History:
             return
         self._create()
         room = _Room(self, run_id, most_bytes)
-        manifest = take(workspace, self._newest(run_id), room)
+        manifest = take(workspace, self.newest(run_id), room)
         encoded = manifest.encode()
         if not room.make(len(encoded)):
             log.warning("no room to keep which files there were", run_id=run_id, moment=moment, bytes=len(encoded))
@@ -125,9 +125,9 @@ class History:
                 needed |= {sha256, *manifest.contents()}
         return needed
 
-    def _newest(self, run_id: str) -> Manifest | None:
+    def newest(self, run_id: str | None = None) -> Manifest | None:
         """Of this run, else of the newest that has one."""
-        for other in (run_id, *reversed(self.runs()[-2:])):
+        for other in (*([run_id] if run_id else []), *reversed(self.runs()[-2:])):
             manifest = self.manifest(other, "after") or self.manifest(other, "before")
             if manifest is not None:
                 return manifest

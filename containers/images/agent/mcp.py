@@ -6,6 +6,7 @@ import asyncio
 import os
 from contextlib import AsyncExitStack
 from typing import Any
+from urllib.parse import urlsplit
 
 from .protocol import Json, Wire
 from .tools import Output, Tool, ToolFailed
@@ -13,6 +14,7 @@ from .tools import Output, Tool, ToolFailed
 CONNECT_S = 30.0
 CALL_S = 600.0
 SEPARATOR = "__"
+LOCAL = ("localhost", "127.0.0.1", "::1")
 
 
 async def open_servers(configured: object, wire: Wire, stack: AsyncExitStack) -> list[Tool]:
@@ -46,6 +48,8 @@ def _transport(settings: Json) -> Any:
     from fastmcp.client.transports import StdioTransport, StreamableHttpTransport
 
     if url := settings.get("url"):
+        if urlsplit(url).scheme == "http" and urlsplit(url).hostname not in LOCAL:
+            raise ValueError("its url must begin with https: nothing else leaves the container")
         return StreamableHttpTransport(url, headers=settings.get("headers") or {})
     command = settings["command"]
     program, *arguments = [command] if isinstance(command, str) else command

@@ -10,7 +10,7 @@ from .pictures import Picture
 from .request import Request
 
 Json = dict[str, Any]
-MARK = "<!-- Written by the Agentsite demo agent (scripted, no model). -->"
+MARK = "*Written by the Agentsite demo agent: scripted, no model.*"
 METHOD = """## Method
 
 - Every number comes from `analysis.json`, which the program beside this report worked out: run it to check.
@@ -23,7 +23,7 @@ SEPARATORS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "pipes"}
 
 
 def whole(results: list[Json], pictures: dict[str, list[Picture]], request: Request, left_out: list[str]) -> str:
-    parts = [MARK, "# Analysis report"]
+    parts = ["# Analysis report", MARK]
     if request.prompt:
         parts.append("> " + plain(request.prompt, 400))
     for about in results:

@@ -1,0 +1,78 @@
+"""Questions of a program to a person, and what was answered. The same as static/agents/approval.js."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from agents.pages import calls
+
+SHOWN_OPEN = 20
+SHOWN_ANSWERED = 50
+"""Of one run: the latest. All of them are in the log."""
+_YES = re.compile(r"(approve|allow|accept|always|proceed|yes)\b", re.IGNORECASE)
+_NO = re.compile(r"(deny|reject|refuse|cancel|don.t|no)\b", re.IGNORECASE)
+
+
+@dataclass(frozen=True, slots=True)
+class Option:
+    """`decision` is what is answered, `kind`: yes, no, or empty for what is neither."""
+
+    decision: str
+    label: str
+    kind: str
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """Open: somebody waits for an answer. `about`: what the tool call in question would do."""
+
+    approval_id: str
+    text: str
+    tool: str
+    about: list[calls.Section]
+    options: list[Option]
+
+
+@dataclass(frozen=True, slots=True)
+class Questions:
+    open: list[Question]
+    answered: list[dict[str, Any]]
+    summary: str
+    """Of those that need no answer (any more)."""
+
+
+def of(
+    approvals: Sequence[dict[str, Any]], run: dict[str, Any] | None, called: Mapping[str, dict[str, Any]]
+) -> Questions:
+    """Those of one run. `called`: its tool calls by id."""
+    is_over = run is None or run["finished_at"] is not None
+    closed = [one for one in approvals if is_over or one["decision"] is not None]
+    waiting = [one for one in approvals if not is_over and one["decision"] is None]
+    return Questions(
+        [_question(one, called) for one in waiting[:SHOWN_OPEN]], closed[-SHOWN_ANSWERED:], _summary(closed)
+    )
+
+
+def _question(approval: dict[str, Any], called: Mapping[str, dict[str, Any]]) -> Question:
+    call = called.get(approval["call_id"] or "")
+    return Question(
+        approval_id=approval["approval_id"],
+        text=approval["question"],
+        tool=call["name"] if call else "",
+        about=calls.sections(call["arguments"], calls.KEPT_ASKED) if call else [],
+        options=[_option(decision) for decision in approval["options"]],
+    )
+
+
+def _option(decision: str) -> Option:
+    kind = "yes" if _YES.match(decision) else "no" if _NO.match(decision) else ""
+    return Option(decision, decision[:1].upper() + decision[1:], kind)
+
+
+def _summary(closed: Sequence[dict[str, Any]]) -> str:
+    if len(closed) != 1:
+        return f"{len(closed)} questions answered" if closed else ""
+    return f"Question answered: {closed[0]['decision'] or 'by nobody'}"

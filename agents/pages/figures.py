@@ -1,0 +1,181 @@
+"""The numbers of the overview, of one user or of all. A bounded number of queries over indexes, however much there is:
+the runs of DAYS by their time, open runs and attempts, which are few, and what was used day by day.
+
+By the database's clock. A run is counted on the day on which it was asked for, in UTC.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime, time, timedelta
+from typing import Any
+
+from django.db.models import Count, F, IntegerField, Min, Q, QuerySet, Sum, Value, Window
+from django.db.models.functions import RowNumber, TruncDate
+
+from agents.budgets import spending
+from agents.models import Attempt, DailyUse, Run
+
+DAYS = 30
+SLICES = 8
+"""Models and definitions that are shown by themselves; the rest is added up."""
+ENDED = ("completed", "failed", "cancelled")
+QUERIES_MOST = 9
+
+
+@dataclass(frozen=True, slots=True)
+class Percentiles:
+    """Of the durations of runs that have ended, ms: the smallest that half of them, and 95 of 100, do not exceed."""
+
+    p50: int | None = None
+    p95: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Day:
+    day: date
+    completed: int = 0
+    failed: int = 0
+    cancelled: int = 0
+    open: int = 0
+    durations: Percentiles = Percentiles()
+
+    @property
+    def total(self) -> int:
+        return self.completed + self.failed + self.cancelled + self.open
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """`unpriced`: calls of which nobody knows the cost."""
+
+    name: str
+    usd: float
+    tokens: int
+    calls: int
+    unpriced: int
+
+
+@dataclass(frozen=True, slots=True)
+class Figures:
+    days: list[Day]
+    durations: Percentiles
+    by_model: list[Cost]
+    by_definition: list[Cost]
+    counted_since: date | None
+    """The first day of which it is known what models were used; None if none ever was."""
+    open: dict[str, int]
+    oldest_queued_at: datetime | None
+    attempts: list[tuple[str, str, int]] = field(default_factory=list)
+    """Worker, engine, and how many of its attempts go on."""
+
+    @property
+    def completed(self) -> int:
+        return sum(day.completed for day in self.days)
+
+    @property
+    def failed(self) -> int:
+        return sum(day.failed for day in self.days)
+
+    @property
+    def total(self) -> int:
+        return sum(day.total for day in self.days)
+
+    @property
+    def success(self) -> float | None:
+        """Of those that were not cancelled: that was somebody's wish. None where there is nothing to judge."""
+        judged = self.completed + self.failed
+        return self.completed / judged if judged else None
+
+
+def of(owner_id: int | None) -> Figures:
+    """None: of everybody."""
+    first = date.fromisoformat(spending.today()) - timedelta(days=DAYS - 1)
+    whose = Q() if owner_id is None else Q(agent__owner=owner_id)
+    runs = Run.objects.filter(whose, created_at__gte=datetime.combine(first, time(), UTC)).order_by()
+    used = DailyUse.objects.filter(Q() if owner_id is None else Q(owner=owner_id))
+    open_runs, oldest = _open(whose)
+    durations = _durations(runs)
+    return Figures(
+        days=_days(runs, first, durations),
+        durations=durations.get(None, Percentiles()),
+        by_model=_costs(used.filter(day__gte=first), "model"),
+        by_definition=_costs(used.filter(day__gte=first), "definition"),
+        counted_since=used.aggregate(first=Min("day"))["first"],
+        open=open_runs,
+        oldest_queued_at=oldest,
+        attempts=_attempts() if owner_id is None else [],
+    )
+
+
+def _days(runs: QuerySet[Run], first: date, durations: dict[date | None, Percentiles]) -> list[Day]:
+    counted = runs.annotate(day=TruncDate("created_at")).values_list("day", "status").annotate(count=Count("pk"))
+    counts: dict[date, dict[str, int]] = {}
+    for day, status, count in counted:
+        of_day = counts.setdefault(day, {})
+        name = status if status in ENDED else "open"
+        of_day[name] = of_day.get(name, 0) + count
+    days = [first + timedelta(days=at) for at in range(DAYS)]
+    return [Day(day, durations=durations.get(day, Percentiles()), **counts.get(day, {})) for day in days]
+
+
+def _durations(runs: QuerySet[Run]) -> dict[date | None, Percentiles]:
+    """By day, and under None over all of them. By rank: no database of ours but one has a function for it."""
+    ended = runs.exclude(duration_ms=None).annotate(day=TruncDate("created_at"))
+    found: dict[date | None, dict[str, int]] = {}
+    for by_day in (True, False):
+        partition = [F("day")] if by_day else [Value(1)]
+        ranked = ended.annotate(
+            at=Window(RowNumber(), partition_by=partition, order_by=F("duration_ms").asc()),
+            among=Window(Count("*"), partition_by=partition),
+        )
+        wanted = ranked.filter(Q(at=_rank(50)) | Q(at=_rank(95))).values_list("day", "duration_ms", "at", "among")
+        for day, duration_ms, at, among in wanted:
+            mine = found.setdefault(day if by_day else None, {})
+            for percent in (50, 95):
+                if at == (among * percent + 99) // 100:
+                    mine[f"p{percent}"] = duration_ms or 0
+    return {day: Percentiles(**given) for day, given in found.items()}
+
+
+def _rank(percent: int) -> Any:
+    return (F("among") * Value(percent, output_field=IntegerField()) + Value(99)) / Value(100)
+
+
+def _costs(used: QuerySet[DailyUse], by: str) -> list[Cost]:
+    sums = (
+        used.order_by()
+        .values_list(by)
+        .annotate(Sum("cost_usd"), Sum("tokens"), Sum("model_calls"), Sum("unpriced_calls"))
+    )
+    costs = sorted((Cost(*row) for row in sums), key=lambda cost: (-cost.usd, -cost.tokens, cost.name))
+    if len(costs) <= SLICES:
+        return costs
+    rest = costs[SLICES - 1 :]
+    return [
+        *costs[: SLICES - 1],
+        Cost(
+            f"{len(rest)} others",
+            sum(cost.usd for cost in rest),
+            sum(cost.tokens for cost in rest),
+            sum(cost.calls for cost in rest),
+            sum(cost.unpriced for cost in rest),
+        ),
+    ]
+
+
+def _open(whose: Q) -> tuple[dict[str, int], datetime | None]:
+    """How many runs are at what, over the index of open runs; and since when the one waits that waits longest."""
+    rows = Run.objects.filter(whose, finished_at=None).order_by().values_list("status")
+    counts = {"queued": 0, "running": 0, "waiting": 0}
+    oldest = None
+    for status, count, first in rows.annotate(Count("pk"), Min("created_at")):
+        counts[status] = count
+        if status == "queued":
+            oldest = first
+    return counts, oldest
+
+
+def _attempts() -> list[tuple[str, str, int]]:
+    rows = Attempt.objects.filter(finished_at=None).order_by("worker", "engine").values_list("worker", "engine")
+    return list(rows.annotate(Count("pk")))

@@ -1,0 +1,150 @@
+"""A new agent: which definition, and of what that lets one choose its model, tools and budget."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from django.conf import settings
+from django.contrib.auth.decorators import login_required
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect, render
+from django.views.decorators.cache import never_cache
+from django.views.decorators.http import require_http_methods
+
+from agents import lifecycle
+from agents.definitions import Definition, catalog
+from agents.definitions.budget import COUNT_MOST
+from agents.errors import AgentsError
+from agents.pages import measures
+from agents.pages.forms import NewAgentForm, OptionsForm, ceilings
+from agents.presence import provider_reasons
+from agents.providers.provider import PROVIDERS, provider_of_model
+
+
+@dataclass(frozen=True, slots=True)
+class ProviderWord:
+    """`reason`: why it can't be used; None if it can. `where`: what would mend that."""
+
+    title: str
+    reason: str | None
+    where: str
+
+
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """One definition as the form shows it. `unusable`: its own model can't be used, and why. `models`: those that some
+    definition names, of providers that this one allows, with why not. `bounds`: what each limit may be at most."""
+
+    definition: Definition
+    options: OptionsForm
+    unusable: ProviderWord | None
+    providers: list[ProviderWord]
+    models: list[tuple[str, str]]
+    bounds: dict[str, str]
+    is_open: bool
+
+
+@login_required
+@never_cache
+@require_http_methods(["GET", "HEAD", "POST"])
+def new_agent(request: HttpRequest) -> HttpResponse:
+    known = catalog.current()
+    definitions = known.definitions
+    data = request.POST if request.method == "POST" else None
+    form = NewAgentForm(definitions.values(), data)
+    chosen = definitions.get(data.get("definition", "")) if data is not None else None
+    # The one-click start says nothing of options: then they are the definition's.
+    options = OptionsForm(chosen, data) if chosen is not None and f"{chosen.name}-options" in request.POST else None
+    if form.is_valid() and (options is None or options.is_valid()):
+        made = _create(request, form, options)
+        if made is not None:
+            return made
+    context = {
+        "catalog": known,
+        "offers": list(_offers(definitions.values(), options)),
+        "form": form,
+        "site_budget": _site_budget(),
+    }
+    failed = bool(form.errors or (options is not None and options.errors))
+    return render(request, "agents/new.html", context, status=400 if failed else 200)
+
+
+def _create(request: HttpRequest, form: NewAgentForm, options: OptionsForm | None) -> HttpResponse | None:
+    """None if it was refused; the form then says why."""
+    data = form.cleaned_data
+    try:
+        agent, _run = lifecycle.create_agent(
+            request.user,
+            data["definition"],
+            title=data["title"],
+            input=data["input"] or None,
+            **(options.chosen() if options else {}),
+        )
+    except AgentsError as error:
+        field = str(error.details.get("field", ""))
+        if options is not None and field in options.fields:
+            options.add_error(field, error.message)
+        else:
+            form.add_error(None, error.message)
+        return None
+    return redirect("pages:agent", agent.id)
+
+
+def _offers(definitions: Iterable[Definition], filled_in: OptionsForm | None) -> Iterable[Offer]:
+    definitions = list(definitions)
+    words = {name: _word(name, reason) for name, reason in provider_reasons().items()}
+    named = sorted({found.model for found in definitions if found.model})
+    for definition in definitions:
+        mine = filled_in is not None and filled_in.definition.name == definition.name
+        options = filled_in if mine and filled_in is not None else OptionsForm(definition)
+        own = words.get(provider_of_model(definition.model) or "")
+        models = [
+            (model, words[provider].reason or "")
+            for model in named
+            if (provider := provider_of_model(model)) in options.providers and provider is not None
+        ]
+        yield Offer(
+            definition,
+            options,
+            own if own is not None and own.reason else None,
+            [words[name] for name in options.providers],
+            models,
+            _bounds(definition),
+            is_open=bool(options.errors),
+        )
+
+
+def _word(name: str, reason: str | None) -> ProviderWord:
+    setting = PROVIDERS[name].key_setting
+    if setting is None:
+        where = f"Set {PROVIDERS[name].base_setting} in the worker's environment."
+    else:
+        where = f"Enter the key in the admin under Provider keys, or set {setting} in the worker's environment."
+    return ProviderWord(PROVIDERS[name].title, reason, where)
+
+
+def _bounds(definition: Definition) -> dict[str, str]:
+    most = ceilings(definition)
+    free = COUNT_MOST
+    return {
+        "cost_usd": "" if most["cost_usd"] == free else f"{measures.cost(most['cost_usd'])} at most",
+        "tokens": "" if most["tokens"] == free else f"{most['tokens']:,} at most",
+        "minutes": f"{measures.duration(most['minutes'] * 60_000)} at most",
+    }
+
+
+def _site_budget() -> list[str]:
+    """What the site allows one agent, and one user a day, beyond any run's budget."""
+    return [
+        f"{scope}: {', '.join(_limit(kind, most) for kind, most in limits.items())}"
+        for scope, limits in (
+            ("an agent in all its runs", settings.BUDGET_AGENT),
+            ("you today", settings.BUDGET_USER_DAY),
+        )
+        if limits
+    ]
+
+
+def _limit(kind: str, most: float) -> str:
+    return measures.cost(most) if kind == "cost_usd" else f"{most:,.0f} {kind.replace('_', ' ')}"

@@ -1,0 +1,68 @@
+"""Which workers there are: what each says of itself in Redis, in a key that expires when it is silent. Synchronous."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import redis
+from django.conf import settings
+from redis.backoff import NoBackoff
+from redis.exceptions import RedisError
+from redis.retry import Retry
+
+from agents.providers import keys
+from agents.providers.provider import PROVIDERS
+
+TIMEOUT_S = 2.0
+PRESENCE = "agentsite:worker:"
+"""Keys that workers renew while they live (agents.runner)."""
+WORKERS_MOST = 1000
+QUEUE = "celery"
+"""Celery's own name for the queue that it uses unless it is told of another."""
+
+
+def workers() -> list[dict[str, Any]]:
+    """What the living workers say of themselves: worker, engine, active, concurrency, providers. None of
+    them if Redis is away."""
+    return ask() or []
+
+
+def ask() -> list[dict[str, Any]] | None:
+    """The same, and None if Redis does not answer: then nobody knows."""
+    try:
+        with client() as at:
+            names = [
+                name for name, _ in zip(at.scan_iter(f"{PRESENCE}*", count=1000), range(WORKERS_MOST), strict=False)
+            ]
+            values = at.mget(names) if names else []
+    except (RedisError, OSError):
+        return None
+    return [json.loads(value) for value in values if value is not None]
+
+
+def messages_waiting() -> int | None:
+    """Messages in the broker that no worker has taken yet; None if it does not answer, or is none that can be asked."""
+    if not settings.CELERY_BROKER_URL.startswith(("redis://", "rediss://", "unix://")):
+        return None
+    try:
+        with client(settings.CELERY_BROKER_URL) as broker:
+            return int(broker.llen(QUEUE))
+    except (RedisError, OSError, ValueError):
+        return None
+
+
+def provider_reasons() -> dict[str, str | None]:
+    """Why a provider can't be used; None if it can. Keys are the workers', and this process may have others."""
+    said = [found["providers"] for found in workers() if found.get("providers")]
+    own = said[0] if said else keys.reasons()
+    return {name: None if any(one.get(name, "") is None for one in said) else own.get(name) for name in PROVIDERS}
+
+
+def client(url: str | None = None) -> redis.Redis:
+    return redis.Redis.from_url(
+        url or settings.REDIS_URL,
+        socket_timeout=TIMEOUT_S,
+        socket_connect_timeout=TIMEOUT_S,
+        retry=Retry(NoBackoff(), 0),
+    )

@@ -1,0 +1,4 @@
+/** Times of the reader. */
+import { localTimes } from "./times.js";
+
+localTimes(document);

@@ -1,0 +1,57 @@
+"""Our own scripts and styles as browsers get them: without the comments and the indentation that are for us.
+
+A quarter of their bytes, for no build step: whitenoise and collectstatic find the smaller copies where they would find
+the files. What is vendored stays as it came.
+"""
+
+from __future__ import annotations
+
+import atexit
+import os
+import re
+import shutil
+import tempfile
+import threading
+from functools import cache
+from pathlib import Path
+
+import rcssmin
+import rjsmin
+from django.contrib.staticfiles.finders import AppDirectoriesFinder
+from django.core.files.storage import FileSystemStorage
+
+OURS = re.compile(r"agents/[^/]+\.(js|css)")
+
+
+def smaller(text: str, *, is_script: bool) -> str:
+    return str(rjsmin.jsmin(text) if is_script else rcssmin.cssmin(text))
+
+
+class SmallerStorage(FileSystemStorage):
+    def path(self, name: str) -> str:
+        path = super().path(name)
+        return _copy(path) if OURS.fullmatch(name.replace(os.sep, "/")) and Path(path).is_file() else path
+
+
+class SmallerFinder(AppDirectoriesFinder):
+    storage_class = SmallerStorage
+
+
+@cache
+def _directory() -> str:
+    """Of this process, and gone with it."""
+    made = tempfile.mkdtemp(prefix="agentsite-static-")
+    atexit.register(shutil.rmtree, made, ignore_errors=True)
+    return made
+
+
+def _copy(path: str) -> str:
+    """Made anew when its source has changed, and as old as that, so that browsers may keep it over restarts."""
+    source, copy = Path(path), Path(_directory(), Path(path).name)
+    stat = source.stat()
+    if not copy.exists() or copy.stat().st_mtime_ns != stat.st_mtime_ns:
+        part = copy.with_suffix(f".{os.getpid()}-{threading.get_ident()}.part")
+        part.write_text(smaller(source.read_text("utf-8"), is_script=source.suffix == ".js"), "utf-8")
+        os.utime(part, ns=(stat.st_atime_ns, stat.st_mtime_ns))
+        part.replace(copy)
+    return str(copy)

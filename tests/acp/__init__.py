@@ -1,0 +1,1 @@
+"""The Agent Client Protocol: an agent to talk to, and what comes of it."""

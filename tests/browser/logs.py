@@ -1,0 +1,61 @@
+"""Logs that the browser tests write, and what the page shows of them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from playwright.sync_api import Page, expect
+
+from streaming.events import Event, draft
+
+if TYPE_CHECKING:
+    from tests.browser.stub import Stub
+
+RUN = "0193467e-7e2b-7d00-8a11-000000000101"
+AGENT = "0193467e-7e2a-7c1f-9d52-000000000001"
+
+
+def log_of(*steps: tuple[str, dict[str, object]], after: int = 0) -> list[Event]:
+    made = [draft(type_, RUN, **data) for type_, data in steps]
+    return [
+        Event(one.type, AGENT, RUN, 1, seq, "2026-11-20T12:00:00.000000Z", one.data)
+        for seq, one in enumerate(made, after + 1)
+    ]
+
+
+def started(prompt: str = "Go") -> list[tuple[str, dict[str, object]]]:
+    return [
+        ("message", {"message_id": "u", "role": "user", "content": prompt}),
+        ("status", {"status": "queued"}),
+        ("status", {"status": "running"}),
+    ]
+
+
+def words(*texts: str) -> list[tuple[str, dict[str, object]]]:
+    return [("text", {"message_id": "m", "content": text}) for text in texts]
+
+
+def settled(page: Page, stub: Stub) -> None:
+    """The page has drawn the last event of the log."""
+    expect(page.locator("#agent")).to_have_attribute("data-seq", str(stub.events[-1].seq), timeout=30_000)
+
+
+def drawn(page: Page) -> dict[str, str]:
+    """What the page shows of the state, as HTML."""
+    parts = ("conversation", "file-list", "run-list", "title", "status", "usage", "prompt-hint", "queue")
+    script = "(ids) => Object.fromEntries(ids.map((id) => [id, document.getElementById(id).outerHTML]))"
+    shown: dict[str, str] = page.evaluate(script, list(parts))
+    return shown
+
+
+def read(page: Page) -> list[str]:
+    """What a reader finds in the conversation and the queue, word for word. Buttons and fields, which differ without
+    JavaScript, count by their words."""
+    script = """() => ["conversation", "queue"].flatMap((id) => {
+        const root = document.getElementById(id).cloneNode(true);
+        for (const node of root.querySelectorAll(".queue-text ~ *")) node.remove();
+        for (const node of root.querySelectorAll("*")) node.append(" ");
+        return root.textContent.split(/\\s+/).filter(Boolean);
+    })"""
+    found: list[str] = page.evaluate(script)
+    return found

@@ -1,0 +1,150 @@
+"""The form of a new agent, made from its definition: model, tools and budget, never more than that allows."""
+
+from __future__ import annotations
+
+import html as html_of
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import User
+from django.test import Client
+from pydantic import SecretStr
+
+from agents.definitions import catalog
+from agents.models import Agent
+from agents.pages.forms import OptionsForm, ceilings
+from tests.pages.hostile import HOSTILE
+from tests.pages.test_list import assert_inert
+
+pytestmark = [pytest.mark.django_db, pytest.mark.sqlite]
+WRITER = """
+[definitions.writer]
+title = "Writer"
+image = "writer"
+model = "openai:small"
+providers = ["anthropic"]
+tools = ["read", "write", "bash"]
+sample_prompts = ["Write it."]
+[definitions.writer.budget]
+cost_usd = 2.0
+[definitions.writer.limits]
+wall_s = 600
+[definitions.other]
+image = "other"
+model = "anthropic:large"
+[definitions.plain]
+image = "plain"
+"""
+
+
+@pytest.fixture(autouse=True)
+def keys(definitions_file: Path, settings: Any) -> None:
+    definitions_file.write_text(WRITER)
+    settings.PROVIDER_KEYS = {**settings.PROVIDER_KEYS, "anthropic": SecretStr("sk-ant-1234567890")}
+    settings.RUN_TIME_LIMIT_S = 3600
+
+
+def page(client: Client) -> str:
+    return html_of.unescape(client.get("/agents/new/").content.decode())
+
+
+def post(client: Client, name: str = "writer", **fields: Any) -> Any:
+    given = {"definition": name, f"{name}-options": "1", f"{name}-tools": ["read", "write", "bash"]}
+    options = {f"{name}-{field}": value for field, value in fields.items()}
+    return client.post("/agents/new/", {**given, **options})
+
+
+def test_the_form_offers_what_each_definition_lets_one_choose(client: Client) -> None:
+    text = page(client)
+    for field in ("writer-model", "writer-tools", "writer-cost_usd", "writer-tokens", "writer-minutes"):
+        assert f'name="{field}"' in text
+    assert text.count('name="writer-tools"') == len(re.findall(r'name="writer-tools"[^>]*checked', text)) == 3
+    assert '<option value="anthropic:large">' in text, (
+        "a model that another definition names, of a provider allowed here"
+    )
+    assert "$2.00 at most" in text
+    assert "10 min 0 s at most" in text
+    assert 'name="plain-minutes"' in text
+    assert 'name="plain-model"' not in text
+    assert 'name="plain-cost_usd"' not in text
+
+
+def test_a_provider_that_can_not_be_used_is_said_with_why_and_where_its_key_goes(client: Client, ada: User) -> None:
+    text = page(client)
+    assert "OpenAI can\u2019t be used:" in text
+    assert "OPENAI_API_KEY is not set" in text
+    assert "in the admin under Provider keys" in text
+    assert "Anthropic: can be used" in text
+    assert "/admin/agents/providerkey/" not in text, "who may not go there is not sent there"
+    ada.is_staff = True
+    ada.save()
+    assert "/admin/agents/providerkey/" in page(client)
+    assert "sk-ant" not in text
+
+
+def test_what_is_chosen_is_the_agents(client: Client) -> None:
+    made = post(client, model="anthropic:large", tools=["bash", "read"], cost_usd="0.5", tokens="1000", minutes="1.5")
+    agent = Agent.objects.get()
+    assert made["Location"] == f"/agents/{agent.pk}/"
+    assert (agent.model, agent.tools) == ("anthropic:large", ["read", "bash"])
+    assert agent.budget == {"cost_usd": 0.5, "tokens": 1000, "wall_s": 90.0}
+
+
+def test_what_is_left_alone_stays_the_definitions(client: Client) -> None:
+    post(client)
+    post(client, model="openai:small")
+    client.post("/agents/new/", {"definition": "writer"})
+    assert list(Agent.objects.values_list("model", "tools", "budget")) == [("", None, {})] * 3
+
+
+@pytest.mark.parametrize(
+    ("fields", "problem"),
+    [
+        ({"model": "gemini:pro"}, "allows these providers: anthropic, openai"),
+        ({"model": "small"}, "a model is written provider:name"),
+        ({"model": "anthropic:"}, "a model is written provider:name"),
+        ({"tools": []}, "Choose at least one tool."),
+        ({"tools": ["read", "rm"]}, "rm is not one of the available choices"),
+        ({"cost_usd": "2.01"}, "less than or equal to 2.0"),
+        ({"cost_usd": "0"}, "greater than or equal to"),
+        ({"cost_usd": "nan"}, "Enter a number"),
+        ({"minutes": "11"}, "less than or equal to 10"),
+        ({"tokens": "1.5"}, "Enter a whole number"),
+        ({"tokens": "-1"}, "greater than or equal to 1"),
+    ],
+)
+def test_what_the_definition_does_not_allow_is_said_beside_the_field(
+    client: Client, fields: dict[str, Any], problem: str
+) -> None:
+    answer = post(client, **fields)
+    text = html_of.unescape(answer.content.decode())
+    assert answer.status_code == 400
+    assert '<p class="field-error" role="alert">' in text
+    assert problem in text
+    assert '<details class="options" open>' in text, "nobody has to look for it"
+    assert not Agent.objects.exists()
+
+
+def test_options_of_another_definition_are_not_looked_at(client: Client) -> None:
+    given = {"definition": "plain", "plain-options": "1", "writer-options": "1", "writer-model": "gemini:pro"}
+    assert client.post("/agents/new/", given).status_code == 302
+    assert Agent.objects.get().model == ""
+
+
+def test_definitions_that_are_hostile_stay_text(client: Client, definitions_file: Path) -> None:
+    words = json.dumps([word for word in HOSTILE if "\u202e" not in word])
+    first = json.dumps(HOSTILE[1])
+    text = f"title = {first}\ndescription = {first}\nmodel = {first}\ntools = {words}\nsample_prompts = {words}\n"
+    definitions_file.write_text(f"[definitions.bad]\nimage = 'x'\nproviders = ['openai']\n{text}")
+    tags = {"strong", "fieldset", "legend", "details", "summary", "datalist", "textarea"}
+    assert_inert(client.get("/agents/new/").content.decode(), tags)
+
+
+def test_most_time_is_the_least_of_definition_budget_and_site(settings: Any) -> None:
+    settings.RUN_TIME_LIMIT_S = 120
+    writer = catalog.current().definitions["writer"]
+    assert ceilings(writer)["minutes"] == 2
+    assert list(OptionsForm(catalog.current().definitions["plain"]).fields) == ["minutes"]
