@@ -7,7 +7,7 @@ import random
 import re
 
 import pytest
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, Page, Route, expect
 
 from tests.browser.conftest import golden
 from tests.browser.logs import AGENT, RUN, drawn, log_of, read, settled, started, words
@@ -223,6 +223,26 @@ def test_page_that_slept_catches_up(stub: Stub, watched: Page) -> None:
     expect(watched.locator(".markdown")).to_have_text("before meanwhile")
     stub.append(log_of(*words("after"), after=5))
     expect(watched.locator(".markdown")).to_have_text("before meanwhile after")
+
+
+def test_page_whose_modules_could_not_be_fetched_is_loaded_again(stub: Stub, watched: Page) -> None:
+    """As when the network changes: browsers break off what they are fetching."""
+    refused: list[str] = []
+
+    def refuse_once(route: Route) -> None:
+        if refused:
+            route.continue_()
+        else:
+            refused.append(route.request.url)
+            route.abort("connectionfailed")
+
+    watched.route("**/fold.js", refuse_once)
+    stub.append(log_of(*started(), *words("whole")))
+    watched.goto(stub.page_url)
+    settled(watched, stub)
+    assert len(refused) == 1
+    expect(watched.locator(".markdown")).to_have_text("whole")
+    assert watched.evaluate("sessionStorage.length") == 0
 
 
 def test_two_tabs_show_the_same(stub: Stub, watched: Page) -> None:

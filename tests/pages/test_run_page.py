@@ -68,7 +68,10 @@ class _Reader(HTMLParser):
 
     def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
         values = dict(attributes)
-        ours = values.get("type") in ("module", "application/json") if tag == "script" else re.fullmatch(OURS, tag)
+        is_script = (
+            values.get("type") in ("module", "application/json") or values.get("src") == "/static/agents/boot.js"
+        )
+        ours = is_script if tag == "script" else re.fullmatch(OURS, tag)
         if not ours or any(name.startswith("on") or name == "style" for name in values):
             self.problems.append(self.get_starttag_text() or tag)
         for name in ("href", "src", "action"):

@@ -1,0 +1,21 @@
+/**
+ * Loads the page again when one of its modules could not be fetched: the network changed just then (browsers break off
+ * what they are fetching), or the site was restarting. Without them the page reads, but is not live.
+ * A classic script, so that it listens before modules are fetched.
+ */
+{
+  const KEY = "agentsite-reloads";
+  const MOST = 3;
+  const WAIT_MS = 500;
+  const isModule = ({ target }) => target instanceof HTMLScriptElement && target.type === "module";
+
+  const reload = (event) => {
+    if (!isModule(event)) return;
+    const reloads = Number(sessionStorage.getItem(KEY));
+    if (reloads >= MOST) return;
+    sessionStorage.setItem(KEY, String(reloads + 1));
+    setTimeout(() => location.reload(), WAIT_MS * 2 ** reloads);
+  };
+  document.addEventListener("error", reload, true);
+  document.addEventListener("load", (event) => isModule(event) && sessionStorage.removeItem(KEY), true);
+}
