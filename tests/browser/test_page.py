@@ -226,7 +226,7 @@ def test_page_that_slept_catches_up(stub: Stub, watched: Page) -> None:
 
 
 def test_page_whose_modules_could_not_be_fetched_is_loaded_again(stub: Stub, watched: Page) -> None:
-    """As when the network changes: browsers break off what they are fetching."""
+    """As when a connection breaks, or the site restarts."""
     refused: list[str] = []
 
     def refuse_once(route: Route) -> None:

@@ -1,6 +1,6 @@
 /**
- * Loads the page again when one of its modules could not be fetched: the network changed just then (browsers break off
- * what they are fetching), or the site was restarting. Without them the page reads, but is not live.
+ * Loads the page again when one of its modules could not be fetched: a connection broke, or the site was restarting.
+ * Without them the page reads, but is not live.
  * A classic script, so that it listens before modules are fetched.
  */
 {
