@@ -26,13 +26,15 @@ def waiting(known: Mapping[str, Known]) -> set[str]:
     found: set[str] = set()
     open_runs = Run.objects.filter(agent_id__in=ids, finished_at=None)
     queues: dict[str, list[str]] = {agent_id: [] for agent_id in ids}
-    for pk, agent_id, cancel_requested_at in order.in_turn(open_runs).values_list(
-        "pk", "agent_id", "cancel_requested_at"
+    for pk, agent_id, cancel_requested_at, strategy in order.in_turn(open_runs).values_list(
+        "pk", "agent_id", "cancel_requested_at", "strategy"
     ):
         if cancel_requested_at is not None or str(pk) not in known[str(agent_id)].runs:
             found.add(str(agent_id))
         if str(pk) in known[str(agent_id)].queue:
             queues[str(agent_id)].append(str(pk))
+            if strategy == "steer":  # it may have failed to reach the program
+                found.add(str(agent_id))
     found |= {agent_id for agent_id in ids if queues[agent_id] != known[agent_id].queue}
     answers = ApprovalAnswer.objects.filter(run__in=open_runs)
     for run_id, approval_id, agent_id in answers.values_list("run_id", "approval_id", "run__agent_id"):

@@ -138,7 +138,6 @@ class Execution:
             return None, self._wishes.cancel
         if (stop := await self._start(attempt)) is not None:
             return None, stop
-        self._ask()
         return await self._follow(content, attempt)
 
     async def _begin(self, resumed: bool) -> Attempt:
@@ -225,6 +224,7 @@ class Execution:
         most_bytes = self._definition.limits.limits().output_bytes
         self._conversation.open(await self._opening(content, attempt), self._wishes.notify)
         self._pump = pump = Pump(self._conversation, offset, most_bytes, self._append, self._wishes.notify)
+        self._ask()  # for what may be told only now: a program that was taken over is not told its start again
         # Beside reading: a program may print for a long time before it reads, and its stdin may not take a long line.
         tasks = [pumping := asyncio.create_task(pump.run(self._engine.output(self._ref, pump.begin)))]
         tasks.append(asyncio.create_task(self._converse(attempt)))

@@ -10,6 +10,7 @@ from agents import lifecycle
 from agents.errors import RunNotEnded
 from agents.models import Run
 from containers.errors import EngineError
+from containers.protocols import jsonl
 from tests.agents.site import Site, statuses, text
 
 LISTENS = """
@@ -129,6 +130,27 @@ def test_one_whose_record_was_lost_is_sent_again_with_the_same_id(
     any_site.end(run)
     one, two = map(json.loads, any_site.wait_file(run, "told").splitlines())
     assert one == two
+
+
+def test_what_could_not_be_passed_on_once_is_passed_on_later(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody has to poke the worker for it."""
+    site.worker()
+    run = site.start(site.define("listens", LISTENS, steering=True))
+    site.wait_event(run, "text")
+    whole, refused = jsonl.message, []
+
+    def refuse_once(*words: str, **more: str) -> bytes:
+        if refused:
+            return whole(*words, **more)
+        refused.append(words)
+        raise EngineError("its stdin is full")
+
+    monkeypatch.setattr("agents.execution.steering.jsonl.message", refuse_once)
+    handed = steer(site, run)
+    site.wait_status(handed, "completed")
+    assert refused
+    site.let(run, "go")
+    assert text(site.end(run)) == "at work. Be brief."
 
 
 def test_a_failed_run_is_continued_with_what_it_had_said(site: Site) -> None:

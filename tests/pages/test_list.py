@@ -203,7 +203,8 @@ def assert_inert(page: str, more_tags: Collection[str] = ()) -> None:
     known |= {"bdi", "time", "code"}
     assert reader.tags <= known | {*more_tags}, reader.tags - known
     assert reader.running == []
-    assert len(re.findall("<script", page)) == len(re.findall(r'<script type="module" src="/static/', page))
+    scripts = re.findall(r"<script[^>]*>", page)
+    assert all(re.match(r"""<script (type="module" )?src="/static/[^"]*"( [^"]*)?>""", tag) for tag in scripts), scripts
 
 
 # Several at once ------------------------------------------------------------------------------------------------------
