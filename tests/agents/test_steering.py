@@ -137,7 +137,8 @@ def test_what_could_not_be_passed_on_once_is_passed_on_later(site: Site, monkeyp
     site.worker()
     run = site.start(site.define("listens", LISTENS, steering=True))
     site.wait_event(run, "text")
-    whole, refused = jsonl.message, []
+    whole = jsonl.message
+    refused: list[tuple[str, ...]] = []
 
     def refuse_once(*words: str, **more: str) -> bytes:
         if refused:
