@@ -2,41 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Collection
+from collections.abc import Awaitable, Callable
 
 from agents.budgets.guard import is_ours
 from agents.execution.errands import Errands
-from streaming.events import Draft, draft
-from streaming.fold import State
-
-
-def waits_for_answer(state: State, run_id: str, beside: Collection[str] = ()) -> bool:
-    """Has the program asked something that nobody has answered? `beside`: questions that do not count."""
-    return any(
-        approval["run_id"] == run_id and approval["decision"] is None and approval["approval_id"] not in beside
-        for approval in state["approvals"]
-    )
+from agents.execution.run_log import RunLog
+from streaming.events import draft
 
 
 class Answers:
-    """`line` puts an answer as the program wants it, `send` writes it to the program's stdin, `append` puts drafts into
-    the log, `state` is what they fold to."""
+    """`line` puts an answer as the program wants it, `send` writes it to the program's stdin."""
 
     def __init__(
         self,
-        run_id: str,
+        run_log: RunLog,
         errands: Errands,
         line: Callable[[str, str, str], bytes | None],
         send: Callable[[bytes], Awaitable[None]],
-        append: Callable[[list[Draft]], Awaitable[object]],
-        state: Callable[[], State],
     ) -> None:
-        self._run_id = run_id
+        self._run_log = run_log
         self._errands = errands
         self._line = line
         self._send = send
-        self._append = append
-        self._state = state
 
     def take(self, approval_id: str, decision: str, by: str, reason: str) -> None:
         """Any number of times: what is on its way is not sent again."""
@@ -53,7 +40,8 @@ class Answers:
 
     async def _record(self, approval_id: str, decision: str, by: str, reason: str) -> None:
         said = {"approval_id": approval_id, "decision": decision, "by": by, "reason": reason or None}
-        drafts = [draft("approval-response", self._run_id, **said)]
-        if not waits_for_answer(self._state(), self._run_id, {approval_id}):
-            drafts.append(draft("status", self._run_id, status="running"))
-        await self._append(drafts)
+        run_id = self._run_log.run_id
+        drafts = [draft("approval-response", run_id, **said)]
+        if not self._run_log.waits(beside={approval_id}):
+            drafts.append(draft("status", run_id, status="running"))
+        await self._run_log.append(drafts)

@@ -11,16 +11,18 @@ from agents import attempts
 from agents.models import Attempt
 from streaming.database import in_database
 from streaming.errors import JournalUnavailable
+from streaming.events import Event
 
 log = structlog.get_logger(__name__)
 
 
 class RunClock:
     """Of one attempt. Kept in its row, too, on the database's clock: a worker that takes over goes on with what is
-    left."""
+    left. `notify` is called when it begins to stand still."""
 
-    def __init__(self, attempt: Attempt) -> None:
+    def __init__(self, attempt: Attempt, notify: Callable[[], None]) -> None:
         self._attempt = attempt
+        self._notify = notify
         self._waited_s = attempt.waited_s
         self._paused_at = monotonic() if attempt.waiting_since is not None else None
 
@@ -32,6 +34,15 @@ class RunClock:
         if self._paused_at is not None:
             return float("inf")
         return self._attempt.monotonic_start + self._waited_s + elapsed_s
+
+    async def hear(self, events: list[Event]) -> None:
+        """While the run waits for an answer its time stands still."""
+        said = [event.data["status"] for event in events if event.type == "status"]
+        if said and said[-1] == "waiting":
+            await self.pause()
+            self._notify()
+        elif said:
+            await self.go_on()
 
     async def pause(self) -> None:
         if self._paused_at is None:

@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from pathlib import Path
 from time import monotonic
 
 import structlog
 
 from agents import reconcile
+from agents.execution.run_log import RunLog
 from agents.verdict import Stop
 from agents.workspace import Workspace
 from agents.workspace.history import History
 from agents.workspace.history.store import Moment
 from containers.spec import MIB
 from streaming.errors import Fenced
-from streaming.events import Draft, draft
-from streaming.fold import State
+from streaming.events import Draft
 
 log = structlog.get_logger(__name__)
 SCAN_INTERVAL_S = 2.0
@@ -29,21 +29,12 @@ MEASURE_SHARE = 0.05
 
 
 class Disk:
-    """`append` puts drafts into the log, `state` is what they fold to; `notify` is called when there is news."""
+    """`notify` is called when there is news."""
 
-    def __init__(
-        self,
-        agent_id: str,
-        run_id: str,
-        limit_mib: int,
-        append: Callable[[list[Draft]], Awaitable[object]],
-        state: Callable[[], State],
-        notify: Callable[[], None],
-    ) -> None:
-        self._run_id = run_id
+    def __init__(self, agent_id: str, run_log: RunLog, limit_mib: int, notify: Callable[[], None]) -> None:
+        self._run_log = run_log
+        self._run_id = run_log.run_id
         self._limit_mib = limit_mib
-        self._append = append
-        self._state = state
         self._notify = notify
         self._workspace = Workspace(agent_id)
         self._history = History(agent_id)
@@ -98,14 +89,14 @@ class Disk:
         """What is on disk and not in the log; an error where it can't be read."""
         self._scanned_at = monotonic()
         try:
-            return await asyncio.to_thread(reconcile.file_changes, self._state(), self._workspace, self._run_id)
+            return await asyncio.to_thread(reconcile.file_changes, self._run_log.state, self._workspace, self._run_id)
         except OSError as error:
             reason = f"the workspace can't be read: {error.strerror or error}"
-            return [draft("error", self._run_id, code="workspace-unreadable", message=reason, retryable=False)]
+            return [self._run_log.error("workspace-unreadable", reason)]
 
     async def _scan_once(self) -> None:
         try:
-            await self._append(await self.changes())
+            await self._run_log.append(await self.changes())
         except Fenced:
             pass
         except Exception:

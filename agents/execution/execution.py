@@ -14,11 +14,12 @@ from agents.budgets.guard import Guard
 from agents.definitions import Definition
 from agents.engines import Engines
 from agents.execution import wishes
-from agents.execution.answers import Answers, waits_for_answer
+from agents.execution.answers import Answers
 from agents.execution.clock import RunClock
 from agents.execution.disk import Disk
 from agents.execution.errands import Errands
 from agents.execution.patience import Patience
+from agents.execution.run_log import RunLog
 from agents.execution.start import Start
 from agents.execution.steering import Steering
 from agents.execution.stop import stop_container
@@ -27,14 +28,12 @@ from agents.history import history
 from agents.models import Attempt
 from agents.protocols import Opening, conversation
 from agents.pump import Pump, late_drafts
-from agents.tally import Tally
 from agents.verdict import Stop, Verdict, judge
-from containers.engine import Engine, Exit, Offset
+from containers.engine import Engine, Exit
 from containers.errors import ContainerGone, EngineError, StartFailed
 from streaming.database import in_database
 from streaming.errors import StreamingError
-from streaming.events import Draft, Event, draft
-from streaming.fold import State
+from streaming.events import Event, draft
 from streaming.writer import Writer
 
 log = structlog.get_logger(__name__)
@@ -63,23 +62,21 @@ class Execution:
         self._writer = writer
         self._worker = worker
         self._ask = ask
-        self._tally = Tally(run_id)
+        self._run_log = run_log = RunLog(run_id, writer)
         self._conversation = talk = conversation(run_id, definition)
-        self._wishes = Wishes(writer)
-        self._guard = Guard(
-            run_id, agent_id, definition.budget, budget, self._append, writer.flush, self._wishes.notify
-        )
-        mib = definition.limits.workspace_mib
-        self._disk = Disk(agent_id, run_id, mib, self._append, self._state, self._wishes.notify)
+        self._wishes = wishes = Wishes(writer)
+        self._guard = Guard(run_id, agent_id, definition.budget, budget, run_log.append, run_log.flush, wishes.notify)
+        self._disk = Disk(agent_id, run_log, definition.limits.workspace_mib, wishes.notify)
         self._errands = errands = Errands(run_id)
-        self._answers = Answers(run_id, errands, talk.answer, self._send, self._append, self._state)
-        self._steering = Steering(run_id, errands, self._send, self._append, self._state)
-        self._patience = Patience(run_id, definition.approval_timeout_s, self._state, talk.denial, ask)
+        self._answers = Answers(run_log, errands, talk.answer, self._send)
+        self._steering = Steering(run_log, errands, self._send)
+        self._patience = Patience(run_log, definition.approval_timeout_s, talk.denial, ask)
+        run_log.watchers.append(self._guard.watch)
+        run_log.hearers.append(self._hear)
         self._done_seen_at: float | None = None
         self._pump: Pump | None = None
         self._engine: Engine
         self._gateway: egress.RunGateway | None = None
-        self._attempt: Attempt | None = None
         self._clock: RunClock | None = None
         self._ref = ""
 
@@ -102,7 +99,7 @@ class Execution:
 
     def steer(self, run_id: str, content: str) -> None:
         """Any number of times. Only who has begun to read and has not said `done` is told."""
-        begun = self._attempt is not None and self._attempt.start_sent_at is not None
+        begun = self._run_log.attempt is not None and self._run_log.attempt.start_sent_at is not None
         if begun and self._definition.steering and self._pump is not None and not self._pump.program_done:
             self._steering.take(run_id, content)
 
@@ -146,26 +143,27 @@ class Execution:
         patience_s = wishes.TAKEOVER_PATIENCE_S if known else wishes.START_PATIENCE_S
         engine = await self._wishes.patiently(lambda: self._engines(wanted), patience_s, unless_cancelled=known is None)
         self._engine = engine
-        self._attempt = attempt = await in_database(
+        self._run_log.attempt = attempt = await in_database(
             attempts.open_attempt, self.run_id, engine.name, engine.isolation, self._worker
         )
-        self._clock = RunClock(attempt)
+        self._clock = RunClock(attempt, self._wishes.notify)
+        self._run_log.hearers.append(self._clock.hear)
         await self._guard.begin()
         reasons = ["taken over"] if resumed else []
         if engine.isolation == "none":
             reasons.append("isolation: none")
-        await self._say_status("waiting" if self._waits() else "running", ", ".join(reasons) or None)
+        await self._run_log.say_status("waiting" if self._run_log.waits() else "running", ", ".join(reasons) or None)
         self._writer.hasten()  # whoever has posted waits for it
         return attempt
 
     async def _resume(self) -> Attempt | None:
         """Take up what another worker has left; the attempt that it had begun, if it had."""
         events = await in_database(reconcile.events_of, self._agent_id, self.run_id)
-        self._tally.add(events)
+        self._run_log.tally.add(events)
         self._guard.resume(events)
         approvals = [one for one in self._writer.state["approvals"] if one["run_id"] == self.run_id]
-        self._conversation.resume(self._tally.usage, {one["approval_id"] for one in approvals})
-        self._attempt = known = await in_database(attempts.unfinished_of, self.run_id)
+        self._conversation.resume(self._run_log.tally.usage, {one["approval_id"] for one in approvals})
+        self._run_log.attempt = known = await in_database(attempts.unfinished_of, self.run_id)
         return known
 
     async def _start(self, attempt: Attempt) -> Stop | None:
@@ -190,7 +188,7 @@ class Execution:
             return
         try:
             self._gateway = await egress.open_gateway(
-                self.run_id, self._definition, self._append, lambda: self._tally.usage, self._guard
+                self.run_id, self._definition, self._run_log.append, lambda: self._run_log.tally.usage, self._guard
             )
         except OSError as error:
             raise StartFailed(f"the gateway's socket can't be made: {error.strerror or error}") from error
@@ -223,7 +221,7 @@ class Execution:
         offset = position.read(self._writer.position, self.run_id, attempt.number)
         most_bytes = self._definition.limits.limits().output_bytes
         self._conversation.open(await self._opening(content, attempt), self._wishes.notify)
-        self._pump = pump = Pump(self._conversation, offset, most_bytes, self._append, self._wishes.notify)
+        self._pump = pump = Pump(self._conversation, offset, most_bytes, self._run_log.append, self._wishes.notify)
         self._ask()  # for what may be told only now: a program that was taken over is not told its start again
         # Beside reading: a program may print for a long time before it reads, and its stdin may not take a long line.
         tasks = [pumping := asyncio.create_task(pump.run(self._engine.output(self._ref, pump.begin)))]
@@ -249,7 +247,7 @@ class Execution:
         while True:
             self._wishes.look()
             if near := self._guard.watch_time(clock.elapsed_s()):
-                await self._append(near)
+                await self._run_log.append(near)
             await self._patience.look()
             deadline = clock.when(self._wall_s())
             if (stop := self._reason_to_stop(pump, deadline)) is not None:
@@ -305,15 +303,15 @@ class Execution:
         if said is not None and not self._conversation.ends_itself:
             stop = stop or Stop("done")  # by a worker that has died since
         verdict = judge(exit_, stop, said, self._definition.limits, stderr, unsaid)
-        drafts = late_drafts(pump, self._error) if pump else []
+        drafts = late_drafts(pump, self._run_log.error) if pump else []
         if verdict.problem is not None:
-            drafts.append(self._error(*verdict.problem, retryable=verdict.retryable))
+            drafts.append(self._run_log.error(*verdict.problem, retryable=verdict.retryable))
         drafts += await self._disk.changes()
         await self._disk.keep("after")
         drafts.append(draft("status", self.run_id, status=verdict.status, reason=verdict.reason))
-        self._tally.add(drafts)
+        self._run_log.tally.add(drafts)
         result = said.data.get("result") if said else None
-        await self._writer.append([*drafts, self._tally.done(verdict.status, result, self._duration_ms())])
+        await self._writer.append([*drafts, self._run_log.tally.done(verdict.status, result, self._duration_ms())])
         await self._writer.flush()
         await self._clear_away(exit_, verdict)
 
@@ -326,63 +324,28 @@ class Execution:
                 log.info("container not removed yet", run_id=self.run_id, error=str(error))
         if self._gateway is not None:
             await asyncio.to_thread(egress.place().remove, self.run_id)
-        if self._attempt is not None:
-            await in_database(attempts.close_attempt, self._attempt, exit_.code if exit_ else None, verdict.outcome)
+        if self._run_log.attempt is not None:
+            await in_database(
+                attempts.close_attempt, self._run_log.attempt, exit_.code if exit_ else None, verdict.outcome
+            )
 
     def _duration_ms(self) -> int | None:
-        attempt = self._attempt
+        attempt = self._run_log.attempt
         return None if attempt is None else max(0, round((monotonic() - attempt.monotonic_start) * 1000))
 
-    # The log ------------------------------------------------------------------------------------------------------
+    # In between ---------------------------------------------------------------------------------------------------
 
-    async def _append(self, drafts: list[Draft], offset: Offset | None = None) -> list[Event]:
-        if not drafts:
-            return []
-        drafts = [*drafts, *self._guard.watch(drafts)]
-        asks = [one for one in drafts if one.type == "approval-request"]
-        if asks:
-            drafts = [*drafts, draft("status", self.run_id, status="waiting", reason=asks[-1].data["question"][:200])]
-        at = None
-        if offset is not None and self._attempt is not None:
-            at = position.write(self.run_id, self._attempt.number, offset)
-        events = await self._writer.append(drafts, at)
-        self._tally.add(events)
-        if any(event.type == "tool-result" for event in events):
+    async def _hear(self, events: list[Event]) -> None:
+        """What follows from what got into the log."""
+        types = {event.type for event in events}
+        if "tool-result" in types:
             self.want_scan()  # a tool may have written files
-        if any(event.type == "tool-call" for event in events):
+        if "tool-call" in types:
             self._errands.run("count tool calls", self._guard.count_tools)
-        if asks:
-            await self._writer.flush()  # whoever sees the question may answer at once, and that asks the database
-        await self._keep_time(events)
-        return events
-
-    async def _keep_time(self, events: list[Event]) -> None:
-        """While it waits for an answer its time stands still."""
-        said = [event.data["status"] for event in events if event.type == "status"]
-        if self._clock is None or not said:
-            return
-        if said[-1] == "waiting":
-            await self._clock.pause()
-            self._wishes.notify()
-        else:
-            await self._clock.go_on()
 
     async def _report(self, reason: str) -> None:
         """What it is doing."""
-        await self._say_status("running", reason)
-
-    async def _say_status(self, status: str, reason: str | None) -> None:
-        number = self._attempt.number if self._attempt else None
-        await self._append([draft("status", self.run_id, status=status, reason=reason, attempt=number)])
+        await self._run_log.say_status("running", reason)
 
     async def _send(self, line: bytes) -> None:
         await self._engine.send(self._ref, line)
-
-    def _state(self) -> State:
-        return self._writer.state
-
-    def _waits(self) -> bool:
-        return waits_for_answer(self._writer.state, self.run_id)
-
-    def _error(self, code: str, message: str, retryable: bool = False) -> Draft:
-        return draft("error", self.run_id, code=code, message=message, retryable=retryable)

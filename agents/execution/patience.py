@@ -7,9 +7,9 @@ from time import monotonic
 from typing import Any
 
 from agents import lifecycle
+from agents.execution.run_log import RunLog
 from agents.verdict import Stop
 from streaming.database import in_database
-from streaming.fold import State
 
 BY = "timeout"
 
@@ -20,18 +20,16 @@ class Patience:
 
     def __init__(
         self,
-        run_id: str,
+        run_log: RunLog,
         timeout_s: float | None,
-        state: Callable[[], State],
         denial: Callable[[Mapping[str, Any]], str | None],
         ask: Callable[[], None],
     ) -> None:
         self.stop: Stop | None = None
         """Why the run has to end: a question to which nobody can say no."""
         self._denial = denial
-        self._run_id = run_id
+        self._run_log = run_log
         self._timeout_s = timeout_s
-        self._state = state
         self._ask = ask
         self._since: dict[str, float] = {}
         self._answered: set[str] = set()
@@ -46,14 +44,14 @@ class Patience:
         """Begin to wait for what was asked since, and answer what was asked too long ago."""
         if self._timeout_s is None:
             return
-        asked = {one["approval_id"]: one for one in self._state()["approvals"] if self._is_open(one)}
+        asked = {one["approval_id"]: one for one in self._run_log.state["approvals"] if self._is_open(one)}
         self._since = {approval_id: self._since.get(approval_id, monotonic()) for approval_id in asked}
         for approval_id, since in list(self._since.items()):
             if monotonic() >= since + self._timeout_s:
                 await self._deny(asked[approval_id])
 
     def _is_open(self, approval: Mapping[str, Any]) -> bool:
-        mine = approval["run_id"] == self._run_id and approval["decision"] is None
+        mine = approval["run_id"] == self._run_log.run_id and approval["decision"] is None
         return mine and approval["approval_id"] not in self._answered
 
     async def _deny(self, approval: Mapping[str, Any]) -> None:
@@ -64,5 +62,5 @@ class Patience:
         if denial is None:
             self.stop = self.stop or Stop.failed("approval-timeout", f"{approval['question'][:200]}: {reason}")
             return
-        await in_database(lifecycle.record_answer, self._run_id, approval_id, denial, BY, reason)
+        await in_database(lifecycle.record_answer, self._run_log.run_id, approval_id, denial, BY, reason)
         self._ask()

@@ -9,39 +9,30 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 
 from agents.execution.errands import Errands
+from agents.execution.run_log import RunLog
 from agents.tally import Tally
 from containers.protocols import jsonl
-from streaming.events import Draft, draft
-from streaming.fold import State
+from streaming.events import draft
 
 
 class Steering:
-    """`run_id`: the run at work. `append` puts drafts into the log, `state` is what they fold to."""
+    """`run_log` is that of the run at work, `send` writes to its program's stdin."""
 
-    def __init__(
-        self,
-        run_id: str,
-        errands: Errands,
-        send: Callable[[bytes], Awaitable[None]],
-        append: Callable[[list[Draft]], Awaitable[object]],
-        state: Callable[[], State],
-    ) -> None:
-        self._run_id = run_id
+    def __init__(self, run_log: RunLog, errands: Errands, send: Callable[[bytes], Awaitable[None]]) -> None:
+        self._run_log = run_log
         self._errands = errands
         self._send = send
-        self._append = append
-        self._state = state
 
     def take(self, steering_run_id: str, content: str) -> None:
         """Any number of times, until it is in the log."""
-        if steering_run_id in self._state()["queue"]:
+        if steering_run_id in self._run_log.state["queue"]:
             self._errands.run(f"steer {steering_run_id}", lambda: self._pass_on(steering_run_id, content))
 
     async def _pass_on(self, steering_run_id: str, content: str) -> None:
         """To the program first: a crash in between repeats it, and programs drop repeats."""
         await self._send(jsonl.message(content, command_id=steering_run_id))
-        if steering_run_id not in self._state()["queue"]:  # cancelled meanwhile
+        if steering_run_id not in self._run_log.state["queue"]:  # cancelled meanwhile
             return
-        reason = f"handed to run {self._run_id}"
+        reason = f"handed to run {self._run_log.run_id}"
         ended = draft("status", steering_run_id, status="completed", reason=reason)
-        await self._append([ended, Tally(steering_run_id).done("completed", None, 0)])
+        await self._run_log.append([ended, Tally(steering_run_id).done("completed", None, 0)])

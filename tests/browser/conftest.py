@@ -48,6 +48,7 @@ def watched(page: Page) -> Iterator[Page]:
     page.on("pageerror", lambda error: problems.append(str(error)))
     page.on("dialog", lambda dialog: problems.append(dialog.message))
     page.on("console", lambda message: problems.append(message.text) if "Content Security" in message.text else None)
+    page.on("requestfailed", lambda request: print(f"not fetched: {request.url}: {request.failure}"))
     page.on("request", lambda request: problems.append(request.url) if "127.0.0.1" not in request.url else None)
     yield page
     assert problems == []

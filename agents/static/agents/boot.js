@@ -1,5 +1,7 @@
 /**
- * Loads the page again when one of its modules could not be fetched: a connection broke, or the site was restarting.
+ * Loads the page again when one of its modules could not be fetched: a connection broke, the site was restarting, or the
+ * browser's machine got a new network interface, as it does whenever Docker starts a container: Chromium then drops
+ * what waits for a connection (ERR_NETWORK_CHANGED), and asks for no module twice.
  * Without them the page reads, but is not live.
  * A classic script, so that it listens before modules are fetched.
  */
