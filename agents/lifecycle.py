@@ -40,6 +40,7 @@ from agents.errors import (
 from agents.models import Agent, ApprovalAnswer, Run
 from agents.models.run import OPEN, update_together
 from agents.settle import end_streams, is_held, settle_now, settle_run_now
+from agents.tip import state_at_tip
 from agents.workspace import Workspace, belongings
 from streaming import journal
 
@@ -48,7 +49,7 @@ STRATEGIES = ("enqueue", "reject", "interrupt", "steer")
 TITLE_MAX = 200
 RESUME_INPUT = "You were interrupted. Go on where you stopped."
 COMMIT_PATIENCE_S = 2.0
-"""A question shows live before it is in the database; whoever answers at once must not be told that there is none."""
+"""A question that shows live is in Redis or in the database, or, when Redis has just gone, about to be committed."""
 LOOK_S = 0.05
 
 
@@ -258,8 +259,7 @@ def _approval(run: Run, approval_id: str) -> Mapping[str, Any]:
     """What the run asks, under that id. Raises NoSuchApproval."""
     deadline = time.monotonic() + COMMIT_PATIENCE_S
     while True:
-        _, state = journal.load_state(str(run.agent_id))
-        for approval in state["approvals"]:
+        for approval in state_at_tip(str(run.agent_id))["approvals"]:
             if approval["approval_id"] == approval_id and approval["run_id"] == str(run.pk):
                 found: Mapping[str, Any] = approval
                 return found

@@ -110,9 +110,6 @@ class Reader:
             if page.at_tip:
                 return at, state
 
-    async def state_at_tip(self, agent_id: str) -> State:
-        return (await self.at_tip(agent_id))[1]
-
     async def snapshot(self, agent_id: str) -> SnapshotRow:
         """The newest stored state. Raises LogMissing, JournalUnavailable."""
         row = await in_database(journal.snapshot_of_living, agent_id)

@@ -7,8 +7,6 @@ import json
 import re
 import tomllib
 from collections.abc import Iterator
-from dataclasses import dataclass
-from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -18,57 +16,23 @@ from pydantic import SecretStr
 from agents import lifecycle
 from agents.models import Run
 from streaming.events import Event
-from tests.acp.test_conversation import of_type
-from tests.agents.site import Site, attempts, errors, statuses, text
+from tests.acp.real_agents import AGENTS, CONTENT, Real, check_log, documented, writes
+from tests.agents.site import Site, attempts, errors, text
 from tests.agents.test_canary import KEYS, Search, of_processes, of_stores
 from tests.containers.bench import built_image
-from tests.provider import Call, MockProvider, by_progress, turn
+from tests.provider import MockProvider, by_progress, turn
 
 pytestmark = [pytest.mark.docker, pytest.mark.npm, pytest.mark.slow, pytest.mark.timeout(900)]
 """Whoever is first builds the image."""
 PATIENCE_S = 180.0
 """They begin with seconds of work, more where many work."""
-CONTENT = "Hello.\n"
-PATH = "/workspace/hello.txt"
-ACP_PAGE = (Path(__file__).parents[2] / "docs" / "acp.md").read_text("utf-8")
-
-
-@dataclass(frozen=True)
-class Real:
-    """`write`: how its model says that PATH is to have CONTENT. `allow`: its word for yes, this time."""
-
-    name: str
-    provider: str
-    model: str
-    write: Call
-    allow: str
-    arguments: dict[str, Any]
-
-
-GEMINI = Real(
-    name="gemini",
-    provider="gemini",
-    model="gemini:gemini-2.5-flash",
-    write=Call("write_file", {"file_path": PATH, "content": CONTENT}),
-    allow="Allow",
-    arguments={"paths": [PATH]},
-)
-OPENCODE = Real(
-    name="opencode",
-    provider="openai",
-    model="openai:gpt-4.1-mini",
-    write=Call("write", {"filePath": PATH, "content": CONTENT}),
-    allow="Allow once",
-    arguments={"filePath": PATH, "content": CONTENT},
-)
-AGENTS = pytest.mark.parametrize("real", [GEMINI, OPENCODE], ids=lambda real: real.name)
 
 
 @pytest.fixture
 def provider(real: Real, settings: Any) -> Iterator[MockProvider]:
     """Takes the site's key, and no other."""
     with MockProvider(key=KEYS[real.provider]) as running:
-        running.author = by_progress([turn("I write it.", real.write), turn("It is written.")])
+        running.author = writes(real)
         settings.OPENAI_BASE_URL = f"{running.url}/v1"
         settings.GEMINI_BASE_URL = running.url
         settings.PROVIDER_KEYS = {name: SecretStr(key) for name, key in KEYS.items()}
@@ -78,8 +42,7 @@ def provider(real: Real, settings: Any) -> Iterator[MockProvider]:
 def define(site: Site, real: Real) -> str:
     """As docs/acp.md has it."""
     asyncio.run(built_image(real.name))
-    (block,) = re.findall(rf"```toml\n([^`]*\[definitions\.{real.name}\][^`]*)```", ACP_PAGE)
-    fields = tomllib.loads(block)["definitions"][real.name]
+    fields = tomllib.loads(documented(real))["definitions"][real.name]
     return site.define(real.name, command=[], trusted=False, **fields)
 
 
@@ -111,31 +74,10 @@ def test_it_writes_a_file_with_an_approval_and_over_the_death_of_its_worker(
     events = site.end(run, PATIENCE_S)
     assert errors(events) == []
     assert file.read_text() == CONTENT
-    check_log(events, real)
+    check_log(events, real, "ada")
     assert len(attempts(run)) == 1
     assert len(provider.requests) == 2  # nothing was asked twice
     assert found + keys_in(search, site, run, events) == []
-
-
-def check_log(events: list[Event], real: Real) -> None:
-    """Everything once."""
-    said = [status for status, _ in groupby(statuses(events))]  # who takes it over says it again
-    assert said == ["queued", "running", "waiting", "running", "completed"]
-    (call,) = of_type(events, "tool-call")
-    (result,) = of_type(events, "tool-result")
-    assert (call["name"], call["arguments"]) == ("edit", real.arguments)
-    assert (result["call_id"], result["is_error"]) == (call["call_id"], False)
-    (request,) = of_type(events, "approval-request")
-    (response,) = of_type(events, "approval-response")
-    assert request["call_id"] == call["call_id"]
-    assert (response["decision"], response["by"]) == (real.allow, "ada")
-    assert text(events) == "I write it.It is written."
-    changed = [change for files in of_type(events, "files") for change in files["changes"]]
-    assert [change["change"] for change in changed if change["path"] == "hello.txt"] == ["added"]
-    assert [usage["model"] for usage in of_type(events, "usage")] == [real.model] * 2
-    assert events[-1].data["result"] == "It is written."
-    assert events[-1].data["tool_calls"] == 1
-    assert [one for one in of_type(events, "log") if one["stream"] == "egress"] == []  # it went nowhere else
 
 
 def keys_in(search: Search, site: Site, run: Run, events: list[Event]) -> list[str]:

@@ -10,6 +10,9 @@ import pytest
 from agents import lifecycle
 from agents.errors import AlreadyAnswered, InputInvalid, NoSuchApproval, RunFinished
 from agents.models import Attempt, Run
+from agents.tip import state_at_tip
+from streaming import journal
+from streaming.errors import JournalUnavailable
 from tests.agents.site import Site, attempts, errors, statuses, until
 from tests.agents.test_order import in_threads
 
@@ -78,6 +81,30 @@ def test_what_was_not_asked_can_not_be_answered(site: Site) -> None:
     site.end(run)
     with pytest.raises(RunFinished):
         lifecycle.answer_approval(Run.objects.get(pk=run.pk), "a1", "no", "ada")
+
+
+def test_a_question_that_is_seen_is_there_although_its_worker_died_before_it_was_stored(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Only Redis has it, and so do those who follow the agent."""
+    first = site.worker()
+    run = site.start(site.define("asks", 'wait("ask")' + ASKS))
+    site.wait_status(run, "running")
+    with monkeypatch.context() as broken:
+        broken.setattr(journal, "commit", away)
+        site.let(run, "ask")
+        until(lambda: state_at_tip(str(run.agent_id))["approvals"], "the question is seen")
+        assert site.state(run)["approvals"] == []
+        site.kill(first)
+    lifecycle.answer_approval(run, "a1", "yes", "ada")
+    site.expire(run.agent)
+    site.ask_worker(site.worker(), str(run.agent_id))
+    site.let(run, "go")
+    assert site.end(run)[-1].data["result"] == "yes"
+
+
+def away(*_: object, **__: object) -> None:
+    raise JournalUnavailable("the database is away")
 
 
 def test_a_question_under_a_used_name_is_no_question(site: Site) -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+import structlog
 
 from streaming.events import Event, decode
 
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
 
     from tests.browser.stub import Stub
 
+log = structlog.get_logger(__name__)
 GOLDEN = Path(__file__).resolve().parents[1] / "golden"
 
 
@@ -48,7 +50,7 @@ def watched(page: Page) -> Iterator[Page]:
     page.on("pageerror", lambda error: problems.append(str(error)))
     page.on("dialog", lambda dialog: problems.append(dialog.message))
     page.on("console", lambda message: problems.append(message.text) if "Content Security" in message.text else None)
-    page.on("requestfailed", lambda request: print(f"not fetched: {request.url}: {request.failure}"))
+    page.on("requestfailed", lambda request: log.info("not fetched", url=request.url, why=request.failure))
     page.on("request", lambda request: problems.append(request.url) if "127.0.0.1" not in request.url else None)
     yield page
     assert problems == []

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import random
 import signal
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
@@ -16,7 +15,6 @@ from typing import Any
 import httpx
 import pytest
 import pytest_asyncio
-from aiodocker import Docker
 
 from containers.spec import MIB
 from containers.workspace import program_user
@@ -27,20 +25,24 @@ from tests.faults.site import Stored
 from tests.faults.subscriber import Habits, Subscriber
 from tests.faults.waiting import aside, until
 from tests.journeys import processes
+from tests.journeys.acts import (
+    LEASE_S,
+    QUICK,
+    RESTART_S,
+    answered,
+    has_heard_done,
+    inspected,
+    kill,
+    subscribe,
+    whole_log,
+)
 from tests.journeys.site import UpSite
 
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.slow, pytest.mark.timeout(240)]
-LEASE_S = 6.0
-QUICK = {
-    "AGENTSITE_LEASE_S": f"{LEASE_S:g}",
-    "AGENTSITE_LEASE_HEARTBEAT_S": "2",
-    "AGENTSITE_REAPER_INTERVAL_S": "1",
-}
 RUN_S = 60.0
 CTRL_C_S = 5.0
 """CONTRACT: all of it is gone by then."""
 RELEASE_S = 5.0
-RESTART_S = 60.0
 ASKED_S = 15.0
 """How long the reaper is patient with a run that was handed to a worker (agents/reaper.py)."""
 AT_ONCE_S = 4.0
@@ -100,28 +102,6 @@ async def start_load(site: UpSite) -> Load:
     return load
 
 
-async def answered(request: Any) -> Any:
-    answer: httpx.Response = await request
-    assert answer.is_success, answer.text
-    return answer.json()
-
-
-def subscribe(site: UpSite, agent_id: str, habits: Habits) -> Subscriber:
-    subscriber = Subscriber(agent_id, site.token, site.addresses, habits, random.Random(1))
-    subscriber.start()
-    return subscriber
-
-
-async def whole_log(site: UpSite, agent_id: str, events: int) -> Stored:
-    """What is heard comes over Redis, and is in the database half a second later."""
-    await until(lambda: len(site.log(agent_id).events) >= events, RUN_S, "the end of the log in the database")
-    return site.log(agent_id)
-
-
-def has_heard_done(subscriber: Subscriber) -> bool:
-    return any(seen.payload.startswith(b'{"type":"done"') for seen in subscriber.events[-1:])
-
-
 # The first minutes ----------------------------------------------------------------------------------------------------
 
 
@@ -177,13 +157,6 @@ async def demo(site: UpSite) -> AsyncIterator[Demo]:
         yield Demo(await whole_log(site, agent_id, subscribers["cut"].seq), subscribers, container)
     finally:
         await asyncio.gather(*(one.stop() for one in subscribers.values()))
-
-
-async def inspected(site: UpSite, agent_id: str) -> dict[str, Any]:
-    async with Docker() as docker:
-        labels = [f"agentsite={site.site_id}", f"agentsite.agent={agent_id}"]
-        (found,) = await docker.containers.list(filters={"label": labels})
-        return await found.show()
 
 
 async def test_a_demo_run_is_one_log_without_a_gap_and_one_done(demo: Demo):
@@ -244,20 +217,6 @@ async def test_its_container_has_the_bounds_of_its_definition(demo: Demo):
 
 
 # What dies ------------------------------------------------------------------------------------------------------------
-
-
-async def restarted(site: UpSite, name: str, before: int) -> None:
-    await until(lambda: site.child(name) not in (None, before), RESTART_S, f"{name} started again", every_s=0.05)
-
-
-async def kill(site: UpSite, name: str, how: signal.Signals) -> float:
-    """When it was."""
-    pid = site.child(name)
-    assert pid is not None
-    os.kill(pid, how)
-    moment = monotonic()
-    await restarted(site, name, pid)
-    return moment
 
 
 async def test_a_worker_that_is_told_to_end_gives_its_leases_back_and_the_run_goes_on(site: UpSite):
