@@ -1,4 +1,4 @@
-"""The one interface every engine implements; tests/contract/test_engines.py runs over all of them.
+"""The one interface every engine implements; tests/contract/ runs over all of them.
 
 An engine starts programs and keeps everything they print. Its output is the journal: it outlives the process that
 called `start`, and can be read again from any offset by another one. That is what lets a worker die and another go on.

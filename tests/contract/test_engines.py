@@ -1,41 +1,21 @@
-"""What every engine promises (containers/engine.py), on every engine this machine has."""
+"""What every engine promises of a program's life (containers/engine.py), on every engine this machine has."""
 
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import json
 import signal
 import time
-from contextlib import suppress
 from datetime import UTC, datetime, timedelta
-from typing import Any
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
-from containers.engine import BEGINNING, Offset
-from containers.errors import ContainerGone, EngineError, StartFailed
-from containers.spec import Limits, Spec
-from tests.containers.bench import DEADLINE_S, TEST_LABEL, Bench, eventually
+from containers.errors import ContainerGone, StartFailed
+from tests.containers.bench import TEST_LABEL, Bench
+from tests.contract.programs import COUNT_RUNS, ECHO
 
 pytestmark = [pytest.mark.asyncio, pytest.mark.timeout(120)]
 
-ECHO = """
-import sys
-print("ready")
-for line in sys.stdin:
-    if line.strip():
-        print("got", line.rstrip("\\n"))
-print("end of stdin")
-"""
-COUNT_RUNS = """
-import os, time
-with open("runs", "a") as file:
-    file.write("x")
-print("ran")
-"""
 HOLD_LOCKS = """
 import fcntl, os, signal, sys, time
 def hold(name):
@@ -72,7 +52,6 @@ while not os.path.exists("one-ready"):
 sys.exit(5)
 """
 )
-MIB = 1024 * 1024
 
 
 async def test_both_streams_and_the_exit_code_are_kept(bench: Bench) -> None:
@@ -105,19 +84,6 @@ print(json.dumps([dict(os.environ), os.getcwd(), os.path.samefile(os.environ["WO
     assert (bench.workspace / "made").read_text() == "here"
 
 
-async def test_same_key_starts_once_whoever_asks(bench: Bench) -> None:
-    spec, key = bench.spec(COUNT_RUNS), bench.key()
-    elsewhere = await bench.other_process("start", spec=_plain(spec), key=key)
-    other = bench.another_engine()
-    refs = await asyncio.gather(*(engine.start(spec, key) for engine in (bench.engine, bench.engine, other, other)))
-    refs.append(json.loads(await _line(elsewhere)))
-    elsewhere.kill()
-    await elsewhere.wait()
-    assert len(set(refs)) == 1
-    assert await bench.read(refs[0]) == (b"ran\n", b"")
-    assert (bench.workspace / "runs").read_text() == "x"
-
-
 async def test_same_key_does_not_run_again_after_the_end(bench: Bench) -> None:
     spec, key = bench.spec(COUNT_RUNS), bench.key()
     ref = await bench.engine.start(spec, key)
@@ -125,136 +91,6 @@ async def test_same_key_does_not_run_again_after_the_end(bench: Bench) -> None:
     assert await bench.another_engine().start(spec, key) == ref
     assert await bench.read(ref) == (b"ran\n", b"")
     assert (bench.workspace / "runs").read_text() == "x"
-
-
-async def test_output_resumes_at_any_byte(bench: Bench) -> None:
-    code = """
-import sys
-for number in range(400):
-    sys.stdout.write(f"out {number} " + "x" * (number % 37) + "\\n")
-    sys.stderr.write(f"err {number}" + "\\n" * (number % 3))
-sys.stdout.write("y" * 40000 + "no newline at the end")
-"""
-    ref = await bench.start(code)
-    stdout, stderr = await bench.read(ref)
-    assert stdout.endswith(b"yno newline at the end")
-    assert stderr.decode() == "".join(f"err {number}" + "\n" * (number % 3) for number in range(400))
-    loop = asyncio.get_running_loop()
-
-    @settings(max_examples=30, deadline=None)
-    @given(st.integers(0, len(stdout)), st.integers(0, len(stderr)))
-    def exactly_the_rest_comes(out_at: int, err_at: int) -> None:
-        reading = bench.read(ref, Offset(out_at, err_at))
-        rest = asyncio.run_coroutine_threadsafe(reading, loop).result(DEADLINE_S)
-        assert rest == (stdout[out_at:], stderr[err_at:])
-
-    await asyncio.to_thread(exactly_the_rest_comes)
-
-
-async def test_another_reader_goes_on_where_a_killed_one_was(bench: Bench) -> None:
-    code = """
-import os, sys, time
-for number in range(3000):
-    print(number)
-    if number % 500 == 0:
-        print(-number, file=sys.stderr)
-        time.sleep(0.05)
-    while number == 2000 and not os.path.exists("go"):
-        time.sleep(0.01)
-"""
-    killed = await bench.other_process("read", spec=_plain(bench.spec(code)), key=bench.key())
-    ref, stdout, stderr = json.loads(await _line(killed))
-    killed.kill()
-    await killed.wait()
-    assert (await bench.engine.inspect(ref)).exit is None
-    (bench.workspace / "go").touch()
-    rest = await bench.read(ref, Offset(len(stdout), len(stderr)))
-    assert (stdout.encode() + rest[0]).split() == [b"%d" % number for number in range(3000)]
-    assert (stderr.encode() + rest[1]).split() == [b"%d" % -number for number in range(0, 3000, 500)]
-
-
-async def test_stdin_stays_open_when_its_sender_dies(bench: Bench) -> None:
-    ref = await bench.start(ECHO)
-    follower = bench.follow(ref)
-    sender = await bench.other_process("send", ref=ref, line="one")
-    assert json.loads(await _line(sender)) == "sent"
-    await follower.until(b"got one\n")
-    sender.kill()
-    await sender.wait()
-    await bench.engine.send(ref, b"two")
-    await follower.until(b"got two\n")
-    assert b"end of stdin" not in follower.stdout
-
-
-async def test_program_outlives_whoever_started_it(bench: Bench) -> None:
-    worker = await bench.other_process("start", spec=_plain(bench.spec(ECHO)), key=bench.key())
-    ref = json.loads(await _line(worker))
-    worker.kill()
-    await worker.wait()
-    follower = bench.follow(ref)
-    await bench.engine.send(ref, b"still there?")
-    await follower.until(b"got still there?\n")
-
-
-async def test_lines_arrive_whole_and_in_order(bench: Bench) -> None:
-    code = """
-import hashlib, sys
-for line in sys.stdin:
-    print(hashlib.sha256(line.rstrip("\\n").encode()).hexdigest())
-    if line == "quit\\n":
-        break
-"""
-    ref = await bench.start(code)
-    lines = [b'{"type":"start"}', "häß 😀".encode(), b"x" * 3 * MIB, *(b"%d" % n for n in range(20)), b"quit"]
-    for line in lines:
-        await bench.engine.send(ref, line)
-    stdout, _ = await bench.read(ref)
-    assert stdout.split() == [hashlib.sha256(line).hexdigest().encode() for line in lines]
-
-
-async def test_concurrent_senders_do_not_mix_their_lines(bench: Bench) -> None:
-    code = """
-import sys
-seen = 0
-for line in sys.stdin:
-    assert len(set(line.strip())) <= 1, line[:50]
-    seen += bool(line.strip())
-    if seen == 12:
-        break
-print(seen)
-"""
-    ref = await bench.start(code)
-    await asyncio.gather(*(bench.engine.send(ref, letter.encode() * 100_000) for letter in "abcdefghijkl"))
-    assert await bench.read(ref) == (b"12\n", b"")
-
-
-async def test_program_that_does_not_read_does_not_block_the_sender(bench: Bench) -> None:
-    code = """
-import os, sys, time
-print("ready")
-while not os.path.exists("go"):
-    time.sleep(0.01)
-print([len(line) for line in (sys.stdin.readline(), sys.stdin.readline())])
-"""
-    bench.engine._sender._timeout_s = 1.0  # type: ignore[attr-defined]
-    ref = await bench.start(code)
-    began = time.monotonic()
-    with pytest.raises(EngineError, match="does not read"):
-        await bench.engine.send(ref, b"x" * 8 * MIB)
-    with pytest.raises(EngineError, match="does not read"):
-        await bench.engine.send(ref, b"refused")
-    assert time.monotonic() - began < 5
-    (bench.workspace / "go").touch()
-    await eventually(lambda: _sends(bench, ref, b"small"))
-    stdout, _ = await bench.read(ref)
-    assert stdout == b"ready\n[%d, 6]\n" % (8 * MIB + 1)
-
-
-async def test_sending_to_a_program_that_has_ended_is_an_error(bench: Bench) -> None:
-    ref = await bench.start("pass")
-    await bench.engine.wait(ref)
-    with pytest.raises(EngineError):
-        await bench.engine.send(ref, b"hello?")
 
 
 async def test_stop_lets_a_program_end_by_itself(bench: Bench) -> None:
@@ -403,87 +239,6 @@ async def test_wait_returns_at_once_if_it_has_ended(bench: Bench) -> None:
         assert (await bench.another_engine().wait(ref)).code == 4
 
 
-async def test_any_bytes_pass(bench: Bench) -> None:
-    """Except that an engine may store text: what is not UTF-8 may then come out as U+FFFD, byte by byte."""
-    code = r"""
-import sys
-sys.stdout.buffer.write(b"nul \x00 bell \x07 high \xff\xfe \xc3\xa4\r\n\n\n tail")
-"""
-    stdout, _, _ = await bench.run(code)
-    assert stdout.decode("utf-8", "replace") == "nul \x00 bell \x07 high \ufffd\ufffd ä\r\n\n\n tail"
-
-
-async def test_a_line_of_megabytes_passes(bench: Bench) -> None:
-    code = f"""
-import os
-line = memoryview(b"ab" * {2 * MIB} + b"\\n")
-while line:
-    line = line[os.write(1, line):]  # gVisor writes a part of it, and Python's unbuffered print forgets the rest
-"""
-    stdout, _, _ = await bench.run(code)
-    assert stdout == b"ab" * 2 * MIB + b"\n"
-
-
-@pytest.mark.slow
-async def test_much_output_passes_exactly(bench: Bench) -> None:
-    code = """
-import hashlib, sys
-total = hashlib.sha256()
-for number in range(100_000):
-    line = f"{number} ".encode() * 20 + b"\\n"
-    total.update(line)
-    sys.stdout.buffer.write(line)
-print(total.hexdigest(), file=sys.stderr)
-"""
-    stdout, stderr, _ = await bench.run(code)
-    assert hashlib.sha256(stdout).hexdigest().encode() == stderr.strip()
-
-
-async def test_the_last_lines_before_the_end_are_never_lost(bench: Bench) -> None:
-    for _ in range(8):
-        ref = await bench.start("import sys; sys.stdin.readline(); print('x' * 50000); print('last')")
-        follower = bench.follow(ref)
-        await bench.engine.send(ref, b"now")
-        assert await follower.end() == b"x" * 50000 + b"\nlast\n"
-
-
-async def test_output_cap_does_not_block_the_program(bench: Bench) -> None:
-    code = """
-for number in range(40_000):
-    print(f"{number:099d}")
-open("finished", "w").close()
-"""
-    cap = 256 * 1024
-    ref = await bench.start(code, limits=Limits(output_bytes=cap))
-    async with asyncio.timeout(DEADLINE_S):
-        assert (await bench.engine.wait(ref)).code == 0
-    assert (bench.workspace / "finished").exists()
-    stdout, _ = await bench.read(ref)
-    assert len(stdout) > cap
-    whole = "".join(f"{number:099d}\n" for number in range(40_000)).encode()
-    assert whole.startswith(stdout)
-
-
-async def test_slow_reader_delays_only_itself(bench: Bench) -> None:
-    line = "x" * 1000
-    ref = await bench.start(f"for _ in range(10_000): print({line!r})")
-    reading = bench.engine.output(ref, BEGINNING)
-    read = bytearray((await anext(reading)).data)
-    async with asyncio.timeout(DEADLINE_S):
-        assert (await bench.engine.wait(ref)).code == 0
-        async for piece in reading:
-            read += piece.data
-    assert len(read) == 10_000 * 1001
-
-
-async def test_output_comes_as_it_is_printed(bench: Bench) -> None:
-    ref = await bench.start(ECHO)
-    follower = bench.follow(ref)
-    for number in range(5):
-        await bench.engine.send(ref, b"%d" % number)
-        await follower.until(b"got %d\n" % number)
-
-
 async def test_tidying_up_touches_no_container(bench: Bench) -> None:
     running = await bench.start("import time; time.sleep(60)")
     ended = await bench.start("print('up')")
@@ -497,28 +252,3 @@ async def test_check_says_why_it_can_be_used(bench: Bench) -> None:
     availability = await bench.engine.check()
     assert availability.usable
     assert availability.reason
-
-
-def _plain(spec: Spec) -> dict[str, Any]:
-    return {
-        "image": spec.image,
-        "workspace": str(spec.workspace),
-        "command": list(spec.command),
-        "labels": dict(spec.labels),
-        "runtime": spec.runtime,
-    }
-
-
-async def _line(process: asyncio.subprocess.Process) -> bytes:
-    assert process.stdout is not None
-    async with asyncio.timeout(DEADLINE_S):
-        line = await process.stdout.readline()
-    assert line, "the other process has ended"
-    return line
-
-
-async def _sends(bench: Bench, ref: str, line: bytes) -> bool:
-    with suppress(EngineError):
-        await bench.engine.send(ref, line)
-        return True
-    return False

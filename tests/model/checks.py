@@ -8,7 +8,9 @@ from streaming.cursor import START, superseded
 from streaming.events import decode
 from streaming.fold import State, apply, initial
 from streaming.writer import PENDING_SHARE
-from tests.model.site import BATCH_LINES, Browser, Site
+from tests.model.browser import Browser
+from tests.model.scale import BATCH_LINES
+from tests.model.site import Site
 
 
 class Checks:

@@ -10,7 +10,9 @@ from streaming.cursor import START, Cursor
 from tests.model.checks import Checks
 from tests.model.gate import Call
 from tests.model.redis import away
-from tests.model.site import AGENT, Site, Worker
+from tests.model.scale import AGENT
+from tests.model.site import Site
+from tests.model.worker import Worker
 
 MOST_WORKERS = 2
 MOST_BROWSERS = 3

@@ -77,7 +77,7 @@ def hunt() -> None:
 
     django.setup()
     from tests.model.script import play
-    from tests.model.site import in_memory
+    from tests.model.stand_ins import in_memory
 
     rng = random.Random(0)
     with in_memory():

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from tests.model.machine import LogMachine
 from tests.model.script import play
-from tests.model.site import in_memory
+from tests.model.stand_ins import in_memory
 
 EXAMPLES = int(os.environ.get("AGENTSITE_TEST_MODEL_EXAMPLES", "1000"))
 STATEFUL_SHARE = 10

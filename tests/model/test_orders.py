@@ -14,7 +14,9 @@ from django.test import override_settings
 from streaming.cursor import START
 from tests.model.checks import Checks
 from tests.model.orders import Act, Scenario, run_all
-from tests.model.site import AGENT, Site, in_memory
+from tests.model.scale import AGENT
+from tests.model.site import Site
+from tests.model.stand_ins import in_memory
 
 DEVIATIONS = int(os.environ.get("AGENTSITE_TEST_MODEL_DEVIATIONS", "1"))
 NAMES = ("take over", "lose Redis", "join")

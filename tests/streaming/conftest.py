@@ -6,6 +6,7 @@ Imports are inside: pytest loads this file before Django has its settings.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import random
 from collections.abc import AsyncIterator, Iterator
@@ -19,7 +20,9 @@ from tests.servers import RedisServer
 if TYPE_CHECKING:
     from streaming.bus import Bus
     from streaming.hub import Hub
-    from tests.streaming.world import World
+    from tests.streaming.commits import Commits
+    from tests.streaming.endpoint import Site
+    from tests.streaming.world import HandWriter, World
 
 
 def pytest_collectstart() -> None:
@@ -78,3 +81,41 @@ async def bus(healthy_redis: RedisServer) -> AsyncIterator[Bus]:
 @pytest_asyncio.fixture
 async def hub(world: World) -> Hub:
     return world.hub
+
+
+@pytest.fixture
+def commits(monkeypatch: pytest.MonkeyPatch) -> Commits:
+    from streaming import journal
+    from tests.streaming.commits import Commits
+
+    made = Commits()
+    monkeypatch.setattr(journal, "commit", made)
+    return made
+
+
+@pytest_asyncio.fixture
+async def site(world: World) -> AsyncIterator[Site]:
+    from tests.streaming.endpoint import Site
+
+    made = Site(world)
+    yield made
+    for response in made.responses:
+        response.left.set()
+        with contextlib.suppress(Exception):
+            assert response.task
+            await response.task
+
+
+@pytest_asyncio.fixture
+async def writer(world: World) -> HandWriter:
+    """Four events in the database with a snapshot behind the third, and two more in Redis."""
+    from tests.streaming.world import HandWriter
+
+    made = HandWriter(world.bus, await world.agent())
+    await made.take_over()
+    await made.publish(3)
+    await made.commit(snapshot=True)
+    await made.publish(1)
+    await made.commit()
+    await made.publish(2)
+    return made

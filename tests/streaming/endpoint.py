@@ -1,0 +1,107 @@
+"""The SSE endpoint without a server: gates in front of it, requests to it, and what came of them."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from dataclasses import dataclass, field
+from typing import Any
+
+from streaming.sse import Problem, Receive, Scope, SseApplication, Wanted, cursor_of, query_of
+from tests.streaming.world import World, until
+
+
+class OpenGate:
+    async def open(self, scope: Scope, receive: Receive) -> Wanted:
+        query = query_of(scope)
+        return Wanted(scope["path"].strip("/"), cursor_of(scope), query.get("until") == "done", query.get("run"))
+
+
+class ClosedGate:
+    async def open(self, scope: Scope, receive: Receive) -> Wanted:
+        raise Problem(401, "not-authenticated", "log in", {"field": "x"}, ((b"www-authenticate", b"Bearer"),))
+
+
+@dataclass
+class Response:
+    """One request's answer, as far as it has come. `leave` is the client closing its connection."""
+
+    status: int = 0
+    headers: dict[str, str] = field(default_factory=dict)
+    body: bytes = b""
+    complete: bool = False
+    writes: list[bytes] = field(default_factory=list)
+    task: asyncio.Task[None] | None = None
+    left: asyncio.Event = field(default_factory=asyncio.Event)
+
+    async def receive(self) -> dict[str, Any]:
+        await self.left.wait()
+        return {"type": "http.disconnect"}
+
+    async def send(self, message: dict[str, Any]) -> None:
+        if message["type"] == "http.response.start":
+            assert not self.status, "a response begins once"
+            self.status = message["status"]
+            self.headers = {key.decode(): value.decode() for key, value in message["headers"]}
+        else:
+            assert not self.complete, "nothing comes after the end"
+            self.body += message.get("body", b"")
+            self.writes.append(message.get("body", b""))
+            self.complete = not message.get("more_body", False)
+
+    @property
+    def blocks(self) -> list[str]:
+        text = self.body.decode()
+        assert not text or text.endswith("\n\n"), "frames come whole"
+        return text.split("\n\n")[:-1]
+
+    @property
+    def frames(self) -> list[dict[str, str]]:
+        """Those that an EventSource would hand out."""
+        frames = []
+        for block in self.blocks:
+            fields = dict(line.split(": ", 1) for line in block.split("\n") if not line.startswith(":"))
+            if "data" in fields:
+                frames.append(fields)
+        return frames
+
+    @property
+    def data(self) -> list[dict[str, Any]]:
+        return [json.loads(frame["data"]) for frame in self.frames]
+
+    @property
+    def ids(self) -> list[str | None]:
+        return [frame.get("id") for frame in self.frames]
+
+    async def shows(self, id_: str) -> None:
+        await until(lambda: id_ in self.ids or self.complete, f"frame {id_}, but there are {self.ids}")
+        assert id_ in self.ids
+
+    async def ends(self, patience_s: float = 10) -> None:
+        await until(lambda: self.complete, f"the end, but there are {self.ids}", patience_s)
+
+    async def leave(self) -> None:
+        self.left.set()
+        assert self.task
+        await self.task
+
+
+class Site:
+    def __init__(self, world: World) -> None:
+        self.app = SseApplication(lambda: world.hub, OpenGate())
+        self.responses: list[Response] = []
+
+    def get(
+        self, agent_id: str, query: str | bytes = "", headers: list[tuple[bytes, bytes]] | None = None, app: Any = None
+    ) -> Response:
+        response = Response()
+        scope = {
+            "type": "http",
+            "method": "GET",
+            "path": f"/{agent_id}",
+            "query_string": query if isinstance(query, bytes) else query.encode(),
+            "headers": headers or [],
+        }
+        response.task = asyncio.create_task((app or self.app)(scope, response.receive, response.send), name="request")
+        self.responses.append(response)
+        return response
