@@ -83,7 +83,7 @@ WORDS = {
         ],
     ),
     "HTML in the admin": Mutant(
-        "tests/admin/test_admin.py::test_the_timeline_joins_deltas_and_escapes_what_agents_write",
+        "tests/admin/test_timeline.py::test_the_timeline_joins_deltas_and_escapes_what_agents_write",
         [
             Change(
                 "agents/templates/admin/agents/run/timeline.html",
