@@ -156,11 +156,11 @@ CONTAINER = {
         ],
     ),
     "pace of reports": Mutant(
-        "tests/containers/test_gateway.py::test_a_flood_of_connections_is_no_flood_of_reports",
+        "tests/containers/gateway/test_server.py::test_a_flood_of_connections_is_no_flood_of_reports",
         [Change("containers/gateway/pace.py", "if self._tokens < 0:", "if False:")],
     ),
     "connections at once": Mutant(
-        "tests/containers/test_gateway.py::test_no_more_connections_at_once_than_allowed",
+        "tests/containers/gateway/test_server.py::test_no_more_connections_at_once_than_allowed",
         [Change(GATEWAY, "async with self._places:", "if True:")],
     ),
     "socket taken over": Mutant(

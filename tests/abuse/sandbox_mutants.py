@@ -7,7 +7,8 @@ from tests.mutation import Change, Mutant
 BWRAP, CGROUPS = "containers/engines/bwrap_command.py", "containers/engines/cgroups.py"
 RECORDER, CONFINEMENT = "containers/engines/recorder.py", "containers/engines/confinement.py"
 RESOURCES, ESCAPES = "tests/abuse/test_resources.py", "tests/abuse/test_escapes.py"
-PROFILE, OWN = "tests/containers/test_profile.py", "tests/containers/test_bwrap.py"
+PROFILE = "tests/containers/test_profile.py"
+ISOLATION, LIMITS = "tests/containers/bwrap/test_isolation.py", "tests/containers/bwrap/test_limits.py"
 
 SANDBOX = {
     "sandbox: network": Mutant(
@@ -17,7 +18,7 @@ SANDBOX = {
         f"{ESCAPES}::test_another_container[bwrap]", [Change(BWRAP, '"pid", "net", "ipc"', '"pid", "ipc"')]
     ),
     "sandbox: other namespaces": Mutant(
-        f"{OWN}::test_all_namespaces_are_its_own", [Change(BWRAP, '"ipc", "uts", "cgroup-try"', '"uts"')]
+        f"{ISOLATION}::test_all_namespaces_are_its_own", [Change(BWRAP, '"ipc", "uts", "cgroup-try"', '"uts"')]
     ),
     "sandbox: read-only machine": Mutant(
         f"{ESCAPES}::test_the_hosts_files[bwrap]",
@@ -31,11 +32,11 @@ SANDBOX = {
         f"{ESCAPES}::test_the_hosts_files[bwrap]", [Change(BWRAP, '"--dir", "/run"', '"--ro-bind", "/run", "/run"')]
     ),
     "sandbox: what lies in /usr": Mutant(
-        f"{OWN}::test_what_is_to_be_hidden_is_hidden_wherever_it_lies",
+        f"{ISOLATION}::test_what_is_to_be_hidden_is_hidden_wherever_it_lies",
         [Change(BWRAP, "*_masks(hidden, Path(interpreter.path)),", "")],
     ),
     "sandbox: files of the kernel": Mutant(
-        f"{OWN}::test_files_of_the_kernel_are_not_there_to_be_read_or_written",
+        f"{ISOLATION}::test_files_of_the_kernel_are_not_there_to_be_read_or_written",
         [Change(BWRAP, "for name in PROC_FILES:", "for name in ():")],
     ),
     "sandbox: environment": Mutant(
@@ -50,7 +51,7 @@ SANDBOX = {
         f"{ESCAPES}::test_system_calls_that_no_agent_needs[bwrap]", [Change(BWRAP, '*("--seccomp", "4"),', "")]
     ),
     "sandbox: nobody": Mutant(
-        f"{OWN}::test_nothing_of_a_sandbox_is_root_outside_of_it",
+        f"{ISOLATION}::test_nothing_of_a_sandbox_is_root_outside_of_it",
         [Change(CONFINEMENT, "os.setresuid(uid, uid, uid)", "pass")],
     ),
     "sandbox: memory": Mutant(
@@ -85,7 +86,7 @@ SANDBOX = {
         [Change(RECORDER, 'spec["output_bytes"] + OVER_BYTES', "2**20")],
     ),
     "sandbox: end with its recorder": Mutant(
-        f"{OWN}::test_sandbox_dies_with_its_recorder_and_that_is_told",
+        f"{LIMITS}::test_sandbox_dies_with_its_recorder_and_that_is_told",
         [
             Change(BWRAP, '"--die-with-parent", ', ""),
             Change(RECORDER, "_prctl(PR_SET_PDEATHSIG, signal.SIGKILL)", "pass"),

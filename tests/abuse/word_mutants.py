@@ -6,7 +6,7 @@ from tests.mutation import Change, Mutant
 
 JSONL, TRANSLATE = "containers/protocols/jsonl.py", "agents/translate.py"
 MARKDOWN, FOLLOW = "agents/pages/markdown.py", "agentsite/cli/follow.py"
-BAD = "tests/agents/test_bad_input.py"
+BAD = "tests/agents/test_bad_output.py"
 SITES_WORDS = f"{BAD}::test_what_only_the_site_may_say_stays_words_of_the_program[process]"
 PAGE = "tests/browser/test_page.py::test_nothing_an_agent_or_user_writes_runs_in_the_page"
 TERMINAL = "tests/cli/test_client.py::test_nothing_an_agent_says_drives_the_terminal"
@@ -83,7 +83,7 @@ WORDS = {
         ],
     ),
     "HTML in the admin": Mutant(
-        "tests/admin/test_admin.py::test_the_timeline_joins_deltas_and_escapes_what_agents_write",
+        "tests/admin/test_timeline.py::test_the_timeline_joins_deltas_and_escapes_what_agents_write",
         [
             Change(
                 "agents/templates/admin/agents/run/timeline.html",

@@ -8,9 +8,8 @@ from typing import Any
 import pytest
 
 from containers.protocols.acp import Session, messages
-from containers.protocols.acp.prompt import blocks, mcp_servers
+from containers.protocols.acp.prompt import blocks
 from containers.protocols.acp.session import SYNC_METHOD
-from containers.protocols.acp.updates import Updates
 
 INITIALIZED = {"id": 1, "result": {"protocolVersion": 1, "agentCapabilities": {"loadSession": True}}}
 OPENED = {"id": 10, "result": {"sessionId": "s1"}}
@@ -278,44 +277,6 @@ def test_an_answer_without_a_reason_is_an_end(result: Any) -> None:
     assert read(talk, INITIALIZED, OPENED, {"id": 12, "result": result})[-1]["status"] == "completed"
 
 
-# Updates -----------------------------------------------------------------------------------------------------------
-
-
-def calls(*updates: dict[str, Any]) -> list[dict[str, Any]]:
-    made = Updates()
-    said = [one for what in updates for one in made.take({"sessionUpdate": "tool_call_update", **what}) or []]
-    return said + made.close()
-
-
-def test_a_call_is_said_once_when_its_arguments_are_complete() -> None:
-    said = calls(
-        {"toolCallId": "c", "kind": "read", "status": "pending", "rawInput": {}},
-        {"toolCallId": "c", "status": "in_progress", "rawInput": {"path": "a"}},
-        {"toolCallId": "c", "status": "in_progress", "rawInput": {"path": "a"}},
-        {"toolCallId": "c", "status": "completed", "rawOutput": {"lines": 3}},
-        {"toolCallId": "c", "status": "completed"},
-    )
-    assert [one["type"] for one in said] == ["tool-call", "tool-result"]
-    assert said[0]["arguments"] == {"path": "a"}
-    assert said[1]["result"] == {"lines": 3}
-
-
-def test_a_call_that_never_begins_is_said_at_the_end() -> None:
-    assert [one["type"] for one in calls({"toolCallId": "c", "rawInput": "ls"})] == ["tool-call"]
-
-
-def test_a_call_that_ends_at_once_is_said_before_its_result() -> None:
-    said = calls({"toolCallId": "c", "status": "failed", "rawInput": ["ls", "-l"]})
-    assert [one["type"] for one in said] == ["tool-call", "tool-result"]
-    assert said[0]["arguments"] == {"input": ["ls", "-l"]}
-
-
-def test_output_that_grows_is_said_by_what_is_new() -> None:
-    content = [[{"type": "content", "content": {"type": "text", "text": text}}] for text in ("a", "ab", "X")]
-    said = calls(*({"toolCallId": "c", "status": "in_progress", "content": one} for one in content))
-    assert [one["content"] for one in said if one["type"] == "tool-output"] == ["a", "b"]
-
-
 @pytest.mark.parametrize(
     "what",
     [
@@ -343,31 +304,3 @@ def test_no_update_is_a_mistake_of_ours(what: dict[str, Any]) -> None:
     read(talk, INITIALIZED, OPENED)
     talk.take(update(what))
     assert read(talk, STOPPED)[-1]["type"] == "done"
-
-
-# What is sent ------------------------------------------------------------------------------------------------------
-
-
-def test_servers_of_tools_are_put_as_the_agent_can_use_them() -> None:
-    configured: dict[str, Any] = {
-        "here": {"command": "srv", "args": ["-x"], "env": {"A": "1"}},
-        "there": {"url": "http://example.org"},
-    }
-    here = {"name": "here", "command": "srv", "args": ["-x"], "env": [{"name": "A", "value": "1"}]}
-    there = {"type": "http", "name": "there", "url": "http://example.org", "headers": []}
-    assert mcp_servers(configured, {}) == [here]
-    assert mcp_servers(configured, {"mcpCapabilities": {"http": True}}) == [here, there]
-
-
-def test_a_line_is_one_line_whatever_it_says() -> None:
-    line = messages.notification("x", {"text": "a\nb\u2028\ud800"})
-    assert line.isascii()
-    assert b"\n" not in line
-
-
-def test_only_messages_are_read_as_messages() -> None:
-    parser = messages.parser()
-    printed = (
-        b'{"type":"text"}\n{"id":1}\n{"id":true,"result":1}\n{"jsonrpc":"2.0","id":1,"result":{}}\n{"method":"x"}\n'
-    )
-    assert [line.kind for line in parser.feed("stdout", printed)] == ["text", "text", "text", "object", "object"]

@@ -14,7 +14,7 @@ from agents.protocols.acp import AcpConversation
 from streaming.events import Event
 from tests.acp.test_conversation import define, of_type, received, run_of
 from tests.agents.site import Site, errors, text, until
-from tests.agents.test_takeover import Halt, halt_in, take
+from tests.agents.takeover import Halt, halt_in, take
 
 LINES = 20
 COUNT = f"count:{LINES} note:finished"

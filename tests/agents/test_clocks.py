@@ -22,7 +22,7 @@ from agents.models import ApiToken, Run
 from streaming import journal
 from streaming.models import EventChunk, Log
 from tests.agents.site import Site, attempts, errors, until
-from tests.agents.test_takeover import COUNTS, is_whole, let_all
+from tests.agents.takeover import COUNTS, is_whole, let_all
 
 ROOT = Path(__file__).resolve().parents[2]
 SKEWS_S = (-600, 600)

@@ -16,7 +16,7 @@ from agents.workspace import history, unowned
 from agents.workspace.history import History, RunDiff, store
 from streaming.models import EventChunk
 from tests.agents.site import PRELUDE, Site, errors, until
-from tests.agents.test_takeover import halt_in, take
+from tests.agents.takeover import halt_in, take
 
 EDITS = """
 note("log.txt", start["input"]["content"] + "\\n")

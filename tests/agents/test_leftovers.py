@@ -18,8 +18,8 @@ from containers.engines.process_state import State
 from streaming.events import Event
 from streaming.models import Log
 from tests.agents.site import Site, attempts, errors, statuses, text, until
+from tests.agents.takeover import COUNTS, halt_in, is_whole, let_all
 from tests.agents.test_cancel import STUBBORN
-from tests.agents.test_takeover import COUNTS, halt_in, is_whole, let_all
 from tests.servers import RedisServer
 
 LEASE_S = 2.0

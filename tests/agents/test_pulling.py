@@ -20,7 +20,7 @@ from containers.images.base import is_local
 from streaming.events import Event
 from streaming.models import Log
 from tests.agents.site import Site, attempts, errors, statuses, text, until
-from tests.agents.test_takeover import take
+from tests.agents.takeover import take
 from tests.containers.image_registry import ImageRegistry, image_registry
 
 needs_x86_64 = pytest.mark.skipif(os.uname().machine != "x86_64", reason="the image's program is for x86_64")

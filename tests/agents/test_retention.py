@@ -17,7 +17,7 @@ from streaming import journal
 from streaming.cursor import Cursor, judge
 from streaming.models import EventChunk
 from tests.agents.site import Site, until
-from tests.agents.test_takeover import COUNTS, WHOLE, let_all, take
+from tests.agents.takeover import COUNTS, WHOLE, let_all, take
 
 TALKS = 'say("text", content="old news")'
 

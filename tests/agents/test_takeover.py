@@ -2,174 +2,26 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import random
 import threading
 import time
 from collections.abc import Callable
-from typing import Any
 
 import pytest
 
 from agents import lease as leases
-from agents import lifecycle, reaper, supervisor, sweep
+from agents import lifecycle, reaper
 from agents.attempts import close_stale
-from agents.execution import Execution
 from agents.models import Run
 from agents.runner import Runner
 from streaming.errors import Fenced
-from streaming.events import Event, draft
+from streaming.events import draft
 from streaming.models import Log
 from streaming.writer import Writer
 from tests.agents.site import Site, attempts, errors, statuses, text, until
+from tests.agents.takeover import COUNTS, halt_in, is_whole, let_all, take
 from tests.servers import RedisServer
-
-LINES = 20
-COUNTS = f"""
-note("started", f"{{os.getpid()}} ")
-for number in range({LINES}):
-    say("tool-call", call_id=f"c{{number}}", name="count")
-    note("calls", f"{{number}} ")
-    say("text", content=f"{{number}} ")
-    say("tool-result", call_id=f"c{{number}}")
-    if number == 9:
-        note("middle")
-        wait("go")
-say("done", result="counted")
-note("finished")
-wait("end")
-"""
-WHOLE = "".join(f"{number} " for number in range(LINES))
-
-
-def is_whole(site: Site, run: Run) -> list[Event]:
-    """Nothing lost, nothing twice, and the program ran once."""
-    events = site.end(run)
-    assert errors(events) == []
-    assert (events[-1].data["status"], events[-1].data["result"]) == ("completed", "counted")
-    assert text(events) == WHOLE
-    calls = [event.data["call_id"] for event in events if event.type == "tool-call"]
-    assert calls == [f"c{number}" for number in range(LINES)]
-    assert events[-1].data["tool_calls"] == LINES
-    assert site.wait_file(run, "calls") == WHOLE
-    assert len(site.wait_file(run, "started").split()) == 1
-    (attempt,) = attempts(run)
-    assert attempt.finished_at is not None
-    return events
-
-
-def take(site: Site, run: Run, worker: Runner) -> None:
-    """Have that worker take the run, though the one that has it may just have renewed its lease."""
-
-    def taken() -> bool:
-        site.expire(run.agent)
-        site.ask_worker(worker, str(run.agent_id))
-        return Log.objects.get(pk=run.agent_id).owner == worker.worker
-
-    until(taken, "another worker takes it")
-
-
-def let_all(site: Site, run: Run) -> None:
-    for name in ("go", "end"):
-        site.let(run, name)
-
-
-class Halt:
-    """Stops a worker in a step until the test has said what becomes of it."""
-
-    def __init__(self) -> None:
-        self.reached = threading.Event()
-        self.go_on = threading.Event()
-
-    async def here(self) -> None:
-        self.reached.set()
-        while not self.go_on.is_set():  # noqa: ASYNC110
-            await asyncio.sleep(0.01)
-
-
-def halt_in(owner: Any, method: str, monkeypatch: pytest.MonkeyPatch, *, before: bool) -> Halt:
-    halt, real = Halt(), getattr(owner, method)
-
-    async def step(*arguments: Any, **named: Any) -> Any:
-        if before and not halt.reached.is_set():
-            await halt.here()
-        answer = await real(*arguments, **named)
-        if not before and not halt.reached.is_set():
-            await halt.here()
-        return answer
-
-    monkeypatch.setattr(owner, method, step)
-    return halt
-
-
-PHASES = {
-    "before-attempt": (Execution, "_begin", True),
-    "after-attempt": (Execution, "_begin", False),
-    "before-image": ("engine", "check_image", True),
-    "before-container": ("engine", "start", True),
-    "after-container": ("engine", "start", False),
-    "before-start-line": ("engine", "send", True),
-    "after-start-line": ("engine", "send", False),
-    "before-finish": (Execution, "_finish", True),
-    "before-commit-of-done": (Execution, "_clear_away", True),
-    "before-remove": ("engine", "remove", True),
-    "after-remove": ("engine", "remove", False),
-}
-ENDED = ("before-commit-of-done", "before-remove", "after-remove")
-"""Nobody takes over: the run is over. What is left behind is for the sweep."""
-
-
-@pytest.mark.parametrize("phase", PHASES)
-@pytest.mark.parametrize("how", ["detach", "kill"])
-def test_in_every_phase(site: Site, phase: str, how: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    _in_phase(site, phase, how, monkeypatch)
-
-
-@pytest.mark.parametrize("phase", ["before-attempt", "before-container", "after-container", "before-finish"])
-def test_stuck_in_a_phase_when_the_worker_stops(site: Site, phase: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """An engine may take a minute to start a container. The lease is given back all the same, or the run would have to
-    wait until it runs out: `agentsite up` kills a worker that is still there after 3 s."""
-    monkeypatch.setattr(supervisor, "DETACH_MOST_S", 0.5)
-    _in_phase(site, phase, "stuck", monkeypatch)
-
-
-@pytest.mark.docker
-@pytest.mark.parametrize("phase", ["before-container", "after-container", "after-start-line", "before-finish"])
-def test_in_the_phases_of_a_container(docker_site: Site, phase: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    _in_phase(docker_site, phase, "kill", monkeypatch)
-
-
-def _in_phase(site: Site, phase: str, how: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    first = site.worker()
-    owner, method, before = PHASES[phase]
-    if owner == "engine":
-        owner = first.submit(first.engines()).result()
-    halt = halt_in(owner, method, monkeypatch, before=before)
-    agent = site.agent(site.define("counts", COUNTS))
-    run = lifecycle.submit_run(agent, "go")
-    let_all(site, run)
-    assert halt.reached.wait(20)
-    if how == "detach":
-        site.detach(first)
-        halt.go_on.set()
-        for work in site._work:
-            work.result(20)
-    elif how == "stuck":
-        site.detach(first)
-        until(lambda: Log.objects.get(agent_id=agent.pk).owner is None, "the lease is given back", 3)
-    else:
-        site.kill(first)
-        halt.go_on.set()
-        site.expire(agent)
-    second = site.worker()
-    site.ask_worker(second, str(agent.pk))
-    if how == "kill" and phase in ENDED:
-        until(lambda: Run.objects.get(pk=run.pk).is_finished, "the run ends")
-        site.settings.ORPHAN_GRACE_S = 0
-        second.submit(sweep.sweep(second.engines)).result(20)
-    is_whole(site, run)
-    assert site.containers(run) == []
 
 
 @pytest.mark.parametrize("how", ["detach", "kill", "fence"])

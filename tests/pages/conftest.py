@@ -1,4 +1,4 @@
-"""Two people, a file of definitions, and no worker.
+"""Two people, an agent with a run, a file of definitions, and no worker.
 
 Modules of ours are imported late: pytest reads this file before the servers' plugin has set Django's settings.
 """
@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from django.conf import LazySettings
     from django.contrib.auth.models import User
     from django.test import Client
+
+    from agents.models import Agent, Run
 
 DEFINITIONS = """
 [definitions.demo]
@@ -79,3 +81,21 @@ def stranger() -> Client:
     client = Client()
     client.force_login(User.objects.create_user("eve", is_staff=True))
     return client
+
+
+@pytest.fixture
+def agent(ada: User) -> Agent:
+    from agents import lifecycle
+
+    return lifecycle.create_agent(ada, "demo")[0]
+
+
+@pytest.fixture
+def run(agent: Agent) -> Run:
+    """Ended well, and left files."""
+    from tests.pages import story
+
+    run = story.new_run(agent, "Analyse the sales.")
+    story.write(run, story.FINISHED)
+    story.keep(run, story.BEFORE, story.AFTER)
+    return run
