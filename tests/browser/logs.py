@@ -40,6 +40,11 @@ def settled(page: Page, stub: Stub) -> None:
     expect(page.locator("#agent")).to_have_attribute("data-seq", str(stub.events[-1].seq), timeout=30_000)
 
 
+def painted(page: Page) -> None:
+    """Whatever was begun before is on the screen: it takes one frame, and the next comes after it."""
+    page.evaluate("() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))")
+
+
 def drawn(page: Page) -> dict[str, str]:
     """What the page shows of the state, as HTML."""
     parts = ("conversation", "file-list", "run-list", "title", "status", "usage", "prompt-hint", "queue")

@@ -10,7 +10,7 @@ import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from tests.browser.conftest import golden
-from tests.browser.logs import AGENT, RUN, drawn, log_of, read, settled, started, words
+from tests.browser.logs import AGENT, RUN, drawn, log_of, painted, read, settled, started, words
 from tests.browser.stub import Stub
 from tests.browser.test_composer import queued
 from tests.golden.test_golden import LOGS
@@ -96,7 +96,7 @@ def test_nothing_an_agent_or_user_writes_runs_in_the_page(stub: Stub, watched: P
     watched.goto(stub.page_url)
     settled(watched, stub)
     watched.evaluate("for (const node of document.querySelectorAll('details')) node.open = true")
-    watched.wait_for_timeout(300)
+    painted(watched)
     assert watched.locator(":is(#conversation, #queue) :is(script, iframe, style, form, object, embed)").count() == 0
 
 

@@ -67,10 +67,12 @@ def test_refused_stream_is_tried_again(stub: Stub, watched: Page) -> None:
 def test_stream_of_a_deleted_agent_ends(stub: Stub, watched: Page) -> None:
     stub.append(log_of(*started()))
     stub.refuse = 404
+    watched.clock.install()
     watched.goto(stub.page_url)
     expect(watched.locator("#connection")).to_have_text("Deleted")
     asked = len(stub.connections)
-    watched.wait_for_timeout(1500)
+    watched.clock.run_for(600_000)
+    watched.evaluate("fetch('/elsewhere')")  # what was asked before it has arrived
     assert len(stub.connections) == asked
 
 

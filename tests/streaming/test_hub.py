@@ -50,10 +50,6 @@ async def goes_live(world: World, writer: HandWriter, follower: Follower) -> Non
                 return
 
 
-async def subscriptions(world: World) -> int:
-    return int((await redis_command(world.redis, "PUBSUB", "NUMSUB", "agentsite:hub"))[1])
-
-
 async def test_followers_that_leave_at_any_moment_leave_nothing_behind(world: World, seed: int):
     """A cancellation that got lost on the way would leave a stream that nobody reads, for ever."""
     rng = random.Random(seed)
