@@ -69,7 +69,7 @@ class Execution:
         self._disk = Disk(agent_id, run_log, definition.limits.workspace_mib, wishes.notify)
         self._errands = errands = Errands(run_id)
         self._answers = Answers(run_log, errands, talk.answer, self._send)
-        self._steering = Steering(run_log, errands, self._send)
+        self._steering = Steering(run_log, errands, self._send, self._listens)
         self._patience = Patience(run_log, definition.approval_timeout_s, talk.denial, ask)
         run_log.watchers.append(self._guard.watch)
         run_log.hearers.append(self._hear)
@@ -98,9 +98,8 @@ class Execution:
             self._answers.take(approval_id, decision, by, reason)
 
     def steer(self, run_id: str, content: str) -> None:
-        """Any number of times. Only who has begun to read and has not said `done` is told."""
-        begun = self._run_log.attempt is not None and self._run_log.attempt.start_sent_at is not None
-        if begun and self._definition.steering and self._pump is not None and not self._pump.program_done:
+        """Any number of times; it is told when it listens."""
+        if self._definition.steering:
             self._steering.take(run_id, content)
 
     # The run ------------------------------------------------------------------------------------------------------
@@ -346,6 +345,11 @@ class Execution:
     async def _report(self, reason: str) -> None:
         """What it is doing."""
         await self._run_log.say_status("running", reason)
+
+    def _listens(self) -> bool:
+        attempt, pump = self._run_log.attempt, self._pump
+        begun = attempt is not None and attempt.start_sent_at is not None
+        return begun and pump is not None and not pump.program_done
 
     async def _send(self, line: bytes) -> None:
         await self._engine.send(self._ref, line)

@@ -16,22 +16,32 @@ from streaming.events import draft
 
 
 class Steering:
-    """`run_log` is that of the run at work, `send` writes to its program's stdin."""
+    """`run_log` is that of the run at work, `send` writes to its program's stdin, `listens` says whether it may read
+    that: it has begun to read, and not said `done`."""
 
-    def __init__(self, run_log: RunLog, errands: Errands, send: Callable[[bytes], Awaitable[None]]) -> None:
+    def __init__(
+        self,
+        run_log: RunLog,
+        errands: Errands,
+        send: Callable[[bytes], Awaitable[None]],
+        listens: Callable[[], bool],
+    ) -> None:
         self._run_log = run_log
         self._errands = errands
         self._send = send
+        self._listens = listens
 
     def take(self, steering_run_id: str, content: str) -> None:
         """Any number of times, until it is in the log."""
-        if steering_run_id in self._run_log.state["queue"]:
+        if self._listens() and steering_run_id in self._run_log.state["queue"]:
             self._errands.run(f"steer {steering_run_id}", lambda: self._pass_on(steering_run_id, content))
 
     async def _pass_on(self, steering_run_id: str, content: str) -> None:
         """To the program first: a crash in between repeats it, and programs drop repeats."""
         await self._send(jsonl.message(content, command_id=steering_run_id))
         if steering_run_id not in self._run_log.state["queue"]:  # cancelled meanwhile
+            return
+        if not self._listens():  # nobody knows whether it has read that: rather twice than never
             return
         reason = f"handed to run {self._run_log.run_id}"
         ended = draft("status", steering_run_id, status="completed", reason=reason)

@@ -8,10 +8,12 @@ import pytest
 
 from agents import lifecycle
 from agents.errors import RunNotEnded
+from agents.execution import Execution
 from agents.models import Run
 from containers.errors import EngineError
 from containers.protocols import jsonl
 from tests.agents.site import Site, statuses, text
+from tests.faults.waiting import until
 
 LISTENS = """
 say("text", content="at work. ")
@@ -91,6 +93,28 @@ def test_what_the_program_did_not_live_to_hear_is_executed(site: Site, monkeypat
         later = steer(site, run)
         site.let(run, "go")
         site.end(run)
+    site.end(later)
+    assert of(site, later) == ["queued", "running", "completed"]
+
+
+def test_what_the_program_may_have_ended_without_reading_is_executed(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It was written to its stdin, and it said `done`."""
+    send = Execution._send
+
+    async def send_and_end(execution: Execution, line: bytes) -> None:
+        await send(execution, line)
+        if b"Be brief." in line and execution.run_id == str(run.pk):
+            site.let(run, "go")
+            await until(lambda: execution._pump is not None and execution._pump.program_done, 30, "it says done")
+
+    monkeypatch.setattr(Execution, "_send", send_and_end)
+    site.worker()
+    run = site.start(site.define("ends", 'wait("go"); say("done", result="x")', steering=True))
+    site.wait_status(run, "running")
+    later = steer(site, run)
+    site.end(run)
     site.end(later)
     assert of(site, later) == ["queued", "running", "completed"]
 
