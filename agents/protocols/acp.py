@@ -28,8 +28,6 @@ DONE_PATIENCE_S = 0.2
 """From the prompt's answer to SIGTERM: an agent waits for the next prompt, and never ends by itself."""
 SYNC_PATIENCE_S = 5.0
 """How long a worker that takes over waits, with nothing printed, for an agent that does not answer `sync`."""
-
-
 AGAIN_S = 1.0
 """Between two attempts to send while the engine is away."""
 
