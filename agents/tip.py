@@ -1,4 +1,4 @@
-"""An agent's state as people see it live: what is committed, and what so far only Redis has."""
+"""An agent's state as people see it live: what is committed, and what so far only Redis has. Synchronous."""
 
 from __future__ import annotations
 
@@ -9,13 +9,14 @@ from streaming.fold import State
 from streaming.reader import Reader
 
 
-async def _state(agent_id: str) -> State:
+def state_at_tip(agent_id: str) -> State:
+    """Without Redis what is committed. Raises LogMissing, JournalUnavailable."""
+    return async_to_sync(_read)(agent_id)
+
+
+async def _read(agent_id: str) -> State:
     bus = Bus()
     try:
         return (await Reader(bus).at_tip(agent_id))[1]
     finally:
         await bus.close()
-
-
-state_at_tip = async_to_sync(_state)
-"""Raises LogMissing, JournalUnavailable. Without Redis it is what is committed."""
