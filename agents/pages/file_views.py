@@ -82,8 +82,8 @@ def file_or_folder(request: HttpRequest, agent_id: UUID, path: str) -> HttpRespo
 def side(request: HttpRequest, agent_id: UUID) -> JsonResponse:
     """For the agent page's panels, see `agents.pages.side`."""
     agent = _own(request, agent_id)
-    _, state = journal.load_state(str(agent.pk))
-    return JsonResponse(side_of.of(agent, state["files"]))
+    cursor, state = journal.load_state(str(agent.pk))
+    return JsonResponse(side_of.of(agent, cursor.seq, state["files"]))
 
 
 def _own(request: HttpRequest, agent_id: UUID) -> Agent:

@@ -1,6 +1,6 @@
 """What the agent page's side says that is not in the folded state: which files the latest run changed, what runs used.
 
-The page asks for it again when files or runs have changed (static/agents/side.js).
+The page asks for it again when files or runs have changed, until `seq` is not before that (static/agents/side.js).
 """
 
 from __future__ import annotations
@@ -19,11 +19,13 @@ RUNS_SHOWN = 20
 MARKS_MOST = 2000
 
 
-def of(agent: Agent, files: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
-    """`marks`: path → added or modified, by the run that began last; `run` is which. `spent`: run id → tokens, cost."""
+def of(agent: Agent, seq: int, files: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+    """`marks`: path → added or modified, by the run that began last; `run` is which. `spent`: run id → tokens, cost.
+    `seq`: of the last event that this takes into account; `files` are those of the state after it."""
     latest = agent.runs.exclude(started_at=None).order_by("-number").only("id", "number", "finished_at").first()
     marks = {} if latest is None else _marks(agent, latest, files)
     return {
+        "seq": seq,
         "marks": dict(list(marks.items())[:MARKS_MOST]),
         "run": None if latest is None else {"id": str(latest.pk), "number": latest.number},
         "spent": _spent(agent),

@@ -34,7 +34,7 @@ def agent_page(request: HttpRequest, agent_id: UUID) -> HttpResponse:
     cursor, state = journal.load_state(str(agent.id))
     latest = agent.runs.exclude(isolation="").order_by("-number").first()
     definition = catalog.current().definitions.get(agent.definition)
-    side = side_of.of(agent, state["files"])
+    side = side_of.of(agent, cursor.seq, state["files"])
     context = page_context(agent, cursor, state, definition=definition, everything="all" in request.GET, side=side)
     return render(request, "agents/agent.html", {**context, "isolation": latest.isolation if latest else ""})
 

@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from queue import Queue
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -38,6 +39,11 @@ class Stub:
     agent: Agent
     definition: Definition | None = None
     events: list[Event] = field(default_factory=list)
+    side: dict[str, Any] | None = None
+    """What the page brings along of `agents.pages.side`; None: it never asks for it."""
+    side_asked: Queue[None] = field(default_factory=Queue)
+    """One for each time that the page asks for it. It then waits for one of these, None being no answer at all: """
+    side_answers: Queue[dict[str, Any] | None] = field(default_factory=Queue)
     page_at: int | None = None
     """Render the page at this seq instead of at the end: events may come between the page and its stream."""
     cut_after: int | None = None
@@ -87,7 +93,7 @@ class Stub:
         return render_to_string("agents/agent.html", self._context(cursor, state), request)
 
     def _context(self, cursor: Cursor, state: State) -> dict[str, Any]:
-        return page_context(self.agent, cursor, state, definition=self.definition)
+        return page_context(self.agent, cursor, state, definition=self.definition, side=self.side)
 
 
 class _Server(ThreadingHTTPServer):
@@ -130,12 +136,20 @@ def _handler(stub: Stub) -> type[BaseHTTPRequestHandler]:
                 wanted = parse_qs(url.query)["type"][0]
                 found = [json.loads(event.encode()) for event in stub.events if event.type == wanted]
                 self._json(200, {"events": found, "next": "1-9", "complete": True})
+            elif url.path == f"{urlsplit(stub.page_url).path}side/":
+                self._side()
             elif url.path == api:
                 self._json(stub.refuse or 200, {})
             elif url.path.endswith(".svg"):
                 self._answer(200, b'<svg xmlns="http://www.w3.org/2000/svg" width="9" height="9"/>', "image/svg+xml")
             else:
                 self._answer(200, b"<!doctype html><title>elsewhere</title>", "text/html")
+
+        def _side(self) -> None:
+            stub.side_asked.put(None)
+            answer = stub.side_answers.get(timeout=15)
+            if answer is not None:
+                self._json(200, answer)
 
         def _body(self) -> None:
             length = int(self.headers.get("Content-Length") or 0)

@@ -10,6 +10,7 @@ from django.test import Client
 from agents.models import Agent, Run
 from agents.workspace import Workspace
 from agents.workspace.history import History
+from streaming import journal
 from tests.pages import story
 from tests.pages.reader import html_of, text_of
 
@@ -91,3 +92,4 @@ def test_while_a_run_goes_on_the_marks_are_of_what_it_changed_so_far(run: Run, c
     side = client.get(f"/agents/{run.agent_id}/side/").json()
     assert side["marks"] == {"new.txt": "added", "report.py": "modified"}
     assert side["run"]["number"] == 2
+    assert side["seq"] == journal.load_state(str(run.agent_id))[0].seq

@@ -116,7 +116,7 @@ class AgentPage {
     this.activity.render(state);
     this.#showEarlier(this.conversation.render(state));
     $("nothing").hidden = state.messages.length > 0;
-    this.side.look(state);
+    this.side.look(state, this.stream.seq);
     this.files.render(state, this.side.data);
     this.runs.render(state, this.side.data);
     this.prompt.render(state);
@@ -129,6 +129,7 @@ class AgentPage {
 
   #showConnection(name, retryAt) {
     this.header.showConnection(name, retryAt);
+    if (name === "live") this.#schedule();
     if (name === "logged-out") location.assign(`${this.root.dataset.loginUrl}?next=${encodeURIComponent(location.pathname)}`);
   }
 
