@@ -9,7 +9,7 @@
     panels          files and runs beside the conversation; `side` is what of that is not in the folded state
     search          which agents the list shows; `listing` is the page, `bulk` what is done to several of them
     new             the form of a new agent, made from its definition; `forms` has the fields
-    overview        the page of numbers; `figures` counts them, `charts` draws them
+    overview        the page of numbers; `figures` counts them, with `percentiles`; `charts` draws them
     views, urls     the agent page, and forms that work without JavaScript; `run_views`, `file_views`: what runs left
 
 static/agents holds the same views for the browser: conversation.js, markdown.js, links.js, terminal.js, tree.js.

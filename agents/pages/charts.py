@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from datetime import date
 
 from agents.pages import measures
-from agents.pages.figures import Day, Percentiles
+from agents.pages.figures import Day
+from agents.pages.percentiles import Percentiles
 
 WIDTH, HEIGHT = 340, 176
 LEFT, RIGHT, TOP, BOTTOM = 46, 4, 8, 22

@@ -8,27 +8,19 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time, timedelta
-from typing import Any
 
-from django.db.models import Count, F, IntegerField, Min, Q, QuerySet, Sum, Value, Window
-from django.db.models.functions import RowNumber, TruncDate
+from django.db.models import Count, Max, Min, Q, QuerySet, Sum
+from django.db.models.functions import TruncDate
 
 from agents.budgets import spending
 from agents.models import Attempt, DailyUse, Run
+from agents.pages.percentiles import Bucket, Percentiles, bucket_of, percentiles
 
 DAYS = 30
 SLICES = 8
 """Models and definitions that are shown by themselves; the rest is added up."""
 ENDED = ("completed", "failed", "cancelled")
-QUERIES_MOST = 9
-
-
-@dataclass(frozen=True, slots=True)
-class Percentiles:
-    """Of the durations of runs that have ended, ms: the smallest that half of them, and 95 of 100, do not exceed."""
-
-    p50: int | None = None
-    p95: int | None = None
+QUERIES_MOST = 7
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,11 +30,21 @@ class Day:
     failed: int = 0
     cancelled: int = 0
     open: int = 0
-    durations: Percentiles = Percentiles()
+    durations: Percentiles = field(default_factory=Percentiles)
 
     @property
     def total(self) -> int:
         return self.completed + self.failed + self.cancelled + self.open
+
+
+@dataclass(frozen=True, slots=True)
+class Tally:
+    """How many runs of a day ended so, and took about as long; `bucket` None: those without a duration."""
+
+    day: date
+    outcome: str
+    count: int
+    bucket: Bucket | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,10 +97,10 @@ def of(owner_id: int | None) -> Figures:
     runs = Run.objects.filter(whose, created_at__gte=datetime.combine(first, time(), UTC)).order_by()
     used = DailyUse.objects.filter(Q() if owner_id is None else Q(owner=owner_id))
     open_runs, oldest = _open(whose)
-    durations = _durations(runs)
+    tallies = _tallies(runs)
     return Figures(
-        days=_days(runs, first, durations),
-        durations=durations.get(None, Percentiles()),
+        days=_days(tallies, first),
+        durations=_durations(tallies),
         by_model=_costs(used.filter(day__gte=first), "model"),
         by_definition=_costs(used.filter(day__gte=first), "definition"),
         counted_since=used.aggregate(first=Min("day"))["first"],
@@ -108,38 +110,35 @@ def of(owner_id: int | None) -> Figures:
     )
 
 
-def _days(runs: QuerySet[Run], first: date, durations: dict[date | None, Percentiles]) -> list[Day]:
-    counted = runs.annotate(day=TruncDate("created_at")).values_list("day", "status").annotate(count=Count("pk"))
-    counts: dict[date, dict[str, int]] = {}
-    for day, status, count in counted:
-        of_day = counts.setdefault(day, {})
-        name = status if status in ENDED else "open"
-        of_day[name] = of_day.get(name, 0) + count
-    days = [first + timedelta(days=at) for at in range(DAYS)]
-    return [Day(day, durations=durations.get(day, Percentiles()), **counts.get(day, {})) for day in days]
+def _tallies(runs: QuerySet[Run]) -> list[Tally]:
+    """In one pass over the runs: there may be a million."""
+    counted = (
+        runs.annotate(day=TruncDate("created_at"), bucket=bucket_of("duration_ms"))
+        .values_list("day", "status", "bucket")
+        .annotate(Count("pk"), Min("duration_ms"), Max("duration_ms"))
+    )
+    return [
+        Tally(day, status if status in ENDED else "open", count, None if at is None else Bucket(int(at), count, *ends))
+        for day, status, at, count, *ends in counted
+    ]
 
 
-def _durations(runs: QuerySet[Run]) -> dict[date | None, Percentiles]:
-    """By day, and under None over all of them. By rank: no database of ours but one has a function for it."""
-    ended = runs.exclude(duration_ms=None).annotate(day=TruncDate("created_at"))
-    found: dict[date | None, dict[str, int]] = {}
-    for by_day in (True, False):
-        partition = [F("day")] if by_day else [Value(1)]
-        ranked = ended.annotate(
-            at=Window(RowNumber(), partition_by=partition, order_by=F("duration_ms").asc()),
-            among=Window(Count("*"), partition_by=partition),
-        )
-        wanted = ranked.filter(Q(at=_rank(50)) | Q(at=_rank(95))).values_list("day", "duration_ms", "at", "among")
-        for day, duration_ms, at, among in wanted:
-            mine = found.setdefault(day if by_day else None, {})
-            for percent in (50, 95):
-                if at == (among * percent + 99) // 100:
-                    mine[f"p{percent}"] = duration_ms or 0
-    return {day: Percentiles(**given) for day, given in found.items()}
+def _days(tallies: list[Tally], first: date) -> list[Day]:
+    by_day: dict[date, list[Tally]] = {}
+    for tally in tallies:
+        by_day.setdefault(tally.day, []).append(tally)
+    return [_day(day, by_day.get(day, [])) for day in (first + timedelta(days=at) for at in range(DAYS))]
 
 
-def _rank(percent: int) -> Any:
-    return (F("among") * Value(percent, output_field=IntegerField()) + Value(99)) / Value(100)
+def _day(day: date, tallies: list[Tally]) -> Day:
+    counts = dict.fromkeys((*ENDED, "open"), 0)
+    for tally in tallies:
+        counts[tally.outcome] += tally.count
+    return Day(day, durations=_durations(tallies), **counts)
+
+
+def _durations(tallies: list[Tally]) -> Percentiles:
+    return percentiles(tally.bucket for tally in tallies if tally.bucket is not None)
 
 
 def _costs(used: QuerySet[DailyUse], by: str) -> list[Cost]:

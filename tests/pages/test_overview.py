@@ -21,7 +21,8 @@ from agents import presence
 from agents.budgets import daily, spending
 from agents.models import Agent, Attempt, DailyUse, Run
 from agents.pages import charts, figures
-from agents.pages.figures import Day, Percentiles
+from agents.pages.figures import Day
+from agents.pages.percentiles import Percentiles
 from tests.pages.hostile import HOSTILE
 from tests.pages.test_list import assert_inert
 
