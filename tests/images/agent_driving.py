@@ -19,6 +19,7 @@ from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from typing import Any
 
+from tests.images.driving import check_calls
 from tests.provider import MockProvider
 
 AGENT = Path(__file__).parents[2] / "containers" / "images" / "agent"
@@ -156,16 +157,7 @@ def check(events: Sequence[Event]) -> None:
     """What every run keeps, however it ended."""
     assert [event["type"] for event in events].count("done") == 1
     assert events[-1]["type"] == "done"
-    is_open: dict[str, bool] = {}
-    for event in events:
-        call_id = event.get("call_id", "")
-        if event["type"] == "tool-call":
-            assert call_id not in is_open
-            is_open[call_id] = True
-        elif event["type"] in ("tool-output", "tool-result"):
-            assert is_open[call_id]
-            is_open[call_id] = event["type"] == "tool-output"
-    assert not any(is_open.values())
+    check_calls(events)
 
 
 def settled(events: Sequence[Event]) -> list[Event]:

@@ -6,7 +6,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -115,7 +115,7 @@ def check(run: Run) -> None:
     assert run.exit_code == 0
 
 
-def check_calls(events: list[Event]) -> None:
+def check_calls(events: Sequence[Mapping[str, Any]]) -> None:
     """Each call has one result, after it; output comes between the two."""
     is_open: dict[str, bool] = {}
     for event in events:

@@ -11,8 +11,8 @@ import subprocess
 from pathlib import Path
 from typing import Self
 
-from tests.servers.ports import ReservedPort
 from tests.servers.process import ServerFailed, ServerNotFound, ServerProcess, new_directory, owned
+from tests.servers.server import Server
 
 # Without fsync a commit still outlives a crash of PostgreSQL, though not one of the machine.
 FAST_NOT_DURABLE = {
@@ -54,18 +54,12 @@ def unprivileged_user() -> str | None:
     return next((name for name in ("postgres", "nobody") if name in names), "nobody")
 
 
-class PostgresServer:
+class PostgresServer(Server):
     """Starts, stops and breaks one PostgreSQL on one address. Data outlives `stop` and `kill`, not `close`."""
 
     def __init__(self) -> None:
+        super().__init__()
         self._user = unprivileged_user()
-        self._port = ReservedPort()
-        self._directory: Path | None = None
-        self._process: ServerProcess | None = None
-
-    @property
-    def port(self) -> int:
-        return self._port.number
 
     @property
     def url(self) -> str:
@@ -73,10 +67,6 @@ class PostgresServer:
 
     def url_of(self, database: str) -> str:
         return f"postgres://agentsite@127.0.0.1:{self.port}/{database}"
-
-    @property
-    def is_running(self) -> bool:
-        return self._process is not None and self._process.is_running
 
     def start(self) -> Self:
         """Returns when a connection to the database `agentsite` works. Does nothing if it runs already."""
@@ -112,13 +102,8 @@ class PostgresServer:
             connection.execute("CHECKPOINT")
 
     def pause(self) -> None:
-        """New connections hang; those that are open go on. `resume` ends it."""
-        assert self._process is not None
-        self._process.pause()
-
-    def resume(self) -> None:
-        if self._process is not None:
-            self._process.resume()
+        """New connections hang; those that are open go on."""
+        super().pause()
 
     def create_database(self, name: str) -> str:
         """Creates an empty database and returns its URL."""
@@ -128,24 +113,6 @@ class PostgresServer:
         with psycopg.connect(self.url_of("postgres"), autocommit=True) as connection:
             connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
         return self.url_of(name)
-
-    def close(self) -> None:
-        """Ends it, gives the port back and removes the data."""
-        self.kill()
-        self._port.release()
-        if self._directory:
-            shutil.rmtree(self._directory, ignore_errors=True)
-
-    def __enter__(self) -> Self:
-        return self.start()
-
-    def __exit__(self, *exc: object) -> None:
-        self.close()
-
-    def _end(self, how: signal.Signals) -> None:
-        if self._process is not None:
-            self._process.end(how)
-            self._process = None
 
     def _initdb(self) -> None:
         assert self._directory is not None

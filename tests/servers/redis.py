@@ -9,8 +9,8 @@ import sys
 from pathlib import Path
 from typing import Self
 
-from tests.servers.ports import ReservedPort
 from tests.servers.process import ServerNotFound, ServerProcess, new_directory
+from tests.servers.server import Server
 
 
 def redis_binary() -> str:
@@ -21,18 +21,12 @@ def redis_binary() -> str:
     return found
 
 
-class RedisServer:
+class RedisServer(Server):
     """Starts, stops and breaks one Redis on one address. `persistent` keeps the data over `stop` and `kill` (AOF)."""
 
     def __init__(self, *, persistent: bool = False) -> None:
+        super().__init__()
         self._persistent = persistent
-        self._port = ReservedPort()
-        self._directory: Path | None = None
-        self._process: ServerProcess | None = None
-
-    @property
-    def port(self) -> int:
-        return self._port.number
 
     @property
     def url(self) -> str:
@@ -41,10 +35,6 @@ class RedisServer:
 
     def url_of(self, database: int) -> str:
         return f"redis://127.0.0.1:{self.port}/{database}"
-
-    @property
-    def is_running(self) -> bool:
-        return self._process is not None and self._process.is_running
 
     def start(self) -> Self:
         """Returns when Redis answers. Does nothing if it runs already."""
@@ -72,35 +62,8 @@ class RedisServer:
                 left.unlink()
         self.start()
 
-    def pause(self) -> None:
-        """Hangs: connections stay open, nothing is answered. `resume` ends it."""
-        assert self._process is not None
-        self._process.pause()
-
-    def resume(self) -> None:
-        if self._process is not None:
-            self._process.resume()
-
     def flush(self) -> None:
         self._command(b"FLUSHALL")
-
-    def close(self) -> None:
-        """Kills it, gives the port back and removes the data."""
-        self.kill()
-        self._port.release()
-        if self._directory:
-            shutil.rmtree(self._directory, ignore_errors=True)
-
-    def __enter__(self) -> Self:
-        return self.start()
-
-    def __exit__(self, *exc: object) -> None:
-        self.close()
-
-    def _end(self, how: signal.Signals) -> None:
-        if self._process is not None:
-            self._process.end(how)
-            self._process = None
 
     def _options(self) -> list[str]:
         options = {
