@@ -204,6 +204,7 @@ LOGGING: dict[str, Any] = {
         "aiodocker": {"level": "WARNING"},
         "httpx": {"level": "WARNING"},
         "celery": {"level": "WARNING"},
+        "django_eventstream": {"level": "WARNING"},
     },
 }
 
