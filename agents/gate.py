@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 from django.conf import settings
+from pydantic import TypeAdapter, ValidationError
 
 from agents import access, lifecycle
 from agents.access import Identity
+from agents.api import errors
+from agents.api.parsing import parse_json
+from agents.api.schemas import NewRun
+from agents.api.text import IdempotencyKey
 from agents.errors import AgentsError
-from agents.models import Agent
+from agents.models import Agent, Run
 from streaming import journal
 from streaming.cursor import Cursor
 from streaming.database import in_database, in_thread
-from streaming.sse import Problem, Receive, Scope, Wanted, cursor_of, query_of
+from streaming.hub import current_hub
+from streaming.sse import Problem, Receive, Scope, Wanted, cursor_of, header, query_of
 
 FORMATS = ("native",)
 
@@ -46,29 +51,60 @@ class AgentGate:
             raise _problem(error) from None
 
     async def _start(self, scope: Scope, receive: Receive, agent: Agent, identity: Identity) -> Wanted:
-        """Start a run; its stream begins where the log ends now."""
+        """Start a run; its stream begins where the log ends now, or before its first event if the same request has
+        started it before."""
         if identity.check_csrf and (reason := access.csrf_problem_of(scope)):
             raise Problem(403, "csrf-failed", reason)
-        body = await _json_body(receive)
-        content, strategy = body.get("input"), body.get("strategy", "enqueue")
-        if not isinstance(content, str):
-            raise Problem(422, "invalid-input", "input must be a string", {"field": "input"})
-        if not isinstance(strategy, str):
-            raise Problem(422, "invalid-input", "strategy must be a string", {"field": "strategy"})
-        before = await in_database(_tip, str(agent.pk))
+        body = checked(NewRun, await _json_body(scope, receive), "body")
+        key = _idempotency_key(scope)
+        agent_id = str(agent.pk)
+        known = key is not None and await in_database(agent.runs.filter(idempotency_key=key).exists)
+        stored = (await in_database(journal.head, agent_id)).tip
+        # What only Redis has was seen by whoever posts now: a stream from what is stored would say it again.
+        live, _ = await current_hub().reader.at_tip(agent_id)
         try:
-            run = await in_thread(lifecycle.submit_run, agent, content, strategy=strategy)
+            run = await in_thread(_submit, agent, body, key)
         except AgentsError as error:
             raise _problem(error) from None
-        return Wanted(str(agent.pk), before, until_run=str(run.pk))
+        begin = await in_database(_behind_what_came_before, run, stored) if known else live
+        return Wanted(agent_id, begin, until_run=str(run.pk))
 
 
-def _tip(agent_id: str) -> Cursor:
-    return journal.head(agent_id).tip
+def _submit(agent: Agent, body: NewRun, key: str | None) -> Run:
+    return lifecycle.submit_run(
+        agent,
+        body.input,
+        strategy=body.strategy,
+        metadata=body.metadata,
+        budget=body.budget,
+        idempotency_key=key,
+    )
 
 
-async def _json_body(receive: Receive) -> dict[str, Any]:
-    """Raises Problem 413 before more than the limit is held, 400 for what is no JSON object."""
+def _behind_what_came_before(run: Run, stored: Cursor) -> Cursor:
+    """A run that is not in the database yet has no event before `stored`, which was read before it was."""
+    return stored if run.first_seq is None else journal.place(str(run.agent_id), run.first_seq - 1)
+
+
+def _idempotency_key(scope: Scope) -> str | None:
+    given = header(scope, b"idempotency-key")
+    return None if given is None else checked(IdempotencyKey, given, "Idempotency-Key")
+
+
+def checked(kind: Any, value: Any, source: str) -> Any:
+    """`value` as ninja's routes would take it. Raises Problem 422 with the field."""
+    try:
+        return TypeAdapter(kind).validate_python(value)
+    except ValidationError as error:
+        found = [{**problem, "loc": ("body", source, *problem["loc"])} for problem in error.errors()]
+        message, details = errors.wrong_fields(found)
+        raise Problem(422, errors.FieldInvalid.code, message, details) from None
+
+
+async def _json_body(scope: Scope, receive: Receive) -> Any:
+    """Raises Problem 413 before more than the limit is held, 400 for what is no JSON, 415 for what does not say so."""
+    if (header(scope, b"content-type") or "").partition(";")[0].strip().lower() != "application/json":
+        raise Problem(415, errors.MediaTypeWrong.code, "send the body as application/json")
     raw = b""
     while True:
         message = await receive()
@@ -80,12 +116,9 @@ async def _json_body(receive: Receive) -> dict[str, Any]:
         if not message.get("more_body"):
             break
     try:
-        body = json.loads(raw)
-    except (ValueError, RecursionError):
-        raise Problem(400, "invalid-json", "the body is not JSON") from None
-    if not isinstance(body, dict):
-        raise Problem(422, "invalid-input", "the body must be an object")
-    return body
+        return parse_json(raw)
+    except errors.JsonInvalid as error:
+        raise _problem(error) from None
 
 
 def _problem(error: AgentsError) -> Problem:

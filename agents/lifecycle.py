@@ -143,8 +143,8 @@ def submit_run(
     idempotency_key: str | None = None,
     retry_of: Run | None = None,
 ) -> Run:
-    """Queue a run. The same `idempotency_key` with the same input answers the run it made the first time. `budget` may
-    only narrow its definition's, and its agent's narrows it."""
+    """Queue a run. The same `idempotency_key` with the same request answers the run it made the first time. `budget`
+    may only narrow its definition's, and its agent's narrows it."""
     input = _checked_input(input)
     if strategy not in STRATEGIES:
         raise NotSupported(f"strategy must be one of {', '.join(STRATEGIES)}", field="strategy")
@@ -152,7 +152,7 @@ def submit_run(
     found = choices.applied(definition(agent.definition), agent.model, agent.tools)
     choices.check_budget(wanted, found.budget)
     limits = narrowed(agent.budget, wanted)
-    run = _insert(agent, input, strategy, metadata, limits, idempotency_key, retry_of)
+    run = _insert(agent, input, strategy, dict(metadata or {}), dict(limits), idempotency_key, retry_of)
     if strategy == "interrupt":
         _interrupt(agent, run)
     taken = is_held(str(agent.pk))  # asked before the workers are: one that comes at once has seen the run
@@ -272,8 +272,8 @@ def _insert(
     agent: Agent,
     input: str,
     strategy: str,
-    metadata: Mapping[str, Any] | None,
-    budget: Mapping[Kind, float],
+    metadata: dict[str, Any],
+    budget: dict[Kind, float],
     idempotency_key: str | None,
     retry_of: Run | None,
 ) -> Run:
@@ -283,8 +283,8 @@ def _insert(
             raise NotFound("the agent was deleted")
         runs = Run.objects.filter(agent=agent)
         if idempotency_key and (same := runs.filter(idempotency_key=idempotency_key).first()):
-            if same.input != input:
-                raise IdempotencyConflict("that Idempotency-Key was used for another input", run_id=str(same.pk))
+            if (same.input, same.strategy, same.metadata, same.budget) != (input, strategy, metadata, budget):
+                raise IdempotencyConflict("that Idempotency-Key was used for another request", run_id=str(same.pk))
             return same
         if strategy == "reject" and runs.filter(status__in=OPEN).exists():
             raise AgentBusy("a run is active or queued")
@@ -294,8 +294,8 @@ def _insert(
             number=number,
             input=input,
             strategy=strategy,
-            metadata=dict(metadata or {}),
-            budget=dict(budget),
+            metadata=metadata,
+            budget=budget,
             idempotency_key=idempotency_key,
             retry_of=retry_of,
         )

@@ -6,7 +6,7 @@ What clients do wrong is 4xx and names the field; an absent server of ours is 50
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import structlog
@@ -123,14 +123,17 @@ def _http(error: Any) -> HttpResponse:
 
 
 def _validation(error: Any) -> HttpResponse:
-    """Every field that is wrong, and the first one in the message."""
+    message, details = wrong_fields(error.errors)
+    return answer(422, FieldInvalid.code, message, details)
+
+
+def wrong_fields(found: Iterable[Mapping[str, Any]]) -> tuple[str, dict[str, Any]]:
+    """Message and details of pydantic's errors: every field that is wrong, and the first one in the message."""
     problems = [
-        {"field": _field(problem["loc"]), "message": problem["msg"].removeprefix("Value error, ")}
-        for problem in error.errors
+        {"field": _field(problem["loc"]), "message": problem["msg"].removeprefix("Value error, ")} for problem in found
     ]
     first = problems[0]
-    message = f"{first['field']}: {first['message']}"
-    return answer(422, "invalid-input", message, {"field": first["field"], "errors": problems})
+    return f"{first['field']}: {first['message']}", {"field": first["field"], "errors": problems}
 
 
 def _field(loc: tuple[Any, ...]) -> str:

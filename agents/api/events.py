@@ -9,14 +9,14 @@ from collections.abc import Iterator
 from typing import Annotated, Any, Literal
 
 from django.http import HttpRequest, HttpResponse
-from ninja import Query, Router
+from ninja import Header, Query, Router
 from pydantic import BaseModel, Field
 
 from agents.access import agent_for
 from agents.api.auth import caller
 from agents.api.errors import CursorGone, FieldInvalid, answer
-from agents.api.schemas import ErrorAnswer
-from agents.api.text import Name
+from agents.api.schemas import ErrorAnswer, NewRun
+from agents.api.text import IdempotencyKey, Name
 from streaming import journal
 from streaming.cursor import Cursor, judge, parse
 from streaming.events import SCHEMA, decode, encode
@@ -71,11 +71,6 @@ class StreamQuery(BaseModel):
     after: str | None = Field(None, description="Exactly the events after this cursor; `0-0` replays the whole log.")
     until: Literal["done"] | None = Field(None, description="Close after the active run's `done`.")
     format: Literal["native"] = "native"
-
-
-class StreamInput(BaseModel):
-    input: str
-    strategy: Literal["enqueue", "reject", "interrupt", "steer"] = "enqueue"
 
 
 @router.get("/agents/{agent_id}/snapshot", response=Snapshot)
@@ -185,8 +180,14 @@ def stream(request: HttpRequest, agent_id: str, query: Query[StreamQuery]) -> An
 
 
 @router.post("/agents/{agent_id}/stream", response={501: ErrorAnswer}, openapi_extra=_STREAM)
-def stream_run(request: HttpRequest, agent_id: str, body: StreamInput) -> Any:
-    """Start a run and follow it in this response, until its `done`."""
+def stream_run(
+    request: HttpRequest,
+    agent_id: str,
+    body: NewRun,
+    idempotency_key: Annotated[IdempotencyKey | None, Header(alias="Idempotency-Key")] = None,
+) -> Any:
+    """Start a run as `POST …/runs` does, and follow it in this response, until its `done`. The stream begins where the
+    log ends now; with an `Idempotency-Key` sent again, before the first event of the run that it made."""
     return _not_here()
 
 

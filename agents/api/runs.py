@@ -49,8 +49,8 @@ def start_run(
     `strategy` while one is active: `enqueue`, `reject` (409 `agent-busy`), `interrupt` (cancels what is open first),
     `steer` (handed to the program at work where its definition says `steering`; the new run is then completed).
     With an `Idempotency-Key` the same request may be sent again: it answers the run that it made the first time, and
-    409 `idempotency-conflict` if the input is another. `budget` (tokens, cost_usd, model_calls, tool_calls, wall_s)
-    narrows that of the definition; 422 with the field that would widen it.
+    409 `idempotency-conflict` if anything else of the request is another. `budget` (tokens, cost_usd, model_calls,
+    tool_calls, wall_s) narrows that of the definition; 422 with the field that would widen it.
     """
     agent = agent_for(caller(request), agent_id)
     run = lifecycle.submit_run(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 from django.http import HttpRequest
@@ -14,7 +13,8 @@ from ninja.parser import Parser
 from agents.api import agents, definitions, errors, events, execute, files, runs, transfer
 from agents.api.auth import BearerToken, LoginSession
 from agents.api.docs import LocalSwagger
-from agents.api.errors import JsonInvalid, MediaTypeWrong
+from agents.api.errors import MediaTypeWrong
+from agents.api.parsing import parse_json
 from agents.api.schemas import ErrorAnswer
 
 DESCRIPTION = """\
@@ -32,14 +32,7 @@ class StrictJson(Parser):
         """Ninja wraps what this raises; agents.api.errors unwraps it."""
         if request.content_type != "application/json":
             raise MediaTypeWrong("send the body as application/json")
-        try:
-            return json.loads(request.body, parse_constant=_refuse)
-        except (ValueError, RecursionError):
-            raise JsonInvalid("the body is not JSON") from None
-
-
-def _refuse(constant: str) -> Any:
-    raise ValueError(f"{constant} is not JSON")
+        return parse_json(request.body)
 
 
 class Api(NinjaAPI):

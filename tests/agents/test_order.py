@@ -13,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agents import lifecycle, order
+from agents.definitions.budget import RunBudget
 from agents.errors import (
     AgentBusy,
     IdempotencyConflict,
@@ -142,8 +143,11 @@ def test_an_idempotency_key_makes_one_run_however_often_it_is_sent(site: Site) -
     assert len({run.pk for run in results}) == 1
     site.end(results[0])
     assert lifecycle.submit_run(agent, "same", idempotency_key="k1").pk == results[0].pk
-    with pytest.raises(IdempotencyConflict):
-        lifecycle.submit_run(agent, "other", idempotency_key="k1")
+    budget = RunBudget(tool_calls=1)
+    for changed in ({"input": "other"}, {"strategy": "reject"}, {"metadata": {"a": 1}}, {"budget": budget}):
+        request: dict[str, Any] = {"input": "same", **changed}
+        with pytest.raises(IdempotencyConflict):
+            lifecycle.submit_run(agent, **request, idempotency_key="k1")
     assert Run.objects.filter(agent=agent).count() == 1
     assert site.wait_file(agent, "order") == "same "
     other = site.agent("notes")

@@ -1,0 +1,20 @@
+"""JSON as RFC 8259 has it: no NaN, and no guessing what else a body may be."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from agents.api.errors import JsonInvalid
+
+
+def parse_json(body: bytes) -> Any:
+    """Raises JsonInvalid."""
+    try:
+        return json.loads(body, parse_constant=_refuse)
+    except (ValueError, RecursionError):
+        raise JsonInvalid("the body is not JSON") from None
+
+
+def _refuse(constant: str) -> Any:
+    raise ValueError(f"{constant} is not JSON")
