@@ -1,7 +1,7 @@
 """The folded state as a template wants it: turns of messages of parts. The same views as static/agents/conversation.js.
 
-Messages are grouped by run, in the order in which the runs first spoke: a prompt that waits in the queue would else
-stand in the middle of the answer that is being written.
+Messages are grouped by run, in the order in which the runs were at work: a prompt that waits in the queue would else
+stand in the middle of the answer that is being written. One that was handed to a run at work stands in that run's turn.
 """
 
 from __future__ import annotations
@@ -21,6 +21,8 @@ beginning of what is shown does not move with every new part."""
 STEP_PARTS = 200
 KEPT_TEXT = 20_000
 FINAL_WORDS = {"failed": "The run failed.", "cancelled": "Stopped."}
+WITHDRAWN = "Withdrawn."
+REPORTED = "Reported an error."
 STATE_WORDS = {"running": "running", "completed": "done", "failed": "failed", "interrupted": "interrupted"}
 
 
@@ -86,7 +88,7 @@ def of(state: State, files_url: str, *, everything: bool = False) -> Conversatio
     runs = {run["id"]: run for run in state["runs"]}
     turns = []
     skip = left_out
-    groups = _by_run(state)
+    groups = _by_turn(state)
     for run_id, messages in groups.items():
         shown = []
         for message in messages:
@@ -103,11 +105,31 @@ def of(state: State, files_url: str, *, everything: bool = False) -> Conversatio
     return Conversation(turns, queued, left_out)
 
 
-def _by_run(state: State) -> dict[str | None, list[dict[str, Any]]]:
+def _by_turn(state: State) -> dict[str | None, list[dict[str, Any]]]:
+    """In the order of the log, not of clocks, which may differ from worker to worker: turns in which something was said
+    are in the order of their first words; the others stay where they were asked for."""
+    runs = {run["id"]: run for run in state["runs"]}
     groups: dict[str | None, list[dict[str, Any]]] = {}
+    spoken: dict[str | None, None] = {}
     for message in state["messages"]:
-        groups.setdefault(message["run_id"], []).append(message)
-    return groups
+        turn = _host(runs.get(message["run_id"]), state) or message["run_id"]
+        groups.setdefault(turn, []).append(message)
+        if message["role"] != "user":
+            spoken.setdefault(turn)
+    heard = iter(spoken)
+    return {turn: groups[turn] for turn in [next(heard) if turn in spoken else turn for turn in groups]}
+
+
+def _host(run: dict[str, Any] | None, state: State) -> str | None:
+    """The run that was at work when this one was handed to it; None for any that was not."""
+    if run is None or run["status"] != "completed" or run["started_at"] is not None:
+        return None
+    at = run["finished_at"]
+    for one in state["runs"]:
+        if one["started_at"] and one["started_at"] <= at and (one["finished_at"] is None or one["finished_at"] >= at):
+            found: str = one["id"]
+            return found
+    return None
 
 
 def _prompt(messages: list[dict[str, Any]]) -> str:
@@ -133,10 +155,18 @@ def _turn(
         budget=[measures.budget(share) for share in run.get("budget", [])] if run else [],
         error=error,
         advice=ADVICE.get(error["code"], "") if error else "",
-        final_word=FINAL_WORDS.get(status, ""),
+        final_word=_final_word(run) if run else "",
         meta=measures.run_duration(run) if run and run["finished_at"] else "",
         again=_again(run, state),
     )
+
+
+def _final_word(run: dict[str, Any]) -> str:
+    if run["status"] == "cancelled" and run["started_at"] is None:
+        return WITHDRAWN
+    if run["status"] == "completed" and run["error"]:
+        return REPORTED
+    return FINAL_WORDS.get(run["status"], "")
 
 
 def _calls(messages: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:

@@ -34,6 +34,80 @@ def test_queued_prompt_stands_in_the_queue_and_not_in_the_answer_that_is_being_w
     assert shown.queued == [conversation.Queued("r2", "user of r2")]
 
 
+def shown_of(state: State) -> list[tuple[str | None, list[str]]]:
+    """Each turn's run, and the ids of its messages."""
+    turns = conversation.of(state, "/files/").turns
+    return [(turn.run_id, [message.key.partition("/")[2] for message in turn.messages]) for turn in turns]
+
+
+def asked(run: str) -> list[tuple[str, str, dict[str, Any]]]:
+    return [said(run, message_id=run), ("status", run, {"status": "queued"})]
+
+
+def answered(run: str) -> list[tuple[str, str, dict[str, Any]]]:
+    running = ("status", run, {"status": "running"})
+    return [running, said(run, "assistant", f"{run} says"), ("done", run, {"status": "completed"})]
+
+
+def test_prompt_that_was_handed_to_a_run_at_work_stands_in_its_turn() -> None:
+    steps = [
+        *asked("r1"),
+        ("status", "r1", {"status": "running"}),
+        said("r1", "assistant", "before"),
+        *asked("r2"),
+        *asked("steer"),
+        ("done", "steer", {"status": "completed"}),
+        said("r1", "assistant", "after"),
+        ("done", "r1", {"status": "completed"}),
+        *answered("r2"),
+    ]
+    assert shown_of(state_of(*steps)) == [("r1", ["r1", "before", "steer", "after"]), ("r2", ["r2", "r2 says"])]
+    assert shown_of(state_of(*steps[:-3]))[0] == ("r1", ["r1", "before", "steer", "after"])
+
+
+def test_turns_are_in_the_order_in_which_the_queue_was_worked_through() -> None:
+    state = state_of(
+        *asked("r1"), *asked("r2"), *asked("silent"), *asked("r3"), *answered("r1"), *answered("r3"), *answered("r2")
+    )
+    assert [run_id for run_id, _ in shown_of(state)] == ["r1", "r3", "r2"], "the third waits still"
+    failed = [("status", "silent", {"status": "running"}), ("done", "silent", {"status": "failed"})]
+    state = state_of(*asked("r1"), *answered("r1"), *asked("silent"), *failed, *asked("r2"), *answered("r2"))
+    assert [run_id for run_id, _ in shown_of(state)] == ["r1", "silent", "r2"]
+
+
+def test_a_clock_that_differs_does_not_change_the_order() -> None:
+    made = [
+        draft(type_, run, **data) for type_, run, data in [*asked("r1"), *answered("r1"), *asked("r2"), *answered("r2")]
+    ]
+    hour = {"r1": 14, "r2": 12}
+    events = [
+        Event(one.type, "a", one.run_id, 1, seq, f"2026-11-20T{hour[str(one.run_id)]}:00:{seq:02d}.000000Z", one.data)
+        for seq, one in enumerate(made, 1)
+    ]
+    assert [run_id for run_id, _ in shown_of(fold(events))] == ["r1", "r2"]
+
+
+@pytest.mark.parametrize(
+    ("steps", "words"),
+    [
+        ([("done", "r", {"status": "cancelled"})], "Withdrawn."),
+        ([("status", "r", {"status": "running"}), ("done", "r", {"status": "cancelled"})], "Stopped."),
+        ([("status", "r", {"status": "running"}), ("done", "r", {"status": "failed"})], "The run failed."),
+        (
+            [
+                ("status", "r", {"status": "running"}),
+                ("error", "r", {"code": "x", "message": "y", "retryable": True}),
+                ("done", "r", {"status": "completed"}),
+            ],
+            "Reported an error.",
+        ),
+    ],
+)
+def test_words_at_the_end_are_true_of_the_run(steps: list[tuple[str, str, dict[str, Any]]], words: str) -> None:
+    (turn,) = conversation.of(state_of(*asked("r"), *steps), "/files/").turns
+    assert turn.final_word == words
+
+
 def test_only_the_last_parts_are_shown_in_steps() -> None:
     calls = [("tool-call", "r", {"call_id": str(n), "name": "x", "arguments": {}}) for n in range(650)]
     state = state_of(said("r"), *calls)

@@ -34,19 +34,25 @@ export class Conversation {
   }
 }
 
-/** By run, in the order in which the runs first spoke: a queued prompt would else stand in the middle of an answer. */
+/** By run, in the order in which the runs were at work: a queued prompt would else stand in the middle of an answer. */
 export function group(state, shownParts) {
   const total = state.messages.reduce((sum, message) => sum + message.parts.length, 0);
   const leftOut = Math.ceil(Math.max(0, total - shownParts) / STEP_PARTS) * STEP_PARTS;
   const runs = new Map(state.runs.map((run) => [run.id, run]));
   const turns = new Map();
+  const spoken = new Set();
   for (const message of state.messages) {
-    if (!turns.has(message.run_id)) turns.set(message.run_id, []);
-    turns.get(message.run_id).push(message);
+    const id = hostOf(runs.get(message.run_id), state) ?? message.run_id;
+    if (!turns.has(id)) turns.set(id, []);
+    turns.get(id).push(message);
+    if (message.role !== "user") spoken.add(id);
   }
+  const heard = spoken.values();
   const shown = [];
   let skip = leftOut;
-  for (const [id, messages] of turns) {
+  for (const turn of turns.keys()) {
+    const id = spoken.has(turn) ? heard.next().value : turn;
+    const messages = turns.get(id);
     const kept = [];
     for (const message of messages) {
       const dropped = Math.min(skip, message.parts.length);
@@ -60,6 +66,13 @@ export function group(state, shownParts) {
     shown.push({ key: String(id), messages: kept, all: messages, approvals, run, plan: planOf(state.plan, run), again });
   }
   return { turns: shown, leftOut };
+}
+
+/** The run that was at work when this one was handed to it. */
+function hostOf(run, { runs }) {
+  if (run?.status !== "completed" || run.started_at !== null) return null;
+  const at = run.finished_at;
+  return runs.find(({ started_at, finished_at }) => started_at && started_at <= at && (finished_at === null || finished_at >= at))?.id;
 }
 
 /** Prompts that wait for their turn: [{key, text}]. */
@@ -136,23 +149,29 @@ class Turn {
 function ending({ run, again }, context) {
   if (!run) return [];
   const nodes = (run.budget ?? []).map((share) => h("p", { class: "turn-note budget" }, budget(share)));
-  const word = FINAL_WORDS[run.status];
+  const word = finalWord(run);
   const passed = runDuration(run);
-  if (run.error) nodes.push(failure(run.error, word, context.advice));
+  const done = run.status === "completed";
+  if (run.error) nodes.push(failure(run.error, word, context.advice, done));
   else if (run.status === "running") nodes.push(h("p", { class: "turn-note working" }, "Working…"));
   else if (word) nodes.push(h("p", { class: "turn-note" }, word));
-  else if (run.status === "completed" && passed) nodes.push(h("p", { class: "turn-note" }, `Done in ${passed}`));
+  if (done && passed) nodes.push(h("p", { class: "turn-note" }, `Done in ${passed}`));
   if (again) nodes.push(buttons(run, again.split(" "), context));
   return nodes;
 }
 
-function failure({ code, message, retryable }, word, advice) {
+function finalWord({ status, started_at, error }) {
+  if (status === "cancelled" && started_at === null) return "Withdrawn.";
+  return status === "completed" && error ? "Reported an error." : FINAL_WORDS[status];
+}
+
+function failure({ code, message, retryable }, word, advice, done) {
   return h(
     "div",
     { class: "run-error" },
     h("p", {}, h("strong", {}, word ?? "Something went wrong."), " ", h("span", { dir: "auto" }, message)),
     Object.hasOwn(advice, code) ? h("p", {}, advice[code]) : null,
-    h("p", { class: "hint" }, h("code", {}, code), retryable ? " · trying again may help" : null),
+    h("p", { class: "hint" }, h("code", {}, code), retryable && !done ? " · trying again may help" : null),
   );
 }
 
