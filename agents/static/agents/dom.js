@@ -27,7 +27,7 @@ export function setAttribute(node, name, value) {
 
 /**
  * A list of keyed views in one parent. `create(item)` gives {node, update(item)}; an item is updated only when it is
- * another object than before (the fold shares what did not change), and a node that stays is never moved or re-made.
+ * another object than before (the fold shares what did not change), and a node that stays in its place is never moved.
  */
 export class Keyed {
   constructor(parent, keyOf, create) {
@@ -40,6 +40,9 @@ export class Keyed {
 
   update(items) {
     const views = new Map();
+    // First, since what stands behind one that goes would else be moved, and a node that is moved loses the focus.
+    const keys = new Set(items.map(this.keyOf));
+    for (const [key, { view }] of this.views) if (!keys.has(key)) view.node.remove();
     let place = this.parent.firstChild;
     for (const item of items) {
       const key = this.keyOf(item);
@@ -49,11 +52,6 @@ export class Keyed {
       views.set(key, { view, item });
       if (view.node === place) place = place.nextSibling;
       else this.parent.insertBefore(view.node, place);
-    }
-    while (place) {
-      const next = place.nextSibling;
-      place.remove();
-      place = next;
     }
     this.views = views;
   }

@@ -7,6 +7,7 @@ import { Api } from "./api.js";
 import { Conversation } from "./conversation.js";
 import { setAttribute, setText } from "./dom.js";
 import { Files } from "./files.js";
+import { Focus } from "./focus.js";
 import { Follow } from "./follow.js";
 import { apply } from "./fold.js";
 import { Header } from "./header.js";
@@ -35,6 +36,7 @@ class AgentPage {
     const { api } = this;
     this.state = JSON.parse($("state").textContent);
     this.follow = new Follow(root.querySelector(".agent-talk"), $("latest"));
+    this.focus = new Focus(root, $("input"));
     const advice = JSON.parse($("advice").textContent);
     this.conversation = new Conversation($("conversation"), { agentUrl, filesUrl, api, advice });
     this.header = new Header({

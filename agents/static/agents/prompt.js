@@ -20,7 +20,8 @@ export class Prompt {
       // Enter while an input method composes a word belongs to that word.
       if (event.key !== "Enter" || event.shiftKey || event.isComposing) return;
       event.preventDefault();
-      this.#submit();
+      // One that is held down was meant for a button that has just left the focus here.
+      if (!event.repeat) this.#submit();
     });
     input.addEventListener("input", () => this.#grow());
     this.#grow();
