@@ -48,12 +48,15 @@ def of(
     approvals: Sequence[dict[str, Any]], run: dict[str, Any] | None, called: Mapping[str, dict[str, Any]]
 ) -> Questions:
     """Those of one run. `called`: its tool calls by id."""
-    is_over = run is None or run["finished_at"] is not None
-    closed = [one for one in approvals if is_over or one["decision"] is not None]
-    waiting = [one for one in approvals if not is_over and one["decision"] is None]
+    closed = [one for one in approvals if not is_waiting(one, run)]
+    waiting = [one for one in approvals if is_waiting(one, run)]
     return Questions(
         [_question(one, called) for one in waiting[:SHOWN_OPEN]], closed[-SHOWN_ANSWERED:], _summary(closed)
     )
+
+
+def is_waiting(approval: Mapping[str, Any], run: Mapping[str, Any] | None) -> bool:
+    return approval["decision"] is None and run is not None and run["finished_at"] is None
 
 
 def _question(approval: dict[str, Any], called: Mapping[str, dict[str, Any]]) -> Question:

@@ -23,7 +23,13 @@ KEPT_TEXT = 20_000
 FINAL_WORDS = {"failed": "The run failed.", "cancelled": "Stopped."}
 WITHDRAWN = "Withdrawn."
 REPORTED = "Reported an error."
-STATE_WORDS = {"running": "running", "completed": "done", "failed": "failed", "interrupted": "interrupted"}
+STATE_WORDS = {
+    "waiting": "waiting for you",
+    "running": "running",
+    "completed": "done",
+    "failed": "failed",
+    "interrupted": "interrupted",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +39,8 @@ class Part:
     text: str = ""
     call: dict[str, Any] = field(default_factory=dict)
     summary: str = ""
+    state: str = ""
+    """Of a call: the log's, or waiting, while its approval does."""
     state_word: str = ""
     about: list[calls.Section] = field(default_factory=list)
     output: SafeString | None = None
@@ -86,6 +94,7 @@ def of(state: State, files_url: str, *, everything: bool = False) -> Conversatio
     excess = 0 if everything else max(0, total - SHOWN_PARTS)
     left_out = -(-excess // STEP_PARTS) * STEP_PARTS
     runs = {run["id"]: run for run in state["runs"]}
+    asked = {(one["run_id"], one["call_id"]) for one in state["approvals"] if _is_waiting(one, runs)}
     turns = []
     skip = left_out
     groups = _by_turn(state)
@@ -97,12 +106,19 @@ def of(state: State, files_url: str, *, everything: bool = False) -> Conversatio
             skip -= dropped
             if dropped < len(parts) or not parts:
                 key = f"{run_id}/{message['id']}"
-                views = [_part(part, message["role"], files_url) for part in parts[dropped:]]
+                views = [
+                    _part(part, message["role"], files_url, is_asked=(run_id, part.get("call_id")) in asked)
+                    for part in parts[dropped:]
+                ]
                 shown.append(Message(key, message["role"], views))
         if shown and run_id not in state["queue"]:
             turns.append(_turn(run_id, shown, messages, runs.get(run_id), state))
     queued = [Queued(run_id, _prompt(groups.get(run_id, []))) for run_id in state["queue"]]
     return Conversation(turns, queued, left_out)
+
+
+def _is_waiting(approval: dict[str, Any], runs: dict[str, dict[str, Any]]) -> bool:
+    return approval["call_id"] is not None and approvals.is_waiting(approval, runs.get(approval["run_id"]))
 
 
 def _by_turn(state: State) -> dict[str | None, list[dict[str, Any]]]:
@@ -183,33 +199,35 @@ def _again(run: dict[str, Any] | None, state: State) -> list[str]:
     return ["resume", "retry"] if run["started_at"] else ["retry"]
 
 
-def _part(part: dict[str, Any], role: str, files_url: str) -> Part:
+def _part(part: dict[str, Any], role: str, files_url: str, *, is_asked: bool) -> Part:
     if part["type"] == "text":
         if role == "assistant":
             return Part("markdown", html=markdown.render(part["text"], files_url))
         return Part("plain", text=part["text"])
     if part["type"] == "thinking":
         return Part("thinking", text=part["text"])
-    return _tool(part)
+    return _tool(part, is_asked=is_asked)
 
 
-def _tool(call: dict[str, Any]) -> Part:
+def _tool(call: dict[str, Any], *, is_asked: bool) -> Part:
+    state = "waiting" if call["state"] == "running" and is_asked else call["state"]
     cut, output = terminal.tail(call["output"])
     result, result_cut = _result(call["result"])
     return Part(
         "tool",
         call=call,
         summary=call["title"] or _gist(call["arguments"]),
+        state=state,
         state_word=measures.duration(call["duration_ms"])
-        if call["state"] == "completed" and call["duration_ms"] is not None
-        else STATE_WORDS[call["state"]],
+        if state == "completed" and call["duration_ms"] is not None
+        else STATE_WORDS[state],
         about=calls.sections(call["arguments"]),
         output=terminal.to_html(output) if output else None,
         output_cut=f"{cut:,} earlier characters are in the log." if cut else "",
         result=result,
         result_cut=result_cut,
         diffs=calls.diffs(call["result"]),
-        is_open=call["state"] != "completed",
+        is_open=state not in ("completed", "waiting"),  # what waits stands in the question as well
     )
 
 

@@ -29,7 +29,8 @@ BACK_MS = 50.0
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """Milliseconds since the run's first event. `is_open`: it goes on. `words_ms`: when a model call's words began."""
+    """Milliseconds since the run's first event. `is_open`: it goes on. `words_ms`: when a model call's words began.
+    `call_id`: the call that a question is about. `waits`: when such questions waited, which is not the call's time."""
 
     kind: Kind
     name: str
@@ -39,10 +40,21 @@ class Span:
     is_error: bool = False
     words_ms: float | None = None
     detail: str = ""
+    call_id: str | None = None
+    waits: tuple[tuple[float, float], ...] = ()
 
     @property
     def duration_ms(self) -> float:
-        return self.end_ms - self.start_ms
+        return sum(end - start for start, end in self.busy())
+
+    def busy(self) -> list[tuple[float, float]]:
+        """From when to when, in order: all of it but the waits."""
+        found, at = [], self.start_ms
+        for start, end in sorted(self.waits):
+            if start > at:
+                found.append((at, start))
+            at = max(at, end)
+        return found if found and at >= self.end_ms else [*found, (at, self.end_ms)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,10 +83,9 @@ class Timeline:
     def busy_ms(self, *kinds: Kind) -> float:
         """How long at least one of them went on."""
         total, reached = 0.0, 0.0
-        for span in self.spans:
-            if span.kind in kinds:
-                total += max(0.0, span.end_ms - max(span.start_ms, reached))
-                reached = max(reached, span.end_ms)
+        for start, end in sorted(times for span in self.spans if span.kind in kinds for times in span.busy()):
+            total += max(0.0, end - max(start, reached))
+            reached = max(reached, end)
         return total
 
 
@@ -97,6 +108,8 @@ class _Teller:
         self._thinking: list[float] | None = None
         self._calls: dict[str, Span] = {}
         self._questions: dict[str, Span] = {}
+        self._waits: dict[str, list[tuple[float, float]]] = {}
+        """By call: when its questions waited."""
         self._step_ms: float | None = None
         """Since when the program has all that it waited for."""
         self._counted_ms: float | None = None
@@ -174,11 +187,12 @@ class _Teller:
         self._end_queue()
         if self._starting_ms is not None:
             self._add("starting", "Starting: it said nothing", self._starting_ms)
-        for call in self._calls.values():
-            self._close(call, "not finished when the run ended")
         for question in self._questions.values():
+            self._end_wait(question)
             self._close(question, "not answered before the run ended")
-        self._calls, self._questions, self._starting_ms = {}, {}, None
+        for call in self._end_calls():
+            self._close(call, "not finished when the run ended")
+        self._questions, self._starting_ms = {}, None
         self._end_step()
         self.line.is_open = False
 
@@ -230,40 +244,57 @@ class _Teller:
 
     def _call(self, data: dict[str, Any]) -> None:
         self.line.tool_calls += 1
-        known = self._calls.pop(data["call_id"], None)
+        known = self._end_call(data["call_id"])
         if known is not None:
             self._close(known, "called once more under the same id")
         title = data.get("title") or ""
         self._calls[data["call_id"]] = Span("tool", data["name"], self._at, self._at, detail=title)
 
     def _result(self, data: dict[str, Any]) -> None:
-        call = self._calls.pop(data["call_id"], None)
+        call = self._end_call(data["call_id"])
         if call is None:
             return
         self.line.spans.append(replace(call, end_ms=self._at, is_error=bool(data["is_error"])))
         if not self._calls:
             self._end_step()
 
+    def _end_call(self, call_id: str) -> Span | None:
+        call, waits = self._calls.pop(call_id, None), self._waits.pop(call_id, [])
+        return None if call is None else replace(call, end_ms=self._at, waits=tuple(waits))
+
+    def _end_calls(self) -> list[Span]:
+        return [call for call_id in list(self._calls) if (call := self._end_call(call_id)) is not None]
+
     def _ask(self, data: dict[str, Any]) -> None:
         known = self._questions.pop(data["approval_id"], None)
         if known is not None:
+            self._end_wait(known)
             self._close(known, "asked once more under the same id")
-        self._questions[data["approval_id"]] = Span("waiting", "Waiting for an answer", self._at, self._at)
+        self._questions[data["approval_id"]] = Span(
+            "waiting", "Waiting for an answer", self._at, self._at, call_id=data.get("call_id")
+        )
 
     def _answer(self, data: dict[str, Any]) -> None:
         question = self._questions.pop(data["approval_id"], None)
         if question is None:
             return
+        self._end_wait(question)
         self.line.spans.append(replace(question, end_ms=self._at, detail=f"{data['decision']}, by {data['by']}"))
         if not self._calls:
             self._end_step()
+
+    def _end_wait(self, question: Span) -> None:
+        if question.call_id is not None:
+            self._waits.setdefault(question.call_id, []).append((question.start_ms, self._at))
 
     def _close(self, span: Span, why: str) -> None:
         detail = f"{span.detail} ({why})" if span.detail else why
         self.line.spans.append(replace(span, end_ms=self._at, detail=detail))
 
     def _leave_open(self) -> None:
-        opened = [*self._calls.values(), *self._questions.values()]
+        for question in self._questions.values():
+            self._end_wait(question)
+        opened = [*self._end_calls(), *self._questions.values()]
         self.line.spans += [replace(span, end_ms=self._at, is_open=True) for span in opened]
         if self._queued_ms is not None:
             self._add("queued", "In the queue", self._queued_ms, is_open=True)

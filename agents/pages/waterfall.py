@@ -54,15 +54,15 @@ class Tick:
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """`words_*`: the part of a model call in which words came."""
+    """`bars`: (left, width), of a call none while it waited for its approval. `words_*`: the part of a model call in
+    which words came."""
 
     span: Span
     kind: str
     begun: str
     took: str
     about: str
-    left: str
-    width: str
+    bars: list[tuple[str, str]]
     words_left: str
     words_width: str
 
@@ -144,12 +144,12 @@ def _longest(spans: list[Span]) -> list[Span]:
 
 
 def _row(span: Span, scale: _Scale) -> Row:
-    left, width = scale.bar(span.start_ms, span.end_ms)
+    bars = [scale.bar(start, end) for start, end in span.busy()]
     words_left = words_width = ""
     if span.words_ms is not None:
         words_left, words_width = scale.bar(span.words_ms, span.end_ms)
     begun = measures.duration(scale.since_zero(span.start_ms))
-    return Row(span, _KINDS[span.kind], begun, _took(span), _about(span), left, width, words_left, words_width)
+    return Row(span, _KINDS[span.kind], begun, _took(span), _about(span), bars, words_left, words_width)
 
 
 def _took(span: Span) -> str:

@@ -77,6 +77,24 @@ def test_call_that_comes_after_its_question_shows_in_the_card(stub: Stub, watche
     expect(watched.locator(".approval .command")).to_have_text("rm -rf build")
 
 
+def test_call_says_that_it_waits_and_not_that_it_runs(stub: Stub, watched: Page, browser: Browser) -> None:
+    stub.append(log_of(*asked()[:4]))
+    watched.goto(stub.page_url)
+    tool = watched.locator(".tool")
+    expect(tool.locator(".tool-state")).to_have_text("running")
+    stub.append(log_of(*asked()[4:], after=4))
+    plain = browser.new_context(java_script_enabled=False).new_page()
+    plain.goto(stub.page_url)
+    for shown in (tool, plain.locator(".tool")):
+        expect(shown.locator(".tool-state")).to_have_text("waiting for you")
+        expect(shown).to_have_attribute("data-state", "waiting")
+        expect(shown).not_to_have_attribute("open", "")
+    plain.context.close()
+    stub.append(log_of(answered(decision="approve"), after=6))
+    expect(tool.locator(".tool-state")).to_have_text("running")
+    expect(tool).to_have_attribute("open", "")
+
+
 # Answering ------------------------------------------------------------------------------------------------------------
 
 

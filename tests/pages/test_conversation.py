@@ -148,3 +148,22 @@ def test_durations_in_words(ms: float, words: str) -> None:
 )
 def test_sizes_in_words(count: int, words: str) -> None:
     assert measures.size(count) == words
+
+
+def test_call_waits_while_its_approval_does() -> None:
+    steps: list[tuple[str, str, dict[str, Any]]] = [
+        said("r"),
+        ("status", "r", {"status": "running"}),
+        ("tool-call", "r", {"call_id": "c", "name": "bash", "arguments": {"command": "rm x"}}),
+        ("approval-request", "r", {"approval_id": "p", "call_id": "c", "question": "May it?"}),
+    ]
+
+    def told() -> tuple[str, str, bool]:
+        part = conversation.of(state_of(*steps), "/files/").turns[0].messages[1].parts[0]
+        return part.state, part.state_word, part.is_open
+
+    assert told() == ("waiting", "waiting for you", False)
+    steps.append(("approval-response", "r", {"approval_id": "p", "decision": "approve", "by": "ada"}))
+    assert told() == ("running", "running", True)
+    steps[-1] = ("done", "r", {"status": "cancelled"})
+    assert told()[0] == "interrupted"

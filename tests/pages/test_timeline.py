@@ -145,8 +145,9 @@ def _holds(events: list[Event], now_s: float | None) -> None:
     assert line.tool_calls == sum(event.type == "tool-call" for event in events)
     assert sum(span.kind == "tool" for span in line.spans) <= line.tool_calls
     fall = waterfall.of(line)
-    assert all(float(row.left[:-1]) >= 0 and float(row.width[:-1]) > 0 for row in fall.rows)
-    assert all(float(row.left[:-1]) + float(row.width[:-1]) <= 100.31 for row in fall.rows)
+    bars = [(float(left[:-1]), float(width[:-1])) for row in fall.rows for left, width in row.bars]
+    assert all(left >= 0 and width > 0 for left, width in bars)
+    assert all(left + width <= 100.31 for left, width in bars)
 
 
 @settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -191,7 +192,7 @@ def test_the_axis_begins_when_the_run_was_taken_up_however_long_it_was_in_the_qu
     steps: list[Step] = [QUEUED, (3600, "status", {"status": "running"}), text(3601), text(3604), done(3610)]
     fall = waterfall.of(told(*steps))
     assert (fall.queued, fall.total) == ("1 h 0 min", "10.0 s")
-    assert [(row.span.kind, row.left, row.width) for row in fall.rows] == [
+    assert [(row.span.kind, *row.bars[0]) for row in fall.rows] == [
         ("starting", "0.00%", "10.00%"),
         ("words", "10.00%", "30.00%"),
     ]
@@ -213,3 +214,25 @@ def test_of_ten_thousand_calls_the_longest_are_drawn_in_their_order_and_the_othe
 def test_time_of_tools_that_ran_together_is_counted_once() -> None:
     line = told(QUEUED, RUNNING, call(2), call(3, "d"), result(6), result(5, "d"), done(7))
     assert line.busy_ms("tool") == 4000
+
+
+def test_time_that_a_call_waits_for_its_approval_is_not_its_own() -> None:
+    line = told(QUEUED, *FINISHED)
+    assert [round(span.duration_ms) for span in line.spans if span.kind == "tool"] == [400, 1600, 1500]
+    assert (round(line.busy_ms("tool")), round(line.busy_ms("waiting"))) == (3200, 6400)
+    row = next(row for row in waterfall.of(line).rows if row.about == "rm -rf old · failed")
+    assert (row.begun, row.took, len(row.bars)) == ("7.6 s", "1.5 s", 2)
+
+
+def test_waits_of_one_call_that_overlap_or_go_on_are_taken_off_once() -> None:
+    asks: list[Step] = [
+        (at, "approval-request", {"approval_id": str(at), "call_id": "c", "question": "May I?"}) for at in (3, 4, 8)
+    ]
+    answers: list[Step] = [
+        (at, "approval-response", {"approval_id": str(of), "decision": "approve", "by": "ada"})
+        for at, of in ((5, 4), (6, 3))
+    ]
+    line = told(QUEUED, RUNNING, call(2), *asks[:2], *answers, asks[2], now_s=60)
+    tool = next(span for span in line.spans if span.kind == "tool")
+    assert tool.busy() == [(2000, 3000), (6000, 8000)]
+    assert (tool.duration_ms, tool.is_open) == (3000, True)

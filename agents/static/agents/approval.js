@@ -12,14 +12,17 @@ const KINDS = { yes: "primary", no: "stop", "": null };
 /** Those of one run: {open: [{key, approval, call}], closed}. `messages`: of the run, where the calls are. */
 export function questionsOf(approvals, run, messages) {
   if (!approvals.length) return { open: [], closed: [] };
-  const isOver = !run || run.finished_at !== null;
-  const waiting = isOver ? [] : approvals.filter(({ decision }) => decision === null);
+  const waiting = approvals.filter((approval) => isWaiting(approval, run));
   const open = waiting.slice(0, SHOWN_OPEN).map((approval) => {
     // By place, not by id: nothing stops a program from asking twice under the same name.
     const key = `${approvals.indexOf(approval)} ${approval.question}`;
     return { key, approval, call: callOf(approval, messages) };
   });
-  return { open, closed: isOver ? approvals : approvals.filter(({ decision }) => decision !== null) };
+  return { open, closed: approvals.filter((approval) => !isWaiting(approval, run)) };
+}
+
+export function isWaiting({ decision }, run) {
+  return decision === null && run?.finished_at === null;
 }
 
 function callOf({ call_id }, messages) {

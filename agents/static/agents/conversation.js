@@ -2,7 +2,7 @@
  * The conversation: turns of messages of parts, made from the folded state and from nothing else. The fold shares what
  * did not change, so one comparison of references says which nodes to touch. agents/pages/conversation.py makes the same.
  */
-import { Approvals, questionsOf } from "./approval.js";
+import { Approvals, isWaiting, questionsOf } from "./approval.js";
 import { Keyed, h, setText } from "./dom.js";
 import { Markdown } from "./markdown.js";
 import { budget, runDuration } from "./measures.js";
@@ -122,9 +122,11 @@ class Turn {
   }
 
   update(turn) {
+    const asked = turn.approvals.filter((one) => isWaiting(one, turn.run)).map(({ call_id }) => call_id);
     const entries = turn.messages.map((entry) => {
       const old = this.known.get(entry.message.id);
-      return old && old.message === entry.message && old.from === entry.from ? old : entry;
+      const same = old?.message === entry.message && old.from === entry.from && sameList(old.asked, asked, (a, b) => a === b);
+      return same ? old : { ...entry, asked };
     });
     this.known = new Map(entries.map((entry) => [entry.message.id, entry]));
     this.messages.update(entries);
@@ -202,7 +204,8 @@ class Message {
     this.update(entry);
   }
 
-  update({ message, from }) {
+  /** `asked`: ids of calls that wait for an approval. */
+  update({ message, from, asked }) {
     this.node.className = `message ${message.role}`;
     setText(this.speaker, SPEAKERS[message.role] ?? message.role);
     const items = [];
@@ -210,8 +213,10 @@ class Message {
       const part = message.parts[at];
       // A whole message after its deltas moves parts about, and may change the role: then the key changes too.
       const key = `${at} ${part.type} ${message.role} ${part.call_id ?? ""}`;
+      const isAsked = asked.includes(part.call_id);
       const old = this.known[at];
-      items.push(old?.part === part && old.key === key ? old : { key, part, role: message.role });
+      const same = old?.part === part && old.key === key && old.isAsked === isAsked;
+      items.push(same ? old : { key, part, role: message.role, isAsked });
     }
     this.known = [];
     items.forEach((item, i) => (this.known[from + i] = item));
@@ -219,8 +224,9 @@ class Message {
   }
 }
 
-function partView({ part, role }, context) {
-  if (part.type === "tool-call") return new Tool(part);
+function partView(item, context) {
+  const { part, role } = item;
+  if (part.type === "tool-call") return new Tool(item);
   if (part.type === "thinking") return new Thinking(part);
   return role === "assistant" ? new Answer(part, context) : new Plain(part);
 }

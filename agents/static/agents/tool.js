@@ -6,18 +6,20 @@ import { nodes, tail } from "./terminal.js";
 
 /** Characters of an output that a reader gets who wants all. */
 const MOST_OUTPUT = 2_000_000;
-const STATE_WORDS = { running: "running", completed: "done", failed: "failed", interrupted: "interrupted" };
+const STATE_WORDS = { waiting: "waiting for you", running: "running", completed: "done", failed: "failed", interrupted: "interrupted" };
 
 export class Tool {
-  constructor(call) {
+  constructor(item) {
     this.node = h("details", { class: "part tool" });
     // A card opens and closes by the call's state until the reader takes it over.
     this.byReader = false;
-    this.#make(call);
+    this.update(item);
   }
 
-  update({ part }) {
-    if (sameCall(this.shown, part)) this.#show(part);
+  /** `isAsked`: it waits for an approval. */
+  update({ part, isAsked }) {
+    this.isAsked = isAsked;
+    if (this.shown && sameCall(this.shown, part)) this.#show(part);
     else this.#make(part);
   }
 
@@ -45,9 +47,11 @@ export class Tool {
   #show(call) {
     const old = this.shown;
     this.shown = call;
-    setAttribute(this.node, "data-state", call.state);
-    setText(this.state, call.state === "completed" && call.duration_ms !== null ? duration(call.duration_ms) : STATE_WORDS[call.state]);
-    if (!this.byReader) this.node.open = call.state !== "completed";
+    const state = call.state === "running" && this.isAsked ? "waiting" : call.state;
+    setAttribute(this.node, "data-state", state);
+    setText(this.state, state === "completed" && call.duration_ms !== null ? duration(call.duration_ms) : STATE_WORDS[state]);
+    // What waits stands in the question as well.
+    if (!this.byReader) this.node.open = state !== "completed" && state !== "waiting";
     if (old?.output !== call.output) this.#showOutput(call.output);
     if (old?.result !== call.result || old?.is_error !== call.is_error) this.#showResult(call);
   }
