@@ -96,6 +96,16 @@ def test_queue_shows_what_waits_and_lets_it_be_withdrawn(stub: Stub, watched: Pa
     expect(watched.locator(".turn").nth(1)).to_contain_text("Stopped.")
 
 
+def test_prompt_that_was_withdrawn_can_only_be_tried_again(stub: Stub, watched: Page) -> None:
+    done = draft("done", QUEUED, status="cancelled")
+    ended = Event(done.type, AGENT, QUEUED, 1, 6, "2026-11-20T12:00:02.000000Z", done.data)
+    stub.append([*log_of(*started()), *queued("Never mind."), ended])
+    watched.goto(stub.page_url)
+    row = watched.locator("#run-list li").first
+    expect(row.get_by_role("button", name="Try run 2 again")).to_be_visible()
+    expect(row.get_by_role("button", name="Continue")).to_be_hidden()
+
+
 def test_queue_is_put_into_another_order(stub: Stub, watched: Page) -> None:
     others = [f"0193467e-7e2b-7d00-8a11-00000000020{n}" for n in range(3)]
     stub.append(log_of(*started()))

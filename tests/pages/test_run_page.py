@@ -109,6 +109,16 @@ def test_a_failed_run_says_what_to_do_and_can_be_continued(agent: Agent, client:
     assert "Try again Continue" in text
 
 
+def test_a_run_that_never_began_was_withdrawn_and_can_only_be_tried_again(agent: Agent, client: Client) -> None:
+    run = story.new_run(agent, "Never mind.")
+    story.write(run, [(1, "done", {"status": "cancelled"})])
+    text = text_of(client, f"/runs/{run.pk}/")
+    assert "Run 1 cancelled Try again Withdrawn" in text
+    assert "Started never" in text
+    assert "Continue" not in text
+    assert ">Continue<" not in html_of(client, f"/agents/{agent.pk}/")
+
+
 def test_a_run_in_the_queue_says_so(agent: Agent, client: Client) -> None:
     run = story.new_run(agent, "Later.")
     text = text_of(client, f"/runs/{run.pk}/")

@@ -61,7 +61,7 @@ class Row {
     setText(this.time, runDuration(run));
     setText(this.about, [run.started_at && localTime(run.started_at), spent].filter(Boolean).join(" · "));
     this.again.hidden = !FINAL.has(run.status) || run.finished_at === null;
-    this.resume.hidden = this.again.hidden || run.status === "completed";
+    this.resume.hidden = this.again.hidden || run.status === "completed" || run.started_at === null;
     setAttribute(this.node, "title", run.started_at ? `Started ${run.started_at}` : "Not started");
   }
 }
