@@ -55,6 +55,20 @@ def test_strategy_is_offered_while_a_run_is_active_and_goes_along(stub: Stub, wa
     expect(choice).to_be_hidden()
 
 
+def test_draft_is_there_after_a_reload_until_it_is_sent(stub: Stub, watched: Page) -> None:
+    stub.append(log_of(*started()))
+    watched.goto(stub.page_url)
+    box = watched.get_by_label("Prompt")
+    box.fill("half a thought")
+    watched.reload()
+    expect(box).to_have_value("half a thought")
+    box.press("Enter")
+    expect(box).to_have_value("")
+    watched.reload()
+    settled(watched, stub)
+    expect(box).to_have_value("")
+
+
 def test_steering_is_offered_only_where_the_definition_allows_it(stub: Stub, watched: Page) -> None:
     stub.append(log_of(*started()))
     watched.goto(stub.page_url)

@@ -24,6 +24,9 @@ export class Prompt {
       if (!event.repeat) this.#submit();
     });
     input.addEventListener("input", () => this.#grow());
+    const draft = `agentsite-draft ${location.pathname}`;
+    input.value ||= sessionStorage.getItem(draft) ?? "";
+    addEventListener("pagehide", () => sessionStorage.setItem(draft, input.value));
     this.#grow();
   }
 
