@@ -72,7 +72,8 @@ def _question(approval: dict[str, Any], called: Mapping[str, dict[str, Any]]) ->
 
 def _option(decision: str) -> Option:
     kind = "yes" if _YES.match(decision) else "no" if _NO.match(decision) else ""
-    return Option(decision, decision[:1].upper() + decision[1:], kind)
+    label = decision[:1].upper() + decision[1:].replace("_", " ").replace("-", " ")
+    return Option(decision, label, kind)
 
 
 def _summary(closed: Sequence[dict[str, Any]]) -> str:

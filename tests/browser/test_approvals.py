@@ -109,6 +109,17 @@ def test_approval_is_answered_with_one_of_its_options(stub: Stub, watched: Page)
     expect(watched.locator(".answered")).to_contain_text("Something else, by ada: because")
 
 
+def test_option_is_read_as_words_and_answered_as_it_was_asked(stub: Stub, watched: Page, browser: Browser) -> None:
+    stub.append(log_of(*asked(options=["approve_always", "reject-once"])))
+    plain = browser.new_context(java_script_enabled=False).new_page()
+    for page in (plain, watched):
+        page.goto(stub.page_url)
+        expect(page.locator(".approval button")).to_have_text(["Approve always", "Reject once"])
+    plain.context.close()
+    watched.get_by_role("button", name="Approve always").click()
+    assert decision(stub) == {"decision": "approve_always"}
+
+
 def test_reason_goes_along(stub: Stub, watched: Page) -> None:
     stub.append(log_of(*asked()))
     watched.goto(stub.page_url)

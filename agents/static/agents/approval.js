@@ -118,7 +118,7 @@ class Card {
   #button(approval, decision) {
     const kind = YES.test(decision) ? "yes" : NO.test(decision) ? "no" : "";
     const keys = { yes: "a", no: "d" }[kind];
-    const label = decision.charAt(0).toUpperCase() + decision.slice(1);
+    const label = decision.charAt(0).toUpperCase() + decision.slice(1).replace(/[_-]/g, " ");
     const onclick = () => this.#decide(approval, decision);
     return h("button", { type: "button", class: KINDS[kind], "data-kind": kind, "aria-keyshortcuts": keys, onclick }, label);
   }
