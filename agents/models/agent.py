@@ -36,4 +36,4 @@ class Agent(models.Model):
         )
 
     def __str__(self) -> str:
-        return self.title or f"{self.definition} {str(self.id)[:8]}"
+        return self.title or f"{self.definition} {str(self.id)[-8:]}"  # the first digits are the time

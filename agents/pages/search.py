@@ -133,7 +133,9 @@ def _says(text: str, own: QuerySet[Agent]) -> Q:
     asked = Run.objects.filter(agent__in=lately, input__icontains=text).values("agent")
     said = Q(title__icontains=text) | Q(definition__icontains=text) | Q(pk__in=asked)
     ids = id_range(text)
-    return said if ids is None else said | Q(pk__range=ids)
+    if ids is None:
+        return said
+    return said | Q(pk__range=ids) | Q(pk__iendswith=text)  # its last digits are in the name of one without a title
 
 
 def _beyond(direction: str, place: Place) -> Q:

@@ -58,6 +58,15 @@ def test_agents_are_found_by_title_definition_prompt_and_id(ada: User, client: C
     assert titles(client, q="100%") == titles(client, q="_") == [], "signs of patterns stand for themselves"
 
 
+def test_agents_without_a_title_are_told_apart_and_found_by_their_names(ada: User, client: Client) -> None:
+    """Ids of one minute begin alike: the first digits are the time."""
+    names = {str(make(ada, "")) for _ in range(5)}
+    assert set(titles(client)) == names
+    assert len(names) == 5
+    for name in names:
+        assert titles(client, q=name.removeprefix("demo ").upper()) == [name]
+
+
 def test_filters_narrow_and_say_when_nothing_is_left(ada: User, client: Client) -> None:
     make(ada, "One", status="failed")
     make(ada, "Two", status="completed", definition="other")
