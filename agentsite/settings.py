@@ -25,6 +25,7 @@ SECURE_TLS = any(origin.startswith("https://") for origin in CSRF_TRUSTED_ORIGIN
 
 INSTALLED_APPS = [
     "daphne",
+    "agents",  # before the admin, whose base template it extends
     "django.contrib.admin",
     "django.contrib.auth",
     "django.contrib.contenttypes",
@@ -35,7 +36,6 @@ INSTALLED_APPS = [
     "channels",
     "django_eventstream",
     "streaming",
-    "agents",
     "agentsite",
 ]
 MIDDLEWARE = [

@@ -7,7 +7,7 @@ from uuid import UUID
 
 from django.contrib.auth.decorators import login_required
 from django.core.paginator import Paginator
-from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
+from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.template.defaultfilters import pluralize
 from django.urls import reverse
@@ -32,7 +32,7 @@ def folder(request: HttpRequest, agent_id: UUID, path: str = "") -> HttpResponse
     sizes = {entry.path: entry.size for entry in listing.entries}
     folders, files = tree.folder(sizes, path)
     if path and not (folders or files):
-        raise Http404
+        return _missing(request, agent)
     base, prefix = reverse("pages:files", args=[agent.pk]), f"{path}/" if path else ""
     counts = [(name, f"{count:,} file{pluralize(count)}") for name, count in folders]
     rows = [_row(name, file_url(prefix + name, base), "/", words) for name, words in counts]
@@ -41,7 +41,7 @@ def folder(request: HttpRequest, agent_id: UUID, path: str = "") -> HttpResponse
         "agent": agent,
         "crumbs": _crumbs(base, path),
         "rows": Paginator(rows, tree.FOLDER_PAGE_ROWS).get_page(request.GET.get("page")),
-        "count": len(rows),
+        "count": len(files) + sum(count for _, count in folders),
         "complete": listing.complete,
     }
     return render(request, "agents/folder.html", context)
@@ -57,7 +57,7 @@ def file_or_folder(request: HttpRequest, agent_id: UUID, path: str) -> HttpRespo
     try:
         opened = Workspace(agent.pk).open_file(path)
     except (NotFound, PathInvalid):
-        return _instead(agent, path)
+        return _instead(request, agent, path)
     with opened.file:
         content = opened.file.read(viewer.VIEW_BYTES)
     files_url = f"/api/agents/{agent.pk}/files/"
@@ -90,12 +90,17 @@ def _own(request: HttpRequest, agent_id: UUID) -> Agent:
     return get_object_or_404(Agent, pk=agent_id, owner=request.user.pk)
 
 
-def _instead(agent: Agent, path: str) -> HttpResponse:
+def _instead(request: HttpRequest, agent: Agent, path: str) -> HttpResponse:
     """The folder of that name, if there is one."""
     folders, files = tree.folder((entry.path for entry in Workspace(agent.pk).entries().entries), path)
     if not folders and not files:
-        raise Http404
+        return _missing(request, agent)
     return redirect(f"{file_url(path, reverse('pages:files', args=[agent.pk]))}/")
+
+
+def _missing(request: HttpRequest, agent: Agent) -> HttpResponse:
+    """Leads back to the files that there are."""
+    return render(request, "404.html", {"agent": agent}, status=404)
 
 
 def _row(name: str, url: str | None, end: str, about: str) -> dict[str, Any]:

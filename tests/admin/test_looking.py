@@ -26,6 +26,11 @@ def test_everything_has_a_list_and_a_page(admin, run, user):
         get(admin, f"agents/{model}/{pk}/change/")
 
 
+def test_every_page_of_the_admin_names_its_icon(admin, run):
+    for path in ("", "agents/run/", f"agents/run/{run.pk}/change/"):
+        assert re.search(r'<link rel="icon" href="/static/agents/favicon[^"]*\.svg"', get(admin, path))
+
+
 @pytest.mark.parametrize(
     "query",
     [

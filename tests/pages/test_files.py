@@ -53,9 +53,20 @@ def test_files_are_shown_for_what_they_are(run: Run, client: Client) -> None:
     assert "Not a text file" in text_of(client, f"{base}picture.bin")
 
 
+def test_what_is_not_there_leads_back_to_what_is(run: Run, client: Client) -> None:
+    base = f"/agents/{run.agent_id}/files/"
+    for path in ("gone.txt", "gone/"):
+        page = client.get(base + path)
+        assert page.status_code == 404
+        assert f'<a href="{base}">Files of <bdi>' in page.content.decode()
+
+
 def test_a_folder_has_a_page_and_an_address_without_its_slash_leads_there(run: Run, client: Client) -> None:
     base = f"/agents/{run.agent_id}/files/"
     assert "charts/ 1 file" in text_of(client, base)
+    story.put(run.agent, {"charts/more/deep.txt": "x\n"})
+    assert "Files 7 charts/ 2 files" in text_of(client, base)
+    assert "Files 2 more/ 1 file" in text_of(client, f"{base}charts/")
     assert "amount.svg" in text_of(client, f"{base}charts/")
     assert client.get(f"{base}charts")["Location"] == f"{base}charts/"
     for path in ("nothing", "nothing/", "../x", "a//b", ".", "report.py/x"):
@@ -76,7 +87,7 @@ def test_panels_say_what_the_latest_run_changed_and_used(run: Run, client: Clien
     text = text_of(client, f"/agents/{run.agent_id}/")
     assert "Run 1 changed 5: see how" in text
     assert "report.py modified 171 B" in text
-    assert "Run 1 completed 19.6 s 20 Nov 2026 12:00 UTC · 7,345 tokens · $0.0298 Again" in text
+    assert "Run 1 completed 19.6 s 20 Nov 2026 12:00 UTC · 7,345 tokens · $0.0298 Try again" in text
 
 
 def test_while_a_run_goes_on_the_marks_are_of_what_it_changed_so_far(run: Run, client: Client) -> None:

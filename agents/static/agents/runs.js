@@ -44,7 +44,7 @@ class Row {
     this.time = h("span", { class: "run-time" });
     this.about = h("span", { class: "run-about" });
     const link = h("a", { href: pageOf(item.run) }, `Run ${item.number}`);
-    this.again = action(item, "retry", "retry", "Again", `Try run ${item.number} again`, api);
+    this.again = action(item, "retry", "retry", "Try again", `Try again: run ${item.number}`, api);
     this.resume = action(item, "continue", "resume", "Continue", `Continue run ${item.number}`, api);
     this.node = h(
       "li",
