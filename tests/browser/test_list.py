@@ -31,7 +31,7 @@ def test_a_filtered_list_follows_live_and_keeps_its_filter(tab: Page, reader: Br
     expect(tab.get_by_role("heading", name="No agent matches")).to_be_visible()
     second = journey.new_agent(other, "Analyse the data.")
     expect(row(tab, second)).to_be_visible(timeout=PATIENCE_MS)
-    expect(row(tab, second)).to_contain_text("running for")
+    expect(row(tab, second)).to_contain_text("in progress for")
     expect(row(tab, first)).to_have_count(0)
     expect(row(tab, second)).to_have_count(0, timeout=journey.RUN_MS)
     assert "status=running" in tab.url
@@ -90,6 +90,8 @@ def test_the_list_needs_no_mouse(tab: Page) -> None:
 def test_a_new_agent_is_made_with_what_was_chosen(tab: Page) -> None:
     tab.goto("/agents/new/")
     expect(tab.locator(".options:visible")).to_have_count(1)
+    framed = "(nodes) => nodes.map((node) => getComputedStyle(node).boxShadow !== 'none')"
+    assert tab.locator(".choice:has([type=radio]:not(:checked))").evaluate_all(framed) == [False]
     tab.get_by_label("Agent", exact=True).check()
     expect(tab.get_by_text("OpenAI can\u2019t be used:")).to_be_visible()
     tab.locator(".options:visible summary").press("Enter")
@@ -118,6 +120,11 @@ def test_the_overview_shows_a_run_and_fits_a_phone(tab: Page) -> None:
     expect(tab.locator(".numbers")).to_have_count(2)
     expect(tab.locator(".chart .part-completed, .chart .part-cancelled, .chart .part-open").first).to_be_visible()
     expect(tab.get_by_text("No worker answers")).to_have_count(0)
+    tab.set_viewport_size({"width": 768, "height": 800})
+    size = "(node) => parseFloat(getComputedStyle(node).fontSize)"
+    scale = tab.locator(".chart").first.evaluate("(node) => node.getScreenCTM().a")
+    drawn = tab.locator(".chart text").first.evaluate(size) * scale
+    assert drawn <= tab.locator(".charts figcaption").first.evaluate(size), "an axis says no more than a heading"
     tab.set_viewport_size({"width": 360, "height": 800})
     assert tab.evaluate("document.documentElement.scrollWidth") <= 360
     letters = (

@@ -107,14 +107,40 @@ def test_hostile_code_is_coloured_soon(stub: Stub, watched: Page, language: str)
     assert slowest < 5000
 
 
+def test_what_stands_on_a_block_of_code_covers_none_of_it(stub: Stub, watched: Page) -> None:
+    stub.append(log_of(*started(), *words(f"```python\n{'x' * 1000}\n```\n")))
+    watched.set_viewport_size({"width": 360, "height": 740})
+    watched.goto(stub.page_url)
+    settled(watched, stub)
+    boxes = [watched.locator(part).bounding_box() for part in (".copy", ".code code")]
+    assert boxes[0]
+    assert boxes[1]
+    assert boxes[0]["y"] + boxes[0]["height"] <= boxes[1]["y"]
+
+
+def test_each_paragraph_has_the_direction_of_its_words(stub: Stub, watched: Page) -> None:
+    stub.append(
+        log_of(*started(), *words("One.\n\n\u05e9\u05ea\u05d9\u05d9\u05dd.\n\n- three\n- \u05d0\u05e8\u05d1\u05e2\n"))
+    )
+    watched.goto(stub.page_url)
+    settled(watched, stub)
+    starts_right = """(nodes) => nodes.map((node) => {
+        const words = document.createRange();
+        words.selectNodeContents(node);
+        const [inner, outer] = [words.getBoundingClientRect(), node.getBoundingClientRect()];
+        return outer.right - inner.right < inner.left - outer.left;
+    })"""
+    assert watched.locator(".markdown :is(p, li)").evaluate_all(starts_right) == [False, True, False, True]
+
+
 def test_wide_code_and_tables_scroll_in_themselves(stub: Stub, watched: Page) -> None:
     row = "| " + " | ".join(f"column-{n}" for n in range(40)) + " |\n"
     table = row + "|" + "---|" * 40 + "\n" + row
     stub.append(log_of(*started(), *words(f"```js\n{'x' * 1000}\n```\n\n{table}")))
-    watched.set_viewport_size({"width": 360, "height": 740})
+    watched.set_viewport_size({"width": 320, "height": 740})
     watched.goto(stub.page_url)
     settled(watched, stub)
-    assert watched.evaluate("document.documentElement.scrollWidth") == 360
+    assert watched.evaluate("document.documentElement.scrollWidth") == 320
     for part in (".markdown table", ".code pre"):
         assert watched.locator(part).evaluate("(node) => node.scrollWidth > node.clientWidth && node.tabIndex === 0")
 

@@ -93,6 +93,12 @@ def test_an_approval_is_given_and_what_came_of_it_is_read(page: Page, pictures: 
     expect(card).to_contain_text("note.md", timeout=RUN_MS)
     expect(page).to_have_title(re.compile(r"^\?"))
     page.screenshot(path=pictures / "approval-light.png")
+    beside = page.context.new_page()
+    beside.goto("/")
+    row = beside.locator(".agents li", has=beside.get_by_role("link", name="Write a note"))
+    expect(row.locator(".status")).to_have_text("waiting")
+    expect(row.locator(".agent-about")).to_contain_text("in progress for")
+    beside.close()
     card.get_by_role("button", name="Approve").click()
     expect(page.get_by_text("The note is written.")).to_be_visible(timeout=RUN_MS)
     expect(page.locator("#status")).to_have_text("completed", timeout=RUN_MS)
@@ -120,7 +126,16 @@ def test_yesterdays_failed_run_is_found(page: Page, site: UpSite) -> None:
     expect(page.get_by_role("button", name="Continue", exact=True)).to_be_visible()
 
 
-@pytest.mark.parametrize("width", [1280, 360])
+def test_who_is_not_logged_in_reads_on_a_phone_where_they_are(browser: Browser, site: UpSite) -> None:
+    context = browser.new_context(base_url=site.url, viewport={"width": 320, "height": 740})
+    page = context.new_page()
+    page.goto("/")
+    expect(page.get_by_role("heading", name="Log in")).to_be_visible()
+    assert page.locator(".brand").evaluate("(node) => node.getBoundingClientRect().width") > 80, "more than its icon"
+    context.close()
+
+
+@pytest.mark.parametrize("width", [1280, 320])
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_axe_finds_nothing_on_any_page(
     page: Page, scheme: Literal["light", "dark"], width: int, pictures: Path
@@ -139,5 +154,5 @@ def test_axe_finds_nothing_on_any_page(
         assert page.evaluate("document.documentElement.scrollWidth") <= width, path
         problems[path] = found(page)
         if path == "/overview/":
-            page.screenshot(path=pictures / f"overview-{scheme if width > 360 else f'{scheme}-phone'}.png")
+            page.screenshot(path=pictures / f"overview-{scheme if width > 320 else f'{scheme}-phone'}.png")
     assert {path: found for path, found in problems.items() if found} == {}

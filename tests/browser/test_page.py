@@ -218,12 +218,18 @@ def test_nothing_jumps_while_an_answer_streams(stub: Stub, watched: Page) -> Non
 
 def test_page_prints_the_conversation(stub: Stub, watched: Page) -> None:
     stub.append(golden("one-run"))
+    wide = f"```\n{'some code ' * 100}\n```\n\n| address |\n|---|\n| https://example.com/{'a' * 300} |\n"
+    stub.append(log_of(*words(wide), after=len(stub.events)))
     watched.goto(stub.page_url)
     settled(watched, stub)
+    watched.evaluate("for (const node of document.querySelectorAll('details')) node.open = true")
     watched.emulate_media(media="print")
-    expect(watched.locator(".markdown table")).to_be_visible()
+    expect(watched.locator(".markdown table").last).to_be_visible()
     for part in ("#composer", ".agent-side", "header.site", "#notify"):
         expect(watched.locator(part)).to_be_hidden()
+    assert watched.locator(".copy:visible").count() == 0
+    cut = "(nodes) => nodes.filter((node) => node.scrollWidth > node.clientWidth).map((node) => node.outerHTML)"
+    assert watched.locator("pre:visible, .markdown table").evaluate_all(cut) == []
 
 
 def test_card_that_the_reader_opened_stays_open(stub: Stub, watched: Page) -> None:
@@ -242,10 +248,47 @@ def test_card_that_the_reader_opened_stays_open(stub: Stub, watched: Page) -> No
 
 def test_page_fits_a_phone(stub: Stub, watched: Page) -> None:
     stub.append(golden("one-run"))
+    watched.set_viewport_size({"width": 320, "height": 740})
+    watched.goto(stub.page_url)
+    settled(watched, stub)
+    assert watched.evaluate("document.documentElement.scrollWidth") == 320
+
+
+def test_a_phone_is_left_to_the_conversation_and_reads_what_it_chooses(stub: Stub, watched: Page) -> None:
+    stub.append(log_of(*started(), *words("Much to say.\n\n" * 60)))
     watched.set_viewport_size({"width": 360, "height": 740})
     watched.goto(stub.page_url)
     settled(watched, stub)
-    assert watched.evaluate("document.documentElement.scrollWidth") == 360
+    watched.evaluate("scrollTo(0, document.documentElement.scrollHeight)")
+    expect(watched.locator(".agent-head")).not_to_be_in_viewport()
+    needed = """(node) => {
+        const free = document.body.appendChild(node.cloneNode(true));
+        free.style.font = getComputedStyle(node).font;
+        free.style.padding = getComputedStyle(node).padding;
+        const { width } = free.getBoundingClientRect();
+        free.remove();
+        return width;
+    }"""
+    strategy = watched.locator("#strategy")
+    assert strategy.evaluate("(node) => node.getBoundingClientRect().width") >= strategy.evaluate(needed)
+
+
+def test_a_page_with_little_on_it_does_not_scroll(stub: Stub, watched: Page) -> None:
+    stub.append(log_of(*started()))
+    watched.set_viewport_size({"width": 1280, "height": 900})
+    watched.goto(stub.page_url)
+    settled(watched, stub)
+    assert watched.evaluate("document.documentElement.scrollHeight") == 900
+
+
+def test_an_error_keeps_its_lines_and_a_long_one_its_place(stub: Stub, watched: Page) -> None:
+    lines = [f"line {number}" for number in range(200)]
+    stub.append(log_of(*started(), ("error", {"code": "x", "message": "\n".join(lines)})))
+    watched.goto(stub.page_url)
+    message = watched.locator(".run-error [dir]")
+    expect(message).to_be_visible()
+    assert message.inner_text().splitlines() == lines
+    assert message.evaluate("(node) => node.getBoundingClientRect().height") < 300
 
 
 def test_scripts_and_styles_stay_under_150_kilobytes(stub: Stub, watched: Page) -> None:

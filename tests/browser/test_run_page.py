@@ -127,6 +127,32 @@ def test_views_of_the_changes_are_switched_by_keyboard_and_kept_in_the_address(
     expect(section.locator(".diff.split")).to_be_visible()
 
 
+@pytest.mark.parametrize("view", ["unified", "split"])
+def test_what_is_marked_within_a_changed_line_stays_in_it(
+    tab: Page, run: Run, live_server: LiveServer, view: str
+) -> None:
+    """Changed words, and characters that hide, as the end of a line from Windows."""
+    later = story.new_run(run.agent, "Count.")
+    story.keep(later, {"a.txt": "one two three\r\nfour\n"}, {"a.txt": "one 2 three\r\nfour\n"})
+    tab.goto(f"{live_server.url}/runs/{later.pk}/changes/?view={view}")
+    section = tab.locator(".diff-file", has=tab.get_by_role("heading", name="a.txt"))
+    lines = section.locator("tr", has=tab.locator(".word"))
+    expect(lines).to_have_count({"unified": 2, "split": 1}[view])
+    for line in lines.all():
+        expect(line.locator(".hidden").first).to_be_visible()
+        height = line.evaluate(
+            "(node) => node.getBoundingClientRect().height / parseFloat(getComputedStyle(node).lineHeight)"
+        )
+        assert height < 1.5
+
+
+def test_smaller_headings_of_a_file_are_not_larger(tab: Page, run: Run, live_server: LiveServer) -> None:
+    story.put(run.agent, {"deep.md": "### Three\n\n#### Four\n"})
+    tab.goto(f"{live_server.url}/agents/{run.agent_id}/files/deep.md")
+    size = "(node) => parseFloat(getComputedStyle(node).fontSize)"
+    assert tab.locator(".markdown h3").evaluate(size) >= tab.locator(".markdown h4").evaluate(size)
+
+
 def test_the_failed_run_is_found_without_scripts(
     browser: Any, tab: Page, agent: Agent, live_server: LiveServer
 ) -> None:
@@ -185,7 +211,7 @@ def test_a_run_is_tried_again_from_the_panel_and_the_page_stays(tab: Page, run: 
     tab.goto(f"{live_server.url}/agents/{run.agent_id}/")
     tab.evaluate("window.sameDocument = true")
     with tab.expect_response(re.compile(r"/retry$")) as answered:
-        tab.get_by_role("button", name="Try run 1 again").click()
+        tab.get_by_role("button", name="Try again: run 1").click()
     assert answered.value.status == 202
     assert tab.evaluate("window.sameDocument")
     assert Run.objects.filter(retry_of=run).count() == 1

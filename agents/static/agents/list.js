@@ -78,7 +78,7 @@ function renewed(old, row) {
   return node;
 }
 
-/** Times of the reader, and how long what runs has run. */
+/** Times of the reader, and how long what goes on has gone on. */
 function present(root) {
   localTimes(root);
   tick(root);
@@ -88,7 +88,7 @@ function tick(root) {
   for (const node of root.querySelectorAll("time[data-since]")) {
     const seconds = Math.max(0, Math.floor((Date.now() - Date.parse(node.dateTime)) / 1000));
     node.textContent = seconds < 60 ? `${seconds} s` : duration(seconds * 1000);
-    node.previousSibling.textContent = " · running for ";
+    node.previousSibling.textContent = " · in progress for ";
   }
 }
 
