@@ -12,6 +12,9 @@ import httpx
 from agentsite.cli import checks
 from agentsite.cli.problem import CliProblem
 
+BEGINNING = "0-0"
+"""The cursor before everything that an agent ever said."""
+
 
 class StreamEnded(Exception):
     """The connection was cut, or the server said goodbye: go on behind the last event seen."""
@@ -62,8 +65,16 @@ class Client:
         except ValueError:
             raise CliProblem(f"{self.url} is there, but it is not agentsite") from None
 
-    def create_agent(self, definition: str) -> str:
-        return str(self.call("POST", "/api/agents", {"definition": definition})["id"])
+    def start_agent(self, definition: str, prompt: str) -> tuple[str, str]:
+        """The ids of a new agent and its first run: both, or neither if the site refuses."""
+        agent = self.call("POST", "/api/agents", {"definition": definition, "input": prompt})
+        return str(agent["id"]), str(agent["run"]["id"])
+
+    def check_definition(self, agent_id: str, definition: str) -> None:
+        """Raises CliProblem if the agent's is another one: it would be that which runs."""
+        actual = str(self.call("GET", f"/api/agents/{agent_id}")["definition"])
+        if actual != definition:
+            raise CliProblem(f"agent {agent_id} is of the definition {actual}, not {definition}")
 
     def tip(self, agent_id: str) -> str:
         """The cursor behind everything that was said so far."""

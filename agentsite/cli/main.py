@@ -102,31 +102,37 @@ def doctor() -> None:
 def run_agent(
     definition: str,
     prompt: str,
-    agent: Annotated[str | None, typer.Option(help="Go on with this agent instead of a new one.")] = None,
+    agent: Annotated[
+        str | None, typer.Option(help="Go on with this agent instead of a new one; it must be of DEFINITION.")
+    ] = None,
     as_json: AsJson = False,
     url: Url = None,
     token: Token = None,
 ) -> None:
     """Start a run and follow it. Exit code: 0 completed, 1 failed, 3 cancelled."""
-    from agentsite.cli.client import Client
+    from agentsite.cli.client import BEGINNING, Client
     from agentsite.cli.follow import follow
 
     with Client(url, token) as client:
-        agent_id = agent or client.create_agent(definition)
-        after = client.tip(agent_id)
-        run_id = client.start_run(agent_id, prompt)
-        raise SystemExit(follow(client, agent_id, after, run_id, as_json=as_json))
+        if agent is None:
+            after = BEGINNING
+            agent, run_id = client.start_agent(definition, prompt)
+        else:
+            client.check_definition(agent, definition)
+            after = client.tip(agent)
+            run_id = client.start_run(agent, prompt)
+        raise SystemExit(follow(client, agent, after, run_id, as_json=as_json))
 
 
 @app.command()
 def attach(agent: str, as_json: AsJson = False, url: Url = None, token: Token = None) -> None:
     """Follow an agent: what it has said, then live, until Ctrl-C."""
-    from agentsite.cli.client import Client
+    from agentsite.cli.client import BEGINNING, Client
     from agentsite.cli.follow import follow
 
     with Client(url, token) as client:
         client.call("GET", f"/api/agents/{agent}")  # says what is wrong at once; later a cut stream is taken up again
-        raise SystemExit(follow(client, agent, "0-0", as_json=as_json))
+        raise SystemExit(follow(client, agent, BEGINNING, as_json=as_json))
 
 
 @app.command()

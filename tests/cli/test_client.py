@@ -115,6 +115,23 @@ def test_a_second_run_of_an_agent_shows_itself_only(at_site: Terminal):
     assert {event["agent_id"] for event in second} == {first[0]["agent_id"]}
 
 
+def test_a_run_that_is_refused_leaves_no_agent_behind(site: UpSite, at_site: Terminal):
+    with Client(site.url, site.token) as client:
+        before = client.call("GET", "/api/agents")["total"]
+        assert "input" in at_site("run", "greets", "").problem
+        assert "U+0000" in at_site("run", "greets", "Hel\0lo").problem
+        assert client.call("GET", "/api/agents")["total"] == before
+
+
+def test_an_agent_of_another_definition_is_not_run(site: UpSite, at_site: Terminal):
+    agent_id = events_of(at_site("run", "greets", "One", "--json").out)[0]["agent_id"]
+    for definition in ("fails", "nothing"):
+        problem = at_site("run", definition, "Two", "--agent", agent_id).problem
+        assert f"agent {agent_id} is of the definition greets, not {definition}" in problem
+    with Client(site.url, site.token) as client:
+        assert client.call("GET", f"/api/agents/{agent_id}/runs")["total"] == 1
+
+
 def test_nothing_an_agent_says_drives_the_terminal(at_site: Terminal):
     assert "red." in at_site("run", "paints", "Paint").out
     for options in ([], ["--json"]):
