@@ -1,22 +1,44 @@
-"""An agent's state as people see it live: what is committed, and what so far only Redis has. Synchronous."""
+"""An agent's log as people see it live: what is committed, and what so far only Redis has. Synchronous."""
 
 from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
 from asgiref.sync import async_to_sync
 
 from streaming.bus import Bus
+from streaming.cursor import Cursor, ResetReason
 from streaming.fold import State
-from streaming.reader import Reader
+from streaming.reader import Reader, Reset
 
 
 def state_at_tip(agent_id: str) -> State:
     """Without Redis what is committed. Raises LogMissing, JournalUnavailable."""
-    return async_to_sync(_read)(agent_id)
+    return async_to_sync(_state)(agent_id)
 
 
-async def _read(agent_id: str) -> State:
+def refusal(agent_id: str, cursor: Cursor) -> ResetReason | None:
+    """Why a stream could not go on from `cursor`; None when it could. Takes TIP_PATIENCE_S to give up one that is
+    ahead of everything known. Raises LogMissing, JournalUnavailable."""
+    return async_to_sync(_refusal)(agent_id, cursor)
+
+
+async def _state(agent_id: str) -> State:
+    async with _reader() as reader:
+        return (await reader.at_tip(agent_id))[1]
+
+
+async def _refusal(agent_id: str, cursor: Cursor) -> ResetReason | None:
+    async with _reader() as reader:
+        found = await reader.after(agent_id, cursor)
+    return found.reason if isinstance(found, Reset) else None
+
+
+@asynccontextmanager
+async def _reader() -> AsyncIterator[Reader]:
     bus = Bus()
     try:
-        return (await Reader(bus).at_tip(agent_id))[1]
+        yield Reader(bus)
     finally:
         await bus.close()

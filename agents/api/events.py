@@ -12,6 +12,7 @@ from django.http import HttpRequest, HttpResponse
 from ninja import Header, Query, Router
 from pydantic import BaseModel, Field
 
+from agents import tip
 from agents.access import agent_for
 from agents.api.auth import caller
 from agents.api.errors import CursorGone, FieldInvalid, answer
@@ -26,8 +27,6 @@ router = Router(tags=["events"])
 EVENTS_MOST = 1000
 EVENT_BYTES = 512
 """About how large an event is; only so that a small page does not read a megabyte."""
-TIP_AHEAD = 5000
-"""How many events a live subscriber may have seen that the database has not got yet."""
 SCANNED_PAGES = 8
 """Pages of the log that one request with a filter looks through."""
 
@@ -114,7 +113,7 @@ class _Scan:
         left = self._query.limit
         for _ in range(SCANNED_PAGES):
             page = journal.page(self._agent_id, self.next, self._page_bytes())
-            _honour(self.next, page)  # each page: a trim may come between two
+            _honour(self._agent_id, self.next, page)  # each page: a trim may come between two
             for stored in page.events:
                 self.next = stored.cursor
                 if self._wanted(stored):
@@ -137,14 +136,13 @@ class _Scan:
         return self._query.run is None or decode(stored.payload).run_id == self._query.run
 
 
-def _honour(cursor: Cursor, page: Page) -> None:
-    """Raises CursorGone unless the cursor can be honoured exactly. One just ahead of what is stored may: a live
-    subscriber has seen events that the database gets within half a second."""
+def _honour(agent_id: str, cursor: Cursor, page: Page) -> None:
+    """Raises CursorGone unless the cursor can be honoured exactly. One ahead of what is stored may: a live subscriber
+    has seen events that the database gets within half a second."""
     tip_seq = max(page.head.tip.seq, page.events[-1].cursor.seq if page.events else 0)
     reason = judge(cursor, page.starts, tip_seq, page.head.first_seq)
-    is_newest = bool(page.starts) and page.starts[-1].epoch == cursor.epoch
-    if reason == "unknown-cursor" and is_newest and tip_seq < cursor.seq <= tip_seq + TIP_AHEAD:
-        return
+    if reason == "unknown-cursor":
+        reason = tip.refusal(agent_id, cursor)
     if reason is not None:
         raise CursorGone("the log can't be continued from this cursor; start from a snapshot", reason=reason)
 

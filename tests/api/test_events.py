@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 
 import pytest
+from asgiref.sync import async_to_sync
 
 from streaming import journal
-from streaming.events import decode, draft, encode
+from streaming.bus import Bus
+from streaming.events import Event, decode, draft, encode, now
 from streaming.fold import fold
 from streaming.models import Snapshot
 from tests.api.conftest import field, problem, write
@@ -135,12 +137,37 @@ def test_a_trim_between_two_pages_of_one_answer_is_no_gap_in_it(api, agent_id, r
     assert gone(api.call("GET", f"/api/agents/{agent_id}/events?limit=1000")) == "trimmed"
 
 
-def test_a_cursor_just_ahead_of_the_database_waits_for_it(api, agent_id, run_id):
+async def publish(agent_id, tip, count):
+    """Put events into Redis behind the tip, as their writer does before it commits them."""
+    bus = Bus()
+    payloads = [
+        Event("text", agent_id, "r1", tip.epoch, tip.seq + at, now(), {"message_id": "m1", "content": "x"}).encode()
+        for at in range(1, count + 1)
+    ]
+    try:
+        await bus.fence(agent_id, tip.epoch)
+        await bus.publish(agent_id, tip.epoch, tip.seq + 1, payloads, "", tip.seq)
+    finally:
+        await bus.close()
+
+
+def test_a_cursor_of_an_event_that_is_live_and_not_yet_stored_waits_for_it(api, agent_id, run_id):
     """A live subscriber sees events half a second before they are stored."""
     tip = journal.head(agent_id).tip
+    async_to_sync(publish)(agent_id, tip, 5)
     ahead = f"{tip.epoch}-{tip.seq + 5}"
     page = api.get(f"/api/agents/{agent_id}/events?after={ahead}")
     assert page == {"events": [], "next": ahead, "complete": True}
+
+
+def test_a_cursor_ahead_of_what_is_live_is_gone(api, agent_id, run_id, monkeypatch):
+    """Its events would be skipped without a word, once there are so many."""
+    monkeypatch.setattr("streaming.reader.TIP_PATIENCE_S", 0.0)
+    tip = journal.head(agent_id).tip
+    ahead = f"/api/agents/{agent_id}/events?after={tip.epoch}-{tip.seq + 3}"
+    assert gone(api.call("GET", ahead)) == "unknown-cursor"
+    async_to_sync(publish)(agent_id, tip, 2)
+    assert gone(api.call("GET", ahead)) == "unknown-cursor"
 
 
 @pytest.mark.parametrize(
