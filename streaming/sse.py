@@ -84,6 +84,9 @@ class SseApplication:
         try:
             wanted = await self._gate.open(scope, receive)
             async with self._hub().watch(wanted.agent_id) as channel:
+                if scope["method"] == "HEAD":
+                    await _send_head(send)
+                    return
                 subscriber = Subscriber(self._hub(), channel, wanted.cursor, wanted.until_run)
                 if wanted.until_done:
                     await self._bound(subscriber, wanted.agent_id)
@@ -140,6 +143,12 @@ async def _send_all(subscriber: Subscriber, send: Send) -> None:
         log.exception("stream ended early", cursor=str(subscriber.cursor))
     with contextlib.suppress(TimeoutError):
         await _send_piece(send, b"", more=False)
+
+
+async def _send_head(send: Send) -> None:
+    """What GET's answer begins with. A body would be taken for the connection's next answer."""
+    await send({"type": "http.response.start", "status": 200, "headers": HEADERS})
+    await send({"type": "http.response.body", "body": b"", "more_body": False})
 
 
 async def _send_piece(send: Send, piece: bytes, more: bool = True) -> None:

@@ -92,12 +92,17 @@ class Site:
         self.responses: list[Response] = []
 
     def get(
-        self, agent_id: str, query: str | bytes = "", headers: list[tuple[bytes, bytes]] | None = None, app: Any = None
+        self,
+        agent_id: str,
+        query: str | bytes = "",
+        headers: list[tuple[bytes, bytes]] | None = None,
+        app: Any = None,
+        method: str = "GET",
     ) -> Response:
         response = Response()
         scope = {
             "type": "http",
-            "method": "GET",
+            "method": method,
             "path": f"/{agent_id}",
             "query_string": query if isinstance(query, bytes) else query.encode(),
             "headers": headers or [],

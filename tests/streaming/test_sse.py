@@ -33,6 +33,14 @@ async def test_stream_has_the_headers_that_keep_proxies_from_holding_it_back(sit
     assert response.headers == HEADERS
 
 
+@pytest.mark.parametrize("query", ["", "after=1-2", "until=done"])
+async def test_head_is_answered_with_the_headers_alone_and_ends(site: Site, writer: HandWriter, query: str):
+    """Whatever came behind them, a client would take for the answer to its next request."""
+    response = site.get(writer.agent_id, query, method="HEAD")
+    await response.ends()
+    assert (response.status, response.headers, response.body) == (200, HEADERS, b"")
+
+
 async def test_without_a_cursor_a_snapshot_comes_first_and_then_every_later_event(site: Site, writer: HandWriter):
     response = site.get(writer.agent_id)
     await response.shows("1-6")
