@@ -15,7 +15,6 @@ from django.http import HttpRequest, HttpResponse
 from django.middleware.csrf import get_token
 from django.utils.html import format_html
 from django.utils.safestring import mark_safe
-from django.views.decorators.http import require_safe
 from ninja import NinjaAPI
 from ninja.openapi.docs import DocsBase
 
@@ -64,7 +63,6 @@ class LocalSwagger(DocsBase):
         return HttpResponse(page)
 
 
-@require_safe
 def asset(request: HttpRequest, name: str) -> HttpResponse:
     """One of Swagger UI's files."""
     if name not in ASSETS:

@@ -9,7 +9,6 @@ from django.db import DatabaseError, connection
 from django.db.models import Count
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.views.decorators.cache import never_cache
-from django.views.decorators.http import require_safe
 from redis.exceptions import RedisError
 
 from agents.models import Run
@@ -18,14 +17,12 @@ from agents.presence import client, workers
 Check = dict[str, Any]
 
 
-@require_safe
 @never_cache
 def healthz(request: HttpRequest) -> JsonResponse:
     """This process answers. Says nothing of what it depends on: restarting it would not bring that back."""
     return JsonResponse({"status": "ok"})
 
 
-@require_safe
 @never_cache
 def readyz(request: HttpRequest) -> JsonResponse:
     """Each dependency by name. 503 without database or Redis; without a worker the site still takes and shows what it
@@ -43,7 +40,6 @@ def readyz(request: HttpRequest) -> JsonResponse:
     return JsonResponse({"status": "ok" if present else "degraded", "checks": checks})
 
 
-@require_safe
 @never_cache
 def metrics(request: HttpRequest) -> HttpResponse:
     """Prometheus' text format (version 0.0.4). Open runs are counted over the index of open runs, never all of them."""

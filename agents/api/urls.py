@@ -15,6 +15,7 @@ from django.http import Http404, HttpRequest, HttpResponseNotAllowed
 from django.http.response import HttpResponseBase
 from django.urls import URLPattern, include, path, re_path
 from django.views.decorators.csrf import csrf_exempt
+from django.views.decorators.http import require_safe
 
 from agents.api import docs, errors, health
 from agents.api.site import api
@@ -52,19 +53,25 @@ def in_json(view: View) -> View:
     return markcoroutinefunction(later) if iscoroutinefunction(view) else now
 
 
+def _for_reading(view: View) -> View:
+    """Nothing to forge: a POST is a wrong method, and is told so in JSON and not by Django's page about CSRF."""
+    return csrf_exempt(in_json(require_safe(view)))
+
+
 def _routes() -> tuple[list[URLPattern], str, str]:
     patterns, app_name, namespace = api.urls
     for pattern in patterns:
         assert isinstance(pattern, URLPattern)
-        pattern.callback = in_json(pattern.callback)
+        documents = pattern.name in ("openapi-json", "openapi-view")
+        pattern.callback = _for_reading(pattern.callback) if documents else in_json(pattern.callback)
     return patterns, app_name, namespace  # type: ignore[return-value]  # its stubs know fewer
 
 
 urlpatterns = [
-    path("healthz", health.healthz),
-    path("readyz", health.readyz),
-    path("metrics", health.metrics),
-    path("api/docs/<str:name>", docs.asset),
+    path("healthz", _for_reading(health.healthz)),
+    path("readyz", _for_reading(health.readyz)),
+    path("metrics", _for_reading(health.metrics)),
+    path("api/docs/<str:name>", _for_reading(docs.asset)),
     path("api/", include(_routes()[:2], namespace="api")),
     re_path(r"^api(/[\s\S]*)?$", csrf_exempt(errors.not_found)),
 ]

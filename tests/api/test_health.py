@@ -8,7 +8,7 @@ import pytest
 import redis
 from django.conf import settings
 
-from tests.api.conftest import ApiClient, on_postgres
+from tests.api.conftest import ApiClient, on_postgres, problem
 
 
 @pytest.fixture
@@ -23,7 +23,18 @@ def worker():
 def test_healthz_says_that_the_process_lives(db):
     assert ApiClient().call("GET", "/healthz") == (200, {"status": "ok"})
     assert ApiClient().send("HEAD", "/healthz").status_code == 200
-    assert ApiClient().send("POST", "/healthz").status_code == 405
+
+
+@pytest.mark.parametrize(
+    "path", ["/healthz", "/readyz", "/metrics", "/api/docs", "/api/openapi.json", "/api/docs/swagger-ui.css"]
+)
+@pytest.mark.parametrize("method", ["POST", "PUT", "PATCH", "DELETE"])
+def test_what_only_reads_takes_nothing_else_and_asks_for_no_csrf_token(method, path):
+    client = ApiClient()
+    client.django.handler.enforce_csrf_checks = True
+    response = client.send(method, path)
+    assert problem((response.status_code, response.json())) == (405, "method-not-allowed")
+    assert response["Allow"] == "GET, HEAD"
 
 
 def test_readyz_names_each_dependency(transactional_db, worker):
