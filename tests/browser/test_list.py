@@ -91,7 +91,7 @@ def test_a_new_agent_is_made_with_what_was_chosen(tab: Page) -> None:
     tab.goto("/agents/new/")
     expect(tab.locator(".options:visible")).to_have_count(1)
     framed = "(nodes) => nodes.map((node) => getComputedStyle(node).boxShadow !== 'none')"
-    assert tab.locator(".choice:has([type=radio]:not(:checked))").evaluate_all(framed) == [False]
+    assert not any(tab.locator(".choice:has([type=radio]:not(:checked))").evaluate_all(framed))
     tab.get_by_label("Agent", exact=True).check()
     expect(tab.get_by_text("OpenAI can\u2019t be used:")).to_be_visible()
     tab.locator(".options:visible summary").press("Enter")
