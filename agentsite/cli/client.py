@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import uuid
 from collections.abc import Iterable, Iterator
 from typing import Any, Self
+from urllib.parse import quote
 
 import httpx
 
@@ -14,6 +16,8 @@ from agentsite.cli.problem import CliProblem
 
 BEGINNING = "0-0"
 """The cursor before everything that an agent ever said."""
+PAGE_MOST = 200
+"""Of a list, in one answer of the API."""
 
 
 class StreamEnded(Exception):
@@ -35,6 +39,8 @@ class Client:
                 ) from None
         if not (token.isascii() and token.isprintable()):
             raise CliProblem("the API token has characters that no token has")
+        self.options = ("--url", url) if url else ()
+        """What other commands need to speak to the same site."""
         self.url = (url or f"http://{environment.host}:{environment.port}").rstrip("/")
         try:
             self._http = httpx.Client(
@@ -85,6 +91,22 @@ class Client:
         """Its id."""
         key = {"Idempotency-Key": str(uuid.uuid4())}
         return str(self.call("POST", f"/api/agents/{agent_id}/runs", {"input": prompt}, **key)["id"])
+
+    def answer(self, run_id: str, approval_id: str, decision: str, reason: str) -> None:
+        body = {"decision": decision, "reason": reason}
+        self.call("POST", f"/api/runs/{run_id}/approvals/{quote(approval_id, safe='')}", body)
+
+    def listed(self, path: str, name: str, limit: int) -> tuple[list[dict[str, Any]], int]:
+        """Up to `limit` of the objects that `name` of the answer has, and how many there are. A list may change
+        between two of its pages; none is listed twice for that."""
+        found: dict[str, dict[str, Any]] = {}
+        size = min(limit, PAGE_MOST)
+        for page in itertools.count(1):
+            answer = self.call("GET", f"{path}?limit={size}&page={page}")
+            found |= {one["id"]: one for one in answer[name]}
+            if len(found) >= limit or page * size >= answer["total"]:
+                break
+        return list(found.values())[:limit], answer["total"]
 
     def download(self, path: str, **params: Any) -> Iterator[bytes]:
         """A body of any size, in pieces. Raises CliProblem, also when it is cut."""

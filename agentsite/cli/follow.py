@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import json
-import re
+import sys
 import time
 from typing import Any
 
@@ -11,27 +10,26 @@ from rich.console import Console
 from rich.text import Text
 
 from agentsite.cli.client import Client, StreamEnded
+from agentsite.cli.hints import Hints
+from agentsite.cli.safe import as_line, safe
 
 EXIT_CODES = {"completed": 0, "failed": 1, "cancelled": 3}
 INTERRUPTED = 130
 RETRY_S = 1.0
-_CONTROL = re.compile(
-    r"\x1b\[[0-9;?]*[ -/]*[@-~]|\x1b[\]PX^_][^\x07\x1b]*(?:\x07|\x1b\\)|[\x00-\x08\x0b-\x1f\x7f-\x9f]"
-    r"|[\u200e\u200f\u202a-\u202e\u2066-\u2069]"
-)
-"""What an agent says must not drive the terminal: escape sequences, control characters and marks that turn the reading
-direction (so that a line reads differently than it is) are dropped."""
-_RAW = re.compile("[\x7f-\x9f\u2028\u2029]")
-"""JSON escapes what is below U+0020; these drive some terminals too, or end a line for some readers."""
 
 
 def follow(client: Client, agent_id: str, after: str, run_id: str | None = None, *, as_json: bool) -> int:
     """Until the end of `run_id`: exit code by how it ended. Without one, until Ctrl-C.
 
-    A stream that breaks is taken up again behind the last event seen.
+    A stream that breaks is taken up again behind the last event seen. What is not the agent's (which run this is, that
+    it goes on after Ctrl-C) is on stderr.
     """
-    following = _Following(run_id, _Printer(as_json), after)
+    hints = Hints(client, agent_id)
+    printer = _Printer(hints, as_json)
+    following = _Following(run_id, printer, after)
     try:
+        if run_id is not None and not as_json:
+            print(hints.started(run_id), file=sys.stderr)
         while True:
             try:
                 for frame in client.stream(agent_id, following.last):
@@ -41,6 +39,9 @@ def follow(client: Client, agent_id: str, after: str, run_id: str | None = None,
             except StreamEnded:
                 time.sleep(RETRY_S)
     except KeyboardInterrupt:
+        printer.end()
+        if run_id is not None:
+            print(hints.goes_on(run_id), file=sys.stderr)
         return INTERRUPTED
 
 
@@ -67,7 +68,8 @@ class _Following:
 
 
 class _Printer:
-    def __init__(self, as_json: bool) -> None:
+    def __init__(self, hints: Hints, as_json: bool) -> None:
+        self._hints = hints
         self._as_json = as_json
         self._console = Console(highlight=False, soft_wrap=True)
         self._open = False
@@ -82,31 +84,24 @@ class _Printer:
             return
         line = _LINES.get(kind, lambda _: None)(data)
         if line is not None:
-            self._end()
+            self.end()
             self._console.print(Text(safe(line[0]), style=line[1]))
+        if kind == "approval-request":
+            self._console.print(Text(self._hints.answers(event["run_id"], data), style="dim"))
 
     def lost(self, reason: str) -> None:
         if not self._as_json:
-            self._end()
+            self.end()
             self._console.print(Text(f"! some of this was taken back by the site ({safe(reason)})", style="red"))
 
-    def _flow(self, text: str, style: str) -> None:
-        self._console.print(Text(safe(text), style=style), end="")
-        self._open = not text.endswith("\n")
-
-    def _end(self) -> None:
+    def end(self) -> None:
         if self._open:
             self._console.print()
             self._open = False
 
-
-def safe(text: str) -> str:
-    return _CONTROL.sub("", text)
-
-
-def as_line(event: dict[str, Any]) -> str:
-    """JSON on one line that no terminal obeys."""
-    return _RAW.sub(lambda match: f"\\u{ord(match[0]):04x}", json.dumps(event, ensure_ascii=False))
+    def _flow(self, text: str, style: str) -> None:
+        self._console.print(Text(safe(text), style=style), end="")
+        self._open = not text.endswith("\n")
 
 
 _FLOWING = {"text": "", "thinking": "dim italic", "tool-output": "dim"}
@@ -123,6 +118,7 @@ _LINES: dict[str, Any] = {
         "blue",
     ),
     "approval-request": lambda data: (f"? {data['question']}  [{' / '.join(data['options'])}]", "yellow"),
+    "approval-response": lambda data: (f"= {data['decision']}  ({data['by']})", "yellow"),
     "error": lambda data: (f"! {data['code']}: {data['message']}", "red"),
     "done": lambda data: (f"{data['status']} in {data['duration_ms'] / 1000:.1f} s", "bold"),
 }

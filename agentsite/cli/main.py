@@ -14,6 +14,7 @@ app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
+    epilog="Exit code 2: it could not be done, and a line on stderr says why. 130: Ctrl-C.",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 images = typer.Typer(help="Images of agents: what definitions name, and building ours.", no_args_is_help=True)
@@ -25,6 +26,8 @@ Engine = Annotated[str | None, typer.Option(help="auto, docker, podman, bwrap or
 Url = Annotated[str | None, typer.Option(help="The site; default: that of AGENTSITE_HOST and AGENTSITE_PORT.")]
 Token = Annotated[str | None, typer.Option(help="API token; default: <data-dir>/admin-token. [AGENTSITE_TOKEN]")]
 AsJson = Annotated[bool, typer.Option("--json", help="Events as JSON, one a line.")]
+ListAsJson = Annotated[bool, typer.Option("--json", help="As the API has them: JSON, one a line.")]
+Limit = Annotated[int, typer.Option(min=1, help="Most to list; a line on stderr says if there are more.")]
 
 
 def main() -> None:
@@ -37,6 +40,23 @@ def main() -> None:
     except CliProblem as problem:
         print(f"agentsite: {problem}", file=sys.stderr)
         raise SystemExit(problem.exit_code) from None
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version
+
+        print(f"agentsite {version('agentsite')}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version and exit.")
+    ] = False,
+) -> None:
+    """What holds for all commands."""
 
 
 def _environ(**values: Any) -> None:
@@ -109,7 +129,8 @@ def run_agent(
     url: Url = None,
     token: Token = None,
 ) -> None:
-    """Start a run and follow it. Exit code: 0 completed, 1 failed, 3 cancelled."""
+    """Start a run and follow it. Exit code: 0 completed, 1 failed, 2 it could not start, 3 cancelled, 130 Ctrl-C (the
+    run goes on)."""
     from agentsite.cli.client import BEGINNING, Client
     from agentsite.cli.follow import follow
 
@@ -133,6 +154,23 @@ def attach(agent: str, as_json: AsJson = False, url: Url = None, token: Token = 
     with Client(url, token) as client:
         client.call("GET", f"/api/agents/{agent}")  # says what is wrong at once; later a cut stream is taken up again
         raise SystemExit(follow(client, agent, BEGINNING, as_json=as_json))
+
+
+@app.command()
+def approve(
+    run: str,
+    approval_id: str,
+    decision: Annotated[str, typer.Argument(help="One of the question's options.")],
+    reason: Annotated[str, typer.Option(help="Goes to the program.")] = "",
+    url: Url = None,
+    token: Token = None,
+) -> None:
+    """Answer a question of a run; `run` and `attach` show what to type. The first answer counts."""
+    from agentsite.cli.client import Client
+
+    with Client(url, token) as client:
+        client.answer(run, approval_id, decision, reason)
+    print(f"run {run}: answered {decision}")
 
 
 @app.command()
@@ -161,23 +199,25 @@ def move(
 
 
 @app.command()
-def agents(url: Url = None, token: Token = None) -> None:
-    """Your agents."""
+def agents(limit: Limit = 50, as_json: ListAsJson = False, url: Url = None, token: Token = None) -> None:
+    """Your agents, those that changed last first."""
     from agentsite.cli.client import Client
-    from agentsite.cli.tables import agents as show
+    from agentsite.cli.tables import agents as table
+    from agentsite.cli.tables import show
 
     with Client(url, token) as client:
-        show(client.call("GET", "/api/agents"))
+        show(*client.listed("/api/agents", "agents", limit), table, as_json=as_json)
 
 
 @app.command()
-def runs(agent: str, url: Url = None, token: Token = None) -> None:
-    """The runs of an agent."""
+def runs(agent: str, limit: Limit = 50, as_json: ListAsJson = False, url: Url = None, token: Token = None) -> None:
+    """The runs of an agent, the newest first."""
     from agentsite.cli.client import Client
-    from agentsite.cli.tables import runs as show
+    from agentsite.cli.tables import runs as table
+    from agentsite.cli.tables import show
 
     with Client(url, token) as client:
-        show(client.call("GET", f"/api/agents/{agent}/runs"))
+        show(*client.listed(f"/api/agents/{agent}/runs", "runs", limit), table, as_json=as_json)
 
 
 @app.command(name="export")

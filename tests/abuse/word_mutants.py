@@ -5,7 +5,7 @@ from __future__ import annotations
 from tests.mutation import Change, Mutant
 
 JSONL, TRANSLATE = "containers/protocols/jsonl.py", "agents/translate.py"
-MARKDOWN, FOLLOW = "agents/pages/markdown.py", "agentsite/cli/follow.py"
+MARKDOWN, SAFE = "agents/pages/markdown.py", "agentsite/cli/safe.py"
 BAD = "tests/agents/test_bad_output.py"
 SITES_WORDS = f"{BAD}::test_what_only_the_site_may_say_stays_words_of_the_program[process]"
 PAGE = "tests/browser/test_page.py::test_nothing_an_agent_or_user_writes_runs_in_the_page"
@@ -92,8 +92,8 @@ WORDS = {
             )
         ],
     ),
-    "escapes in the terminal": Mutant(TERMINAL, [Change(FOLLOW, 'return _CONTROL.sub("", text)', "return text")]),
+    "escapes in the terminal": Mutant(TERMINAL, [Change(SAFE, 'return _CONTROL.sub("", text)', "return text")]),
     "escapes in the terminal, as JSON": Mutant(
-        TERMINAL, [Change(FOLLOW, "json.dumps(event, ensure_ascii=False)", "event['data'].get('content', '')")]
+        TERMINAL, [Change(SAFE, "json.dumps(event, ensure_ascii=False)", "event['data'].get('content', '')")]
     ),
 }

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+import shlex
 import signal
 from collections.abc import Iterator
 from typing import Any
@@ -10,6 +12,7 @@ from typing import Any
 import pytest
 
 from agentsite.cli.client import Client
+from agentsite.cli.hints import Hints
 from tests.cli.terminal import END_S, Terminal
 from tests.journeys.site import UpSite
 
@@ -19,6 +22,9 @@ PROGRAMS = {
     "greets": SAY + "say(type='text', content='Hello.'); say(type='done', status='completed')",
     "fails": SAY + "say(type='text', content='Half of it'); sys.exit('no more paper')",
     "waits": SAY + "say(type='text', content='Waiting.'); sys.stdin.readline(); sys.stdin.readline()",
+    "asks": SAY
+    + "say(type='approval-request', approval_id='tea/1', question='Tea?', options=['Yes, please', '--url=http://x']); "
+    + "answer = json.loads(sys.stdin.readline()); say(type='text', content=f'{answer}')",
     "paints": SAY + r"say(type='text', content='\x1b[31mred\x1b]0;mine\x07\u202e.')",
 }
 
@@ -72,7 +78,7 @@ def test_a_run_is_moved_in_the_queue(site: UpSite, at_site: Terminal):
 
 def test_a_run_that_completes_ends_with_0(at_site: Terminal):
     shown = at_site("run", "greets", "Good morning")
-    assert (shown.code, shown.err) == (0, "")
+    assert shown.code == 0
     asked, doing, said, ended = shown.out.splitlines()
     assert (asked, doing, said) == ("> Good morning", "~ isolation: none", "Hello.")
     assert ended.startswith("completed in ")
@@ -97,6 +103,36 @@ def test_a_run_that_is_cancelled_ends_with_3(at_site: Terminal):
         rest, _ = running.communicate(timeout=END_S)
     assert running.returncode == 3
     assert events_of(rest)[-1]["data"]["status"] == "cancelled"
+
+
+def test_a_run_says_whose_it_is_and_where_its_page_is(site: UpSite, at_site: Terminal):
+    said = at_site("run", "greets", "Good morning").err
+    found = re.fullmatch(r"agent (\S+), run (\S+): (\S+)\n", said)
+    assert found is not None, said
+    agent_id, run_id, page = found.groups()
+    assert page == f"{site.url}/agents/{agent_id}/"
+    (listed,) = events_of(at_site("runs", agent_id, "--json").out)
+    assert listed["id"] == run_id
+    assert at_site("run", "greets", "Good morning", "--json").err == ""
+
+
+@pytest.mark.parametrize("options", [[], ["--json"]], ids=["as text", "as JSON"])
+def test_ctrl_c_says_that_the_run_goes_on_and_how_to_follow_and_cancel_it(
+    site: UpSite, at_site: Terminal, options: list[str]
+):
+    with at_site.beside("run", "waits", "Wait", *options) as running:
+        assert running.stdout is not None
+        next(line for line in running.stdout if "isolation" in line)
+        running.send_signal(signal.SIGINT)
+        _, err = running.communicate(timeout=END_S)
+    assert running.returncode == 130
+    found = re.fullmatch(r"the run goes on; (agentsite attach .*) or (agentsite cancel .*)", err.splitlines()[-1])
+    assert found is not None, err
+    attach, cancel = (shlex.split(line)[1:] for line in found.groups())
+    assert attach[:-1] == ["attach", "--url", site.url]
+    (open_run,) = events_of(at_site("runs", attach[-1], "--json").out)
+    assert (open_run["id"], open_run["finished_at"]) == (cancel[-1], None)
+    assert at_site(*cancel).code == 0
 
 
 def test_as_json_every_line_is_an_event_of_the_run(at_site: Terminal):
@@ -138,6 +174,43 @@ def test_nothing_an_agent_says_drives_the_terminal(at_site: Terminal):
         out = at_site("run", "paints", "Paint", *options).out
         assert "\x1b" not in out
         assert "\x07" not in out
+
+
+# approve --------------------------------------------------------------------------------------------------------------
+
+
+def test_a_question_is_answered_by_the_command_line_that_is_shown_with_it(site: UpSite, at_site: Terminal):
+    with at_site.beside("run", "asks", "Serve") as running:
+        assert running.stdout is not None
+        next(line for line in running.stdout if line.startswith("? Tea?"))
+        yes, option, page = (next(running.stdout).strip() for _ in range(3))
+        assert f"{site.url}/agents/" in page
+        assert shlex.split(option)[-4] == "--"
+        name, *words = shlex.split(yes)
+        assert (name, words[0], words[-1]) == ("agentsite", "approve", "Yes, please")
+        run_id = words[-3]
+        assert "must be one of" in at_site("approve", run_id, "tea/1", "No").problem
+        assert "asks for no approval" in at_site("approve", run_id, "coffee", "Yes, please").problem
+        answered = at_site(*words, "--reason", "with milk")
+        assert (answered.code, answered.out, answered.err) == (0, f"run {run_id}: answered Yes, please\n", "")
+        rest, _ = running.communicate(timeout=END_S)
+        assert "= Yes, please  (admin)\n" in rest
+        assert "with milk" in rest
+    assert running.returncode == 0
+    assert "the run has ended" in at_site(*words).problem
+
+
+def test_what_an_agent_asks_runs_nothing_where_it_is_pasted(site: UpSite):
+    with Client(site.url, site.token) as client:
+        lines = Hints(client, "a1").answers(
+            "r1", {"approval_id": "x\x1b]", "options": ["\x07'; rm -rf ~; '", "$(id)", "--token=mine"]}
+        )
+    said = [shlex.split(line) for line in lines.splitlines()[:3]]
+    assert said == [
+        ["agentsite", "approve", "--url", site.url, "r1", "x]", "'; rm -rf ~; '"],
+        ["agentsite", "approve", "--url", site.url, "r1", "x]", "$(id)"],
+        ["agentsite", "approve", "--url", site.url, "--", "r1", "x]", "--token=mine"],
+    ]
 
 
 # export, import -------------------------------------------------------------------------------------------------------
@@ -197,6 +270,22 @@ def test_agents_and_runs_are_listed(at_site: Terminal, monkeypatch: pytest.Monke
     assert header.split() == ["id", "#", "status", "time", "input"]
     assert line.split()[:3] == [run["run_id"], "1", "failed"]
     assert line.rstrip().endswith("Print all of it")
+
+
+def test_lists_are_the_apis_objects_as_json_up_to_a_limit(at_site: Terminal, monkeypatch: pytest.MonkeyPatch):
+    agent_id = events_of(at_site("run", "greets", "One", "--json").out)[0]["agent_id"]
+    for prompt in ("Two", "Three"):
+        at_site("run", "greets", prompt, "--agent", agent_id)
+    whole = at_site("runs", agent_id, "--json")
+    assert (whole.code, whole.err) == (0, "")
+    assert [run["input"] for run in events_of(whole.out)] == ["Three", "Two", "One"]
+    monkeypatch.setattr("agentsite.cli.client.PAGE_MOST", 1)
+    some = at_site("runs", agent_id, "--json", "--limit", "2")
+    assert (some.out, some.err) == ("".join(whole.out.splitlines(True)[:2]), "2 of 3; --limit 3 lists all\n")
+    assert at_site("runs", agent_id, "--json", "--limit", "4") == whole
+    newest = at_site("agents", "--limit", "1")
+    assert newest.out.splitlines()[1].startswith(f"{agent_id}  greets")
+    assert newest.err.startswith("1 of ")
 
 
 # Problems -------------------------------------------------------------------------------------------------------------

@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.cli.terminal import Terminal
+from tests.faults.stack import REPOSITORY
 from tests.servers.ports import ReservedPort
 
-COMMANDS = [["agents"], ["runs", "x"], ["attach", "x"], ["cancel", "x"], ["run", "demo", "Hello"]]
+COMMANDS = [
+    ["agents"],
+    ["runs", "x"],
+    ["attach", "x"],
+    ["approve", "x", "y", "yes"],
+    ["cancel", "x"],
+    ["run", "demo", "Hello"],
+]
 
 
 @pytest.fixture
@@ -57,5 +66,18 @@ def test_no_such_command_and_no_such_option(terminal: Terminal):
 def test_help_names_every_command(terminal: Terminal):
     shown = terminal("--help")
     assert shown.code == 0
-    for name in ("up", "run", "attach", "cancel", "agents", "runs", "token", "doctor"):
+    for name in ("up", "run", "attach", "approve", "cancel", "agents", "runs", "token", "doctor"):
         assert f" {name} " in shown.out
+
+
+def test_help_names_every_exit_code(terminal: Terminal):
+    everything = " ".join(terminal("--help").out.split())
+    assert "Exit code 2: it could not be done" in everything
+    assert "130: Ctrl-C" in everything
+    run = " ".join(terminal("run", "--help").out.split())
+    assert "0 completed, 1 failed, 2 it could not start, 3 cancelled, 130 Ctrl-C (the run goes on)" in run
+
+
+def test_the_version_is_that_of_the_package(terminal: Terminal):
+    project = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["project"]
+    assert terminal("--version") == (0, f"agentsite {project['version']}\n", "")

@@ -2,42 +2,70 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from django.contrib.auth.models import User
+from rich.cells import cell_len
 
 from agents import access
 from agentsite.cli import settings_table, tables
 from agentsite.environment import Environment
 from tests.cli.terminal import Terminal
 
-AGENT = {"id": "a1", "definition": "demo", "status": "idle", "title": "Penguins"}
-RUN = {"id": "r1", "number": 2, "status": "completed", "duration_ms": 1500, "input": "Analyse"}
+AGENT: dict[str, Any] = {"id": "a1", "definition": "demo", "status": "idle", "title": "Penguins"}
+RUN: dict[str, Any] = {"id": "r1", "number": 2, "status": "completed", "duration_ms": 1500, "input": "Analyse"}
 
 
 def test_a_list_of_nothing_says_so(capsys: pytest.CaptureFixture[str]):
-    tables.agents({"agents": []})
-    tables.runs({"runs": []})
+    tables.agents([])
+    tables.runs([])
     assert capsys.readouterr().out == 'No agents yet. Start one: agentsite run demo "…"\nNo runs yet.\n'
 
 
 def test_an_agent_is_a_line(capsys: pytest.CaptureFixture[str]):
-    tables.agents({"agents": [AGENT]})
+    tables.agents([AGENT])
     header, line = capsys.readouterr().out.splitlines()
     assert header.split() == ["id", "definition", "status", "title"]
     assert line.split() == ["a1", "demo", "idle", "Penguins"]
 
 
 def test_a_run_is_a_line_with_its_time(capsys: pytest.CaptureFixture[str]):
-    tables.runs({"runs": [RUN, {**RUN, "number": 3, "status": "running", "duration_ms": None}]})
+    tables.runs([RUN, {**RUN, "number": 3, "status": "running", "duration_ms": None}])
     _, ended, running = capsys.readouterr().out.splitlines()
     assert ended.split() == ["r1", "2", "completed", "1.5", "s", "Analyse"]
     assert running.split() == ["r1", "3", "running", "Analyse"]
 
 
 def test_a_cell_neither_breaks_the_line_nor_drives_the_terminal(capsys: pytest.CaptureFixture[str]):
-    tables.agents({"agents": [{**AGENT, "title": "[bold]one[/bold]\n\x1b[31mtwo\x1b]0;mine\x07"}]})
+    tables.agents([{**AGENT, "title": "[bold]one[/bold]\n\x1b[31mtwo\x1b]0;mine\x07"}])
     _, line = capsys.readouterr().out.splitlines()
     assert line.rstrip().endswith("[bold]one[/bold] two")
+
+
+LONG = {"id": "01900000-0000-7000-8000-000000000000", "title": "A title of 漢字 " * 10}
+
+
+def test_in_a_terminal_an_agent_is_one_line_with_its_whole_id(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    for columns, used in (("80", 79), ("40", 68)):
+        monkeypatch.setenv("COLUMNS", columns)
+        tables.agents([{**AGENT, **LONG}, AGENT])
+        _, long, short = capsys.readouterr().out.splitlines()
+        assert long.startswith(f"{LONG['id']}  demo        idle    A title")
+        assert long.endswith("…")
+        assert used <= cell_len(long) <= max(used, int(columns))
+        assert short.split() == ["a1", "demo", "idle", "Penguins"]
+
+
+def test_in_a_pipe_nothing_is_cut(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("COLUMNS", "40")
+    tables.agents([{**AGENT, **LONG}])
+    _, line = capsys.readouterr().out.splitlines()
+    assert line.startswith(LONG["id"])
+    assert line.endswith(LONG["title"].strip())
 
 
 def test_every_setting_is_a_line_with_its_variable():
