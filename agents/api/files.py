@@ -11,11 +11,14 @@ import asyncio
 from collections.abc import AsyncIterator, Iterator
 from pathlib import PurePosixPath
 from typing import Any, BinaryIO
+from urllib.parse import unquote_to_bytes
 
 from django.conf import settings
 from django.core.handlers.asgi import ASGIRequest
 from django.http import HttpRequest, StreamingHttpResponse
 from django.http.response import HttpResponseBase
+from django.urls import register_converter
+from django.urls.converters import PathConverter
 from django.utils.http import content_disposition_header, http_date
 from ninja import Router
 from ninja.responses import Status
@@ -27,6 +30,7 @@ from agents.api.bodies import announced_bytes, body
 from agents.api.schemas import FileAnswer, FileList
 from agents.errors import NotFound
 from agents.workspace import Entry, FileTooLarge, OpenFile, Workspace
+from agents.workspace.errors import PathInvalid
 from agents.workspace.types import shown_as
 
 router = Router(tags=["files"])
@@ -34,6 +38,15 @@ CHUNK_BYTES = 256 * 1024
 # An SVG may style itself; under a sandbox without scripts and without any fetch that shows nothing but its own picture.
 POLICY = "sandbox; default-src 'none'; style-src 'unsafe-inline'; img-src data:"
 _BINARY = {"content": {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}}}
+
+
+class AnyPath(PathConverter):
+    """Django's knows no line breaks. Ours are refused where all the other control characters are."""
+
+    regex = r"[\s\S]+"
+
+
+register_converter(AnyPath, "any")
 
 
 @router.get("/agents/{agent_id}/files", response=FileList)
@@ -44,12 +57,14 @@ def list_files(request: HttpRequest, agent_id: str) -> FileList:
 
 
 @router.get(
-    "/agents/{agent_id}/files/{path:path}",
+    "/agents/{agent_id}/files/{any:path}",
     openapi_extra={"responses": {200: {"description": "The file.", **_BINARY}}},
 )
 def download_file(request: HttpRequest, agent_id: str, path: str, download: bool = False) -> HttpResponseBase:
     """Images and text to be shown, anything else to be saved; `download=true` to save it whatever it is."""
-    opened = Workspace(agent_for(caller(request), agent_id).pk).open_file(path)
+    agent = agent_for(caller(request), agent_id)
+    _refuse_undecodable(request)
+    opened = Workspace(agent.pk).open_file(path)
     response = StreamingHttpResponse(_chunks(request, opened))
     response._resource_closers.append(opened.file.close)  # type: ignore[attr-defined]  # Django closes these after the last byte; no public name
     type_ = None if download else shown_as(path)
@@ -67,13 +82,14 @@ def download_file(request: HttpRequest, agent_id: str, path: str, download: bool
 
 
 @router.put(
-    "/agents/{agent_id}/files/{path:path}",
+    "/agents/{agent_id}/files/{any:path}",
     response={200: FileAnswer, 201: FileAnswer},
     openapi_extra={"requestBody": {"required": False, **_BINARY}},
 )
 def upload_file(request: HttpRequest, agent_id: str, path: str) -> Any:
     """The raw body becomes the file, whole or not at all. 201 if it is new, 413 above the site's limit."""
     agent = agent_for(caller(request), agent_id)
+    _refuse_undecodable(request)
     _refuse_large(request)
     workspace = Workspace(agent.pk)
     workspace.create()
@@ -83,9 +99,10 @@ def upload_file(request: HttpRequest, agent_id: str, path: str) -> Any:
     return Status(200 if existed else 201, _answer(entry))
 
 
-@router.delete("/agents/{agent_id}/files/{path:path}", response={204: None})
+@router.delete("/agents/{agent_id}/files/{any:path}", response={204: None})
 def delete_file(request: HttpRequest, agent_id: str, path: str) -> Any:
     agent = agent_for(caller(request), agent_id)
+    _refuse_undecodable(request)
     Workspace(agent.pk).delete(path)
     lifecycle.files_changed(agent)
     return Status(204, None)
@@ -109,6 +126,15 @@ async def _read_later(file: BinaryIO, size: int) -> AsyncIterator[bytes]:
     while size and (chunk := await asyncio.to_thread(file.read, min(CHUNK_BYTES, size))):
         size -= len(chunk)
         yield chunk
+
+
+def _refuse_undecodable(request: HttpRequest) -> None:
+    """Servers put U+FFFD for what is not UTF-8 in an address: two names would be one file."""
+    raw = request.scope.get("raw_path") if isinstance(request, ASGIRequest) else None
+    try:
+        unquote_to_bytes(raw or b"").decode()
+    except UnicodeDecodeError:
+        raise PathInvalid("is not UTF-8", field="path") from None
 
 
 def _refuse_large(request: HttpRequest) -> None:

@@ -8,6 +8,7 @@ import uuid
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 import django
 import pytest
@@ -184,7 +185,7 @@ def write(agent_id: str, drafts: Sequence[Any]) -> None:
 
 
 async def over_asgi(api: ApiClient, method: str, path: str, body: Any = None) -> tuple[int, list[bytes]]:
-    """Through Django's ASGI handler, as a server calls it: (status, the pieces of the body)."""
+    """Through Django's ASGI handler, as a server calls it: (status, the pieces of the body). `path` as it is sent."""
     from asgiref.testing import ApplicationCommunicator
     from django.core.handlers.asgi import ASGIHandler
 
@@ -192,7 +193,8 @@ async def over_asgi(api: ApiClient, method: str, path: str, body: Any = None) ->
     scope = {
         "type": "http",
         "method": method,
-        "path": path,
+        "path": unquote(path),
+        "raw_path": path.encode(),
         "query_string": b"",
         "headers": [(name.lower().encode(), value.encode()) for name, value in headers.items()],
     }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import uuid
 from urllib.parse import quote
@@ -105,7 +106,22 @@ def test_an_upload_above_the_limit_is_refused_before_it_is_read(settings, api, a
     assert api.get(f"/api/agents/{agent_id}/files")["files"][0]["size"] == 10
 
 
-STRANGE = ["../f", "a/../f", "/f", "a//f", "./f", "f/", "a\0b", "a\tb", "\x7f", "n" * 256, "d/" * 70 + "f"]
+STRANGE = [
+    "../f",
+    "a/../f",
+    "/f",
+    "a//f",
+    "./f",
+    "f/",
+    "a\0b",
+    "a\tb",
+    "a\nb",
+    "a\n",
+    "\r",
+    "\x7f",
+    "n" * 256,
+    "d/" * 70 + "f",
+]
 
 
 @pytest.mark.parametrize("path", STRANGE)
@@ -116,6 +132,14 @@ def test_a_path_that_could_mean_something_else_is_refused(api, agent_id, put, fe
         answer = api.call(method, f"/api/agents/{agent_id}/files/{quote(path)}")
         assert problem(answer) == (422, "invalid-path")
     assert api.get(f"/api/agents/{agent_id}/files")["files"] == []
+
+
+@pytest.mark.parametrize("method", ["PUT", "GET", "DELETE"])
+async def test_a_path_that_is_not_utf_8_is_refused(api, agent_id, method):
+    """A server hands on U+FFFD for it: %FE and %FF would be one file."""
+    status, pieces = await over_asgi(api, method, f"/api/agents/{agent_id}/files/%FE.bin")
+    assert problem((status, json.loads(b"".join(pieces)))) == (422, "invalid-path")
+    assert (await over_asgi(api, "PUT", f"/api/agents/{agent_id}/files/%EF%BF%BD"))[0] == 201
 
 
 def test_an_upload_over_a_directory_is_a_conflict(put):
