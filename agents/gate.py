@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from django.conf import settings
+from django.core.exceptions import ValidationError as ValueInvalid
 from pydantic import TypeAdapter, ValidationError
 
 from agents import access, lifecycle
@@ -18,25 +20,28 @@ from agents.models import Agent, Run
 from streaming import journal
 from streaming.cursor import Cursor
 from streaming.database import in_database, in_thread
+from streaming.dialects import FORMATS, NATIVE
 from streaming.hub import current_hub
 from streaming.sse import Problem, Receive, Scope, Wanted, cursor_of, header, query_of
-
-FORMATS = ("native",)
 
 
 class AgentGate:
     async def open(self, scope: Scope, receive: Receive) -> Wanted:
         agent, identity = await self._agent(scope)
         query = query_of(scope)
-        if query.get("format", "native") not in FORMATS:
+        format_ = query.get("format", NATIVE)
+        if format_ not in FORMATS:
             raise Problem(400, "unsupported-format", f"format must be one of {', '.join(FORMATS)}", {"field": "format"})
         if query.get("until") not in (None, "done"):
             raise Problem(400, "invalid-parameter", "until must be done", {"field": "until"})
         if scope["method"] == "POST":
-            return await self._start(scope, receive, agent, identity)
+            return replace(await self._start(scope, receive, agent, identity), format=format_)
         if scope["method"] not in ("GET", "HEAD"):
             raise Problem(405, "method-not-allowed", "GET or POST", headers=((b"allow", b"GET, POST"),))
-        return Wanted(str(agent.pk), cursor_of(scope), until_done=query.get("until") == "done")
+        return Wanted(str(agent.pk), cursor_of(scope), until_done=query.get("until") == "done", format=format_)
+
+    async def first_seq(self, run_id: str) -> int | None:
+        return await in_database(_first_seq, run_id)
 
     async def _agent(self, scope: Scope) -> tuple[Agent, Identity]:
         identity = await in_database(access.identify, scope["headers"])
@@ -68,6 +73,13 @@ class AgentGate:
             raise _problem(error) from None
         begin = await in_database(_behind_what_came_before, run, stored) if known else live
         return Wanted(agent_id, begin, until_run=str(run.pk))
+
+
+def _first_seq(run_id: str) -> int | None:
+    try:
+        return Run.objects.filter(pk=run_id).values_list("first_seq", flat=True).first()
+    except ValueInvalid:  # an event names whatever its writer was told
+        return None
 
 
 def _submit(agent: Agent, body: NewRun, key: str | None) -> Run:

@@ -13,6 +13,7 @@ RETRY_MS = 1000
 HEARTBEAT = b": heartbeat\n\n"
 _DATA = b"data: "
 _DONE = _DATA + b'{"type":"done"'
+_NOT_IN_THE_LOG = (_DATA + b'{"type":"snapshot"', _DATA + b'{"type":"reset"')
 
 
 class Frame(NamedTuple):
@@ -34,6 +35,11 @@ class Frame(NamedTuple):
     def is_done(self) -> bool:
         """Does this frame end a run? Event JSON always begins with its type."""
         return _DONE in self.wire[:80]
+
+    @property
+    def is_event(self) -> bool:
+        """Or is it a snapshot, a reset?"""
+        return not any(mark in self.wire[:80] for mark in _NOT_IN_THE_LOG)
 
 
 def end_of_write(frames: Sequence[Frame], start: int, max_bytes: int) -> int:

@@ -219,6 +219,12 @@ def events(agent_id: str, after: Cursor = Cursor(0, 0)) -> Iterable[Event]:
         after = found.events[-1].cursor
 
 
+def cursor_at(agent_id: str, seq: int) -> Cursor:
+    """The cursor of the stored event with that seq; the beginning for 0."""
+    starts = starts_from(agent_id, 0)
+    return Cursor(max((start.epoch for start in starts if start.first_seq <= seq), default=0), seq)
+
+
 @transaction.atomic
 def commit(write: Commit) -> None:
     """Append to the log. Raises Fenced if somebody else is the writer now; repeating a commit that got through is

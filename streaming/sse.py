@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 from urllib.parse import parse_qs
@@ -18,6 +18,8 @@ import structlog
 from django.conf import settings
 
 from streaming.cursor import Cursor, parse
+from streaming.dialects import DIALECTS, NATIVE
+from streaming.dialects.translation import Translation
 from streaming.errors import JournalUnavailable, LogMissing
 from streaming.events import encode
 from streaming.hub import Hub
@@ -27,6 +29,7 @@ log = structlog.get_logger(__name__)
 Scope = Mapping[str, Any]
 Receive = Callable[[], Awaitable[Mapping[str, Any]]]
 Send = Callable[[dict[str, Any]], Awaitable[None]]
+Pieces = AsyncGenerator[bytes]
 HEADERS = [
     (b"content-type", b"text/event-stream; charset=utf-8"),
     (b"cache-control", b"no-cache, no-transform"),
@@ -58,12 +61,16 @@ class Wanted:
     cursor: Cursor | None
     until_done: bool = False
     until_run: str | None = None
+    format: str = NATIVE
 
 
 class Gate(Protocol):
     """Says what a request may have. Raises Problem."""
 
     async def open(self, scope: Scope, receive: Receive) -> Wanted: ...
+
+    async def first_seq(self, run_id: str) -> int | None:
+        """Where in its log a run's first event is; None if that is not committed yet, or there is no such run."""
 
 
 class SseApplication:
@@ -90,8 +97,9 @@ class SseApplication:
                 subscriber = Subscriber(self._hub(), channel, wanted.cursor, wanted.until_run)
                 if wanted.until_done:
                     await self._bound(subscriber, wanted.agent_id)
-                await send({"type": "http.response.start", "status": 200, "headers": HEADERS})
-                await self._serve(subscriber, receive, send)
+                pieces, headers = await self._in_dialect(subscriber, wanted)
+                await send({"type": "http.response.start", "status": 200, "headers": [*HEADERS, *headers]})
+                await self._serve(subscriber, pieces, receive, send)
         except Problem as problem:
             await answer(send, problem)
         except LogMissing:
@@ -110,9 +118,18 @@ class SseApplication:
         else:
             subscriber.until(run_id)
 
-    async def _serve(self, subscriber: Subscriber, receive: Receive, send: Send) -> None:
+    async def _in_dialect(self, subscriber: Subscriber, wanted: Wanted) -> tuple[Pieces, Iterable[tuple[bytes, bytes]]]:
+        """The response's pieces in the dialect that is wanted, and that dialect's own headers."""
+        if wanted.format == NATIVE:
+            return subscriber.stream(), ()
+        dialect = DIALECTS[wanted.format](wanted.agent_id, wanted.until_run)
+        translation = Translation(dialect, subscriber, wanted.agent_id, self._hub(), self._gate.first_seq)
+        await translation.begin()
+        return translation.stream(), dialect.HEADERS
+
+    async def _serve(self, subscriber: Subscriber, pieces: Pieces, receive: Receive, send: Send) -> None:
         """Send until the stream ends or the client has gone, whichever is first."""
-        sending = asyncio.create_task(_send_all(subscriber, send))
+        sending = asyncio.create_task(_send_all(subscriber, pieces, send))
         leaving = asyncio.create_task(_disconnected(receive))
         self._open.add(sending)
         sending.add_done_callback(self._open.discard)
@@ -127,11 +144,11 @@ class SseApplication:
                 log.info("stream broke off", cursor=str(subscriber.cursor), error=repr(error))
 
 
-async def _send_all(subscriber: Subscriber, send: Send) -> None:
+async def _send_all(subscriber: Subscriber, stream: Pieces, send: Send) -> None:
     """Ends the response in every case but one: a client that takes nothing could not be told. It comes back by itself,
     with its cursor, when the server closes the connection."""
     try:
-        async with contextlib.aclosing(subscriber.stream()) as pieces:
+        async with contextlib.aclosing(stream) as pieces:
             async for piece in pieces:
                 await _send_piece(send, piece)
     except TimeoutError:

@@ -35,9 +35,9 @@ class Subscriber:
 
     def __init__(self, hub: Hub, channel: Channel, cursor: Cursor | None, until_run: str | None = None) -> None:
         self.cursor = cursor
+        self.until_run = until_run
         self._hub = hub
         self._channel = channel
-        self._until_run = until_run
         self._end_at: Cursor | None = None
         self._woken = asyncio.Event()
         self._live_in: int | None = None
@@ -48,11 +48,16 @@ class Subscriber:
 
     def until(self, run_id: str) -> None:
         """End behind the `done` of that run."""
-        self._until_run = run_id
+        self.until_run = run_id
 
     def end_at(self, cursor: Cursor) -> None:
         """End when everything up to there has been sent, and there is nothing more at hand."""
         self._end_at = cursor
+
+    @property
+    def has_ended(self) -> bool:
+        """Where it was to end: not because the agent, the server or our patience has."""
+        return self._finished or self._is_at_end()
 
     async def stream(self) -> AsyncGenerator[bytes]:
         """Wire bytes. Ends when the agent is deleted, the server stops, `until` is reached, or we fell too far behind.
@@ -134,16 +139,16 @@ class Subscriber:
         row = await self._hub.reader.snapshot(self._channel.agent_id)
         self.cursor = row.cursor
         self._live_in = None
-        if self._until_run is not None:
+        if self.until_run is not None:
             # Its `done` may be in there already, and would be waited for in vain.
             runs = json.loads(row.state)["runs"]
-            self._finished = any(run["id"] == self._until_run and run["finished_at"] for run in runs)
+            self._finished = any(run["id"] == self.until_run and run["finished_at"] for run in runs)
         return frames.snapshot(self._channel.agent_id, row.cursor, row.state)
 
     def _advance(self, batch: list[Frame]) -> list[Frame]:
         """Our cursor moves behind `batch`, cut behind the awaited `done` if that is among them."""
-        for at, frame in enumerate(batch if self._until_run is not None else (), 1):
-            if frame.is_done and decode(frame.payload).run_id == self._until_run:
+        for at, frame in enumerate(batch if self.until_run is not None else (), 1):
+            if frame.is_done and decode(frame.payload).run_id == self.until_run:
                 self._finished = True
                 batch = batch[:at]
                 break

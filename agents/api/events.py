@@ -66,10 +66,18 @@ class EventQuery(BaseModel):
     run: Name | None = None
 
 
+Format = Literal["native", "ai-sdk", "ag-ui"]
+"""streaming.dialects.FORMATS: a type can't be made of it."""
+
+
 class StreamQuery(BaseModel):
     after: str | None = Field(None, description="Exactly the events after this cursor; `0-0` replays the whole log.")
     until: Literal["done"] | None = Field(None, description="Close after the active run's `done`.")
-    format: Literal["native"] = "native"
+    format: Format = "native"
+
+
+class RunStreamQuery(BaseModel):
+    format: Format = "native"
 
 
 @router.get("/agents/{agent_id}/snapshot", response=Snapshot)
@@ -182,6 +190,7 @@ def stream_run(
     request: HttpRequest,
     agent_id: str,
     body: NewRun,
+    query: Query[RunStreamQuery],
     idempotency_key: Annotated[IdempotencyKey | None, Header(alias="Idempotency-Key")] = None,
 ) -> Any:
     """Start a run as `POST …/runs` does, and follow it in this response, until its `done`. The stream begins where the

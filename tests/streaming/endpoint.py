@@ -7,6 +7,10 @@ import json
 from dataclasses import dataclass, field
 from typing import Any
 
+from streaming import journal
+from streaming.database import in_database
+from streaming.dialects import NATIVE
+from streaming.models import EventChunk
 from streaming.sse import Problem, Receive, Scope, SseApplication, Wanted, cursor_of, query_of
 from tests.streaming.world import World, until
 
@@ -14,10 +18,26 @@ from tests.streaming.world import World, until
 class OpenGate:
     async def open(self, scope: Scope, receive: Receive) -> Wanted:
         query = query_of(scope)
-        return Wanted(scope["path"].strip("/"), cursor_of(scope), query.get("until") == "done", query.get("run"))
+        return Wanted(
+            scope["path"].strip("/"),
+            cursor_of(scope),
+            query.get("until") == "done",
+            query.get("run"),
+            query.get("format", NATIVE),
+        )
+
+    async def first_seq(self, run_id: str) -> int | None:
+        return await in_database(_first_seq, run_id)
 
 
-class ClosedGate:
+def _first_seq(run_id: str) -> int | None:
+    """As agents.gate has it of the rows of runs, of the chunks of the only log in which there is such a run."""
+    agent_ids = EventChunk.objects.values_list("agent_id", flat=True).distinct()
+    events = (event for agent_id in agent_ids for event in journal.events(str(agent_id)))
+    return next((event.seq for event in events if event.run_id == run_id), None)
+
+
+class ClosedGate(OpenGate):
     async def open(self, scope: Scope, receive: Receive) -> Wanted:
         raise Problem(401, "not-authenticated", "log in", {"field": "x"}, ((b"www-authenticate", b"Bearer"),))
 

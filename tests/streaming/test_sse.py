@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import random
+from typing import Any
 from unittest.mock import patch
 
 import pytest
 
 from streaming.cursor import START
+from streaming.events import draft
 from streaming.reader import Reader
 from streaming.subscriber import Subscriber
-from tests.streaming.endpoint import Site
+from streaming.writer import Writer
+from tests.streaming.endpoint import Response, Site
 from tests.streaming.world import HandWriter, World, redis_command, text, until
 
 pytestmark = pytest.mark.sqlite
@@ -206,3 +210,119 @@ async def test_no_request_is_answered_with_an_error_of_ours(site: Site, writer: 
         for response in responses:
             await until(lambda r=response: r.frames, "frames")  # type: ignore[misc]
             assert response.status == 200
+
+
+# Other dialects -------------------------------------------------------------------------------------------------------
+
+
+async def run_at_work(world: World) -> Writer:
+    """The end of a run, and one that is in the middle of a message, with a call that is running."""
+    writer = await world.writer(await world.agent())
+    old = [
+        draft("status", "r0", status="running"),
+        text("before", run_id="r0"),
+        draft("done", "r0", status="completed"),
+    ]
+    prompt = draft("message", "r1", message_id="u1", role="user", content="Go")
+    call = draft("tool-call", "r1", call_id="c1", name="shell", arguments={"cmd": "ls"})
+    await writer.append([*old, prompt, draft("status", "r1", status="running"), text("a"), call, text("b"), text("c")])
+    await writer.flush()
+    return writer
+
+
+ENDING = [
+    draft("tool-result", "r1", call_id="c1", result="ok", is_error=False),
+    text("d"),
+    draft("done", "r1", status="completed"),
+]
+
+
+def parts(response: Response) -> list[Any]:
+    return [frame["data"] if frame["data"] == "[DONE]" else json.loads(frame["data"]) for frame in response.frames]
+
+
+async def test_ai_sdk_without_a_cursor_begins_with_the_active_run(site: Site, world: World):
+    writer = await run_at_work(world)
+    response = site.get(writer.agent_id, "format=ai-sdk&until=done")
+    await response.shows("1-9")
+    await writer.append(ENDING)
+    await response.ends()
+    assert response.headers == {**HEADERS, "x-vercel-ai-ui-message-stream": "v1"}
+    said = parts(response)
+    assert [part["type"] for part in said[:3]] == ["data-message", "start", "start-step"]
+    assert [part["delta"] for part in said[3:-1] if part["type"] == "text-delta"] == ["a", "b", "c", "d"]
+    assert [part["type"] for part in said[-4:-1]] == ["text-end", "finish-step", "finish"]
+    assert said[-1] == "[DONE]"
+    assert [id_ for id_ in response.ids if id_] == [f"1-{seq}" for seq in range(4, 13)]
+
+
+async def test_ai_sdk_of_a_run_that_is_not_committed_begins_with_it_too(site: Site, world: World):
+    writer = await world.writer(await world.agent())
+    with patch.object(writer, "_try_to_commit", return_value=False):
+        await writer.append([draft("status", "r1", status="running"), text("a")])
+        await until(lambda: writer.sent == 2, "it is in Redis")
+        response = site.get(writer.agent_id, "format=ai-sdk")
+        await response.shows("1-2")
+    assert [part["type"] for part in parts(response)] == [
+        "start",
+        "start-step",
+        "data-status",
+        "text-start",
+        "text-delta",
+    ]
+
+
+async def test_ai_sdk_of_an_agent_at_rest_has_what_comes(site: Site, writer: HandWriter):
+    response = site.get(writer.agent_id, "format=ai-sdk&until=done")
+    await response.ends()
+    assert parts(response) == ["[DONE]"]
+
+
+@pytest.mark.parametrize("after", [6, 7, 8, 9])
+async def test_who_resumes_in_the_middle_of_a_message_has_it_opened_again_and_the_call_announced(
+    site: Site, world: World, after: int
+):
+    writer = await run_at_work(world)
+    response = site.get(writer.agent_id, "format=ai-sdk&until=done", [(b"last-event-id", f"1-{after}".encode())])
+    await response.shows("1-9") if after < 9 else await until(lambda: response.status, "it is open")
+    await writer.append(ENDING)
+    await response.ends()
+    said = parts(response)[:-1]
+    assert said[0] == {"type": "start", "messageId": "r1"}
+    assert "start-step" not in [part["type"] for part in said], "its step was begun in the response before"
+    assert "".join(part["delta"] for part in said if part["type"] == "text-delta") == "abcd"[max(after, 7) - 6 :]
+    at = [part["type"] for part in said].index("tool-output-available")
+    announced = [part for part in said[:at] if part["type"] == "tool-input-available"]
+    assert [part["input"] for part in announced] == [{"cmd": "ls"}]
+    assert [id_ for id_ in response.ids if id_] == [f"1-{seq}" for seq in range(after + 1, 13)]
+
+
+async def test_ag_ui_begins_with_snapshots_inside_the_active_run(site: Site, world: World):
+    writer = await run_at_work(world)
+    response = site.get(writer.agent_id, "format=ag-ui&until=done")
+    await response.shows("1-9")
+    await writer.append(ENDING)
+    await response.ends()
+    said = parts(response)
+    assert [part["type"] for part in said[:3]] == ["RUN_STARTED", "STATE_SNAPSHOT", "MESSAGES_SNAPSHOT"]
+    assert said[0]["runId"] == "r1"
+    assert said[2]["messages"][-1]["content"] == "abc"
+    assert [part["delta"] for part in said if part["type"] == "TEXT_MESSAGE_CONTENT"] == ["d"]
+    assert (said[-1]["type"], said[-1]["runId"], said[-1]["outcome"]) == ("RUN_FINISHED", "r1", {"type": "success"})
+    assert [id_ for id_ in response.ids if id_] == ["1-9", "1-10", "1-11", "1-12"]
+
+
+@pytest.mark.parametrize(
+    ("name", "types"),
+    [
+        ("ai-sdk", ["data-reset", "data-snapshot"]),
+        ("ag-ui", ["RUN_STARTED", "CUSTOM", "STATE_SNAPSHOT", "MESSAGES_SNAPSHOT"]),
+    ],
+)
+async def test_loss_is_said_in_each_dialect(site: Site, world: World, name: str, types: list[str]):
+    writer = await run_at_work(world)
+    response = site.get(writer.agent_id, f"format={name}&after=nonsense")
+    await response.shows("1-9")
+    assert [part["type"] for part in parts(response)] == types
+    assert response.ids == [*[None] * (len(types) - 1), "1-9"]
+    assert "unknown-cursor" in response.body.decode()
