@@ -95,7 +95,7 @@ def _submit(agent: Agent, body: NewRun, key: str | None) -> Run:
 
 def _behind_what_came_before(run: Run, stored: Cursor) -> Cursor:
     """A run that is not in the database yet has no event before `stored`, which was read before it was."""
-    return stored if run.first_seq is None else journal.place(str(run.agent_id), run.first_seq - 1)
+    return stored if run.first_seq is None else journal.cursor_at(str(run.agent_id), run.first_seq - 1)
 
 
 def _idempotency_key(scope: Scope) -> str | None:

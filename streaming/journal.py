@@ -124,13 +124,6 @@ def starts_from(agent_id: str, epoch: int) -> list[EpochStart]:
     return [EpochStart(*row) for row in rows.values_list("epoch", "first_seq")]
 
 
-def place(agent_id: str, seq: int) -> Cursor:
-    """The cursor of a stored event; of seq 0, and of one that was trimmed, the beginning. Raises JournalUnavailable."""
-    holding = EventChunk.objects.filter(agent_id=agent_id, first_seq__lte=seq, last_seq__gte=seq)
-    epoch = holding.values_list("epoch", flat=True).first()
-    return Cursor(0, 0) if epoch is None else Cursor(epoch, seq)
-
-
 def page(agent_id: str, after: Cursor, max_bytes: int = PAGE_BYTES) -> Page:
     """Events behind `after` by seq, whether or not that cursor can be honoured: judging it is the caller's.
 
