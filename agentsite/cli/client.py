@@ -62,6 +62,8 @@ class Client:
         """The JSON answer. Raises CliProblem with what the API says."""
         try:
             answer = self._http.request(method, path, json=body, headers=headers)
+        except UnicodeEncodeError:
+            raise CliProblem("what is to be sent is not UTF-8") from None
         except (httpx.HTTPError, httpx.InvalidURL) as error:
             raise CliProblem(f"{self.url} does not answer ({error}); is `agentsite up` running?") from None
         if answer.is_error:

@@ -53,6 +53,11 @@ def test_an_address_that_is_none(terminal: Terminal, url: str):
     terminal("agents", "--url", url, "--token", "as_x").problem  # noqa: B018 - it is the test
 
 
+def test_a_prompt_that_is_no_text(terminal: Terminal, nowhere: str):
+    shown = terminal("run", "demo", "\udcff", "--url", nowhere, "--token", "as_x")
+    assert "not UTF-8" in shown.problem
+
+
 def test_an_invalid_setting(terminal: Terminal, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("AGENTSITE_PORT", "http")
     assert terminal("agents").problem.startswith("agentsite: AGENTSITE_PORT: ")
