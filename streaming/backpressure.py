@@ -15,12 +15,15 @@ import logging
 from collections.abc import Awaitable, Callable
 from typing import Any, ClassVar
 
+import daphne.server  # type: ignore[import-untyped]  # no types
 from daphne.cli import CommandLineInterface  # type: ignore[import-untyped]  # no types
-from daphne.server import Server, reactor  # type: ignore[import-untyped]  # no types
+from daphne.server import Server, reactor
 from django.conf import settings
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IPushProducer
 from zope.interface import implementer  # type: ignore[import-untyped]  # no types
+
+from streaming.bodies import BoundedFactory, BoundedRequest, BoundOf
 
 log = logging.getLogger(__name__)
 
@@ -131,7 +134,10 @@ class PatientDaphne(CommandLineInterface):  # type: ignore[misc]  # no types
     server_class = PatientServer
 
 
-def serve(arguments: list[str], before_shutdown: Callable[[], Awaitable[None]]) -> None:
-    """Run daphne with its own command-line arguments until SIGTERM or SIGINT; `before_shutdown` runs first."""
+def serve(arguments: list[str], before_shutdown: Callable[[], Awaitable[None]], bound_of: BoundOf) -> None:
+    """Run daphne with its own command-line arguments until SIGTERM or SIGINT; `before_shutdown` runs first. `bound_of`
+    says how large a request's body may be."""
     PatientServer.before_shutdown = before_shutdown
+    BoundedRequest.bound_of = bound_of
+    daphne.server.HTTPFactory = BoundedFactory  # daphne makes its own, and asks nobody which
     PatientDaphne().run(arguments)

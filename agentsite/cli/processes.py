@@ -11,11 +11,13 @@ def web() -> None:
     django.setup()
     from django.conf import settings
 
+    from agents.bounds import bound_of
     from agentsite.asgi import streams
     from streaming.backpressure import serve
 
     host, port = settings.ENVIRONMENT.host, settings.ENVIRONMENT.port
-    serve(["-b", host, "-p", str(port), "--no-server-name", "-v", "0", "agentsite.asgi:application"], streams.drain)
+    arguments = ["-b", host, "-p", str(port), "--no-server-name", "-v", "0", "agentsite.asgi:application"]
+    serve(arguments, streams.drain, bound_of)
 
 
 def worker() -> None:

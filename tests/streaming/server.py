@@ -120,6 +120,14 @@ class WebServer:
     def _addresses(self) -> list[tuple[str, int]]:
         return [("127.0.0.1", self._port.number)] if self._process.is_running else []
 
+    def open_request(self, head: str, token: bool = True) -> socket.socket:
+        """A connection that has sent the head of a request, and none of its body."""
+        [address] = self._addresses()
+        connection = socket.create_connection(address, timeout=10)
+        authorization = f"Authorization: Bearer {self._token}\r\n" if token else ""
+        connection.sendall(f"{head}\r\nHost: {address[0]}\r\n{authorization}\r\n".encode())
+        return connection
+
     # What there is --------------------------------------------------------------------------------------------------
 
     @property
