@@ -94,6 +94,16 @@ def test_post_refuses_bytes_that_are_no_text(api):
     assert problem(api.call("POST", "/api/agents", b'{"definition":"\xff"}')) == (400, "invalid-json")
 
 
+@pytest.mark.parametrize(
+    ("value", "what"),
+    [("[" * 20_000 + "]" * 20_000, "nested too deeply"), ("9" * 5000, "a number is too large"), ("[", "not JSON")],
+)
+def test_what_is_wrong_with_a_body_that_can_not_be_read_is_said(api, value, what):
+    answer = api.call("POST", "/api/agents", f'{{"definition":"demo","metadata":{{"a":{value}}}}}'.encode())
+    assert problem(answer) == (400, "invalid-json")
+    assert what in answer[1]["error"]["message"]
+
+
 def test_post_says_which_definitions_there_are(api):
     answer = api.call("POST", "/api/agents", {"definition": "nobody"})
     assert problem(answer) == (422, "unknown-definition")
