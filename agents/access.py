@@ -172,6 +172,14 @@ def run_for(user: User, run_id: str | uuid.UUID) -> Run:
     return found
 
 
+def run_of_agent(user: User, agent: Agent, run_id: str) -> Run:
+    """The same for a run that has to be this agent's."""
+    run = run_for(user, run_id)
+    if run.agent_id != agent.pk:
+        raise NotFound("no such run of this agent")
+    return run
+
+
 def _id(given: str | uuid.UUID, noun: str) -> uuid.UUID:
     """Only the canonical form: uuid.UUID also takes braces, URNs and no hyphens, and one thing needs one address."""
     if isinstance(given, uuid.UUID):

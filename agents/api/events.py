@@ -13,7 +13,7 @@ from ninja import Header, Query, Router
 from pydantic import BaseModel, Field
 
 from agents import tip
-from agents.access import agent_for
+from agents.access import agent_for, run_of_agent
 from agents.api.auth import caller
 from agents.api.errors import CursorGone, FieldInvalid, answer
 from agents.api.schemas import ErrorAnswer, NewRun
@@ -96,13 +96,16 @@ def snapshot(request: HttpRequest, agent_id: str) -> HttpResponse:
 @router.get("/agents/{agent_id}/events", response=EventPage)
 def events(request: HttpRequest, agent_id: str, query: Query[EventQuery]) -> HttpResponse:
     """A page of the log. 410 `cursor-gone` for a cursor that can't be honoured exactly: start from a snapshot."""
-    agent = str(agent_for(caller(request), agent_id).pk)
+    user = caller(request)
+    agent = agent_for(user, agent_id)
     after = parse(query.after)
     if after is None:
         raise FieldInvalid("after: is not a cursor", field="after")
     for unknown in set(query.type) - set(SCHEMA):
         raise FieldInvalid(f"type: {unknown!r} is not an event type", field="type")
-    scan = _Scan(agent, after, query)
+    if query.run is not None:
+        query.run = str(run_of_agent(user, agent, query.run).pk)
+    scan = _Scan(str(agent.pk), after, query)
     found = ",".join(stored.payload for stored in scan.run())
     return _json(f'{{"events":[{found}],"next":"{scan.next}","complete":{encode(scan.complete)}}}')
 

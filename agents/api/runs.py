@@ -10,7 +10,7 @@ from ninja import Header, Query, Router
 from ninja.responses import Status
 
 from agents import lifecycle
-from agents.access import agent_for, run_for
+from agents.access import agent_for, run_for, run_of_agent
 from agents.api.auth import caller
 from agents.api.schemas import (
     ApprovalAnswered,
@@ -26,7 +26,6 @@ from agents.api.schemas import (
     RunStatus,
 )
 from agents.api.text import IdempotencyKey
-from agents.errors import NotFound
 from agents.models import Run
 from agents.workspace import history
 
@@ -95,10 +94,7 @@ def diff_agent(request: HttpRequest, agent_id: str, run: str | None = None) -> R
     user = caller(request)
     agent = agent_for(user, agent_id)
     if run is not None:
-        found = run_for(user, run)
-        if found.agent_id != agent.pk:
-            raise NotFound("no such run of this agent")
-        return RunDiffAnswer.of(history.of_run(found))
+        return RunDiffAnswer.of(history.of_run(run_of_agent(user, agent, run)))
     newest = Run.objects.filter(agent=agent).exclude(started_at=None).order_by("-number").first()
     return RunDiffAnswer.of(history.of_run(newest)) if newest else RunDiffAnswer(files=[], complete=True)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import uuid
 
 import pytest
 from asgiref.sync import async_to_sync
@@ -73,7 +74,13 @@ def test_events_by_type_and_run(api, agent_id, run_id):
     by_type = read_all(api, agent_id, "&type=text&type=log&limit=2")
     assert [event["type"] for event in by_type] == ["text"] * 5 + ["log"]
     assert {event["run_id"] for event in read_all(api, agent_id, f"&run={other}")} == {other}
-    assert read_all(api, agent_id, "&run=nobody") == []
+
+
+def test_events_of_a_run_that_is_not_the_agents_are_not_found(api, agent_id, run_id):
+    other = api.call("POST", "/api/agents", {"definition": "demo", "input": "x"})[1]["run"]["id"]
+    for run in ("nobody", other, str(uuid.uuid4())):
+        assert problem(api.call("GET", f"/api/agents/{agent_id}/events?run={run}")) == (404, "not-found")
+    assert api.get(f"/api/agents/{agent_id}/events?run={run_id.upper()}")["events"]
 
 
 def test_a_filter_looks_through_a_bounded_part_of_the_log(api, agent_id, run_id, monkeypatch):
