@@ -67,12 +67,12 @@ class Translation:
         if frame.is_event:
             event = decode(payload)
             await self._learn(event.run_id)
-            return _wire(self._dialect.event(event), frame.cursor)
+            return wire(self._dialect.event(event), frame.cursor)
         raw = json.loads(payload)
         if raw["type"] == "reset":
-            return _wire(self._dialect.reset(raw["reason"]), None)
+            return wire(self._dialect.reset(raw["reason"]), None)
         self._joined = None
-        return _wire(self._dialect.snapshot(frame.cursor, raw["state"]), frame.cursor)
+        return wire(self._dialect.snapshot(frame.cursor, raw["state"]), frame.cursor)
 
     # What came before ----------------------------------------------------------------------------------------------
 
@@ -102,7 +102,7 @@ class Translation:
         return tip if first_seq is None else await in_database(journal.cursor_at, self._agent_id, first_seq - 1)
 
 
-def _wire(saying: Saying, cursor: Cursor | None) -> bytes:
+def wire(saying: Saying, cursor: Cursor | None) -> bytes:
     """`cursor` goes with the last of the parts; without one no frame has an id."""
     said = [_frame(part, None) for part in saying.parts[:-1]]
     said += [_frame(part, cursor) for part in saying.parts[-1:]]

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from streaming.dialects import FORMATS
 from tests.api.conftest import ApiClient
 
 CALLS = {
@@ -64,6 +65,9 @@ def test_stream_upload_and_download_say_their_media_types(schema):
     stream = paths["/api/agents/{agent_id}/stream"]
     assert "text/event-stream" in stream["get"]["responses"]["200"]["content"]
     assert {parameter["name"] for parameter in stream["get"]["parameters"]} >= {"Last-Event-ID", "after", "until"}
+    for method in ("get", "post"):
+        format_ = next(parameter for parameter in stream[method]["parameters"] if parameter["name"] == "format")
+        assert format_["schema"]["enum"] == list(FORMATS)
     file = paths["/api/agents/{agent_id}/files/{path}"]
     assert "application/octet-stream" in file["put"]["requestBody"]["content"]
     assert "application/octet-stream" in file["get"]["responses"]["200"]["content"]

@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 
 from streaming.cursor import Cursor
 from streaming.dialects import DIALECTS, Dialect
-from streaming.dialects.translation import _wire
+from streaming.dialects.translation import wire
 from streaming.events import Event, decode
 from streaming.fold import State, fold
 from tests.golden.logs import logs
@@ -213,8 +213,8 @@ CLIENTS: dict[str, Any] = {"ai-sdk": ChatClient, "ag-ui": ThreadClient}
 
 
 def frames_of(dialect: Dialect, event: Event) -> list[dict[str, str]]:
-    wire = _wire(dialect.event(event), Cursor(event.epoch, event.seq)).decode()
-    return [dict(line.split(": ", 1) for line in block.split("\n")) for block in wire.split("\n\n")[:-1]]
+    text = wire(dialect.event(event), Cursor(event.epoch, event.seq)).decode()
+    return [dict(line.split(": ", 1) for line in block.split("\n")) for block in text.split("\n\n")[:-1]]
 
 
 def told(name: str, events: list[Event]) -> Any:
