@@ -129,7 +129,13 @@ async def test_slow_stream_is_ended_and_resumes_from_its_cursor(site: Site, worl
     response = site.get(writer.agent_id, "after=0-0")
     await response.shows("1-1")
     slow_response = Response()
-    scope = {"type": "http", "path": f"/{writer.agent_id}", "query_string": b"after=1-1", "headers": []}
+    scope = {
+        "type": "http",
+        "method": "GET",
+        "path": f"/{writer.agent_id}",
+        "query_string": b"after=1-1",
+        "headers": [],
+    }
     task = asyncio.create_task(site.app(scope, slow_response.receive, slowly_into(slow_response)))
     await until(lambda: slow_response.status, "it is open")
     for at in range(100):
