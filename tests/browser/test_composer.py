@@ -107,7 +107,7 @@ def test_queue_shows_what_waits_and_lets_it_be_withdrawn(stub: Stub, watched: Pa
     done = draft("done", QUEUED, status="cancelled")
     stub.append([Event(done.type, AGENT, QUEUED, 1, 6, "2026-11-20T12:00:02.000000Z", done.data)])
     expect(watched.locator("#queue")).to_be_hidden()
-    expect(watched.locator(".turn").nth(1)).to_contain_text("Stopped.")
+    expect(watched.locator(".turn").nth(1)).to_contain_text("Withdrawn.")
 
 
 def test_prompt_that_was_withdrawn_can_only_be_tried_again(stub: Stub, watched: Page) -> None:
@@ -116,7 +116,7 @@ def test_prompt_that_was_withdrawn_can_only_be_tried_again(stub: Stub, watched: 
     stub.append([*log_of(*started()), *queued("Never mind."), ended])
     watched.goto(stub.page_url)
     row = watched.locator("#run-list li").first
-    expect(row.get_by_role("button", name="Try run 2 again")).to_be_visible()
+    expect(row.get_by_role("button", name="Try again: run 2")).to_be_visible()
     expect(row.get_by_role("button", name="Continue")).to_be_hidden()
 
 
