@@ -1,6 +1,7 @@
 """Other protocols' words for the same log: what `?format=` chooses. `native` is the log as it is, and needs none.
 
-saying       what is said of one event, and what has to be known of its run
+saying       what is said of one event
+runs         which run a response tells of, and what the log has said of each
 dialect      the interface, and its implementations: ai_sdk, ag_ui. Pure
 translation  a subscriber's frames in a dialect, with ids to resume from
 """

@@ -13,7 +13,8 @@ from datetime import datetime
 from typing import Any, ClassVar
 
 from streaming.cursor import Cursor, ResetReason
-from streaming.dialects.saying import Part, RunSoFar, Saying, begins, takes_over, with_run
+from streaming.dialects.runs import Runs
+from streaming.dialects.saying import Part, Saying, with_run
 from streaming.events import Event, encode
 from streaming.fold import State
 
@@ -25,32 +26,27 @@ class AgUi:
 
     def __init__(self, agent_id: str, only: str | None = None) -> None:
         self._thread = agent_id
-        self._only = only
-        self._run: str | None = None
-        """The run that is open in this response."""
+        self._runs = Runs(only)
         self._open: tuple[str, str] | None = None
         """Type and id of the text or reasoning message that is open."""
         self._reset: list[Part] = []
-        self._so_far: dict[str | None, RunSoFar] = {}
 
     def begin_with(self, run_id: str) -> None:
         """A snapshot says what was before."""
 
     def learn(self, event: Event) -> None:
-        self._known(event.run_id).note(event)
+        self._runs.note(event)
 
     def event(self, event: Event) -> Saying:
         parts = self._begin(event)
-        if self._run is None:
+        if self._runs.open is None:
             saying = self._beside(Cursor(event.epoch, event.seq), self._other(event))
-        elif event.run_id == self._run or event.type == "message":
+        elif event.run_id == self._runs.open or event.type == "message":
             said, closing = self._SAY.get(event.type, AgUi._custom)(self, event)
             saying = Saying([*parts, *said], closing)
         else:
             saying = Saying([_custom(event.type, with_run(event))])
         self.learn(event)
-        if event.type == "done":
-            self._so_far.pop(event.run_id, None)
         at_ms = _milliseconds(event.timestamp)
         return Saying(*([{**part, "timestamp": at_ms} for part in half] for half in saying))
 
@@ -63,9 +59,9 @@ class AgUi:
         active = state["active_run"]
         reset, self._reset = self._reset, []
         parts = self._close()
-        if self._run is not None and self._run != active:
+        if self._runs.open is not None and self._runs.open != active:
             parts.append(self._finished())
-        self._so_far = {} if active is None else {active: RunSoFar.of(state, active)}
+        self._runs.are_as_in(state)
         rest = {key: value for key, value in state.items() if key != "messages"}
         said = [
             *reset,
@@ -75,50 +71,40 @@ class AgUi:
         if active is None:
             beside = self._beside(at, said)
             return Saying([*parts, *beside.parts], beside.closing)
-        if self._run is None:
-            self._run = active
+        if self._runs.open is None:
+            self._runs.open = active
             parts.append(self._started(active))
         return Saying([*parts, *said])
-
-    def _known(self, run_id: str | None) -> RunSoFar:
-        return self._so_far.setdefault(run_id, RunSoFar())
 
     # Runs ----------------------------------------------------------------------------------------------------------
 
     def _begin(self, event: Event) -> list[Part]:
         """The run's opening, if it is not open; nothing for what comes beside a run that is."""
-        if event.run_id is None or self._run == event.run_id or not self._is_at_work(event):
+        run_id = self._runs.opened_by(event)
+        if run_id is None:
             return []
-        if self._run is not None and not takes_over(event):
-            return []
-        parts = [*self._close(), self._finished()] if self._run is not None else []
-        self._run = event.run_id
-        return [*parts, self._started(event.run_id)]
-
-    def _is_at_work(self, event: Event) -> bool:
-        """Or it ended in the queue, and this response is for it."""
-        if begins(event) or self._known(event.run_id).has_begun:
-            return True
-        return event.type in ("error", "done") and event.run_id == self._only
+        parts = [*self._close(), self._finished()] if self._runs.open is not None else []
+        self._runs.open = run_id
+        return [*parts, self._started(run_id)]
 
     def _started(self, run_id: str) -> Part:
         return {"type": "RUN_STARTED", "threadId": self._thread, "runId": run_id}
 
     def _finished(self) -> Part:
-        run_id, self._run = self._run, None
+        run_id, self._runs.open = self._runs.open, None
         return {"type": "RUN_FINISHED", "threadId": self._thread, "runId": run_id}
 
     def _beside(self, at: Cursor, parts: Sequence[Part]) -> Saying:
         """What belongs to no open run, in a run of its own."""
-        self._run = str(at)
-        said = [self._started(self._run), *parts]
+        self._runs.open = str(at)
+        said = [self._started(self._runs.open), *parts]
         return Saying(said, [*self._close(), self._finished()])
 
     def _other(self, event: Event) -> Sequence[Part]:
         return self._message(event).parts if event.type == "message" else self._custom(event).parts
 
     def _done(self, event: Event) -> Saying:
-        data, error = event.data, self._known(event.run_id).error
+        data, error = event.data, self._runs.known(event.run_id).error
         parts = [*self._close(), _custom("done", with_run(event))]
         finished = self._finished()
         if data["status"] == "failed":
@@ -146,7 +132,7 @@ class AgUi:
 
     def _message(self, event: Event) -> Saying:
         """A whole message is text like any other, unless it corrects what came in deltas: text can't be taken back."""
-        if event.data["message_id"] in self._known(event.run_id).texts:
+        if event.data["message_id"] in self._runs.known(event.run_id).texts:
             return self._custom(event)
         return self._text(event)
 
@@ -176,12 +162,12 @@ class AgUi:
         self.learn(event)
         call_id = _id(event.run_id, data["call_id"])
         start = {"type": "TOOL_CALL_START", "toolCallId": call_id, "toolCallName": data["name"]}
-        start["parentMessageId"] = _id(event.run_id, str(self._known(event.run_id).answer))
+        start["parentMessageId"] = _id(event.run_id, str(self._runs.known(event.run_id).answer))
         arguments = {"type": "TOOL_CALL_ARGS", "toolCallId": call_id, "delta": encode(data["arguments"])}
         return Saying([*parts, start, arguments], [{"type": "TOOL_CALL_END", "toolCallId": call_id}])
 
     def _tool_result(self, event: Event) -> Saying:
-        if event.data["call_id"] not in self._known(event.run_id).calls:
+        if event.data["call_id"] not in self._runs.known(event.run_id).calls:
             return self._custom(event)
         call_id = _id(event.run_id, event.data["call_id"])
         result = {"type": "TOOL_CALL_RESULT", "messageId": _result_id(call_id), "toolCallId": call_id, "role": "tool"}

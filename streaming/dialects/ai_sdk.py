@@ -11,7 +11,8 @@ from collections.abc import Callable
 from typing import Any, ClassVar
 
 from streaming.cursor import Cursor, ResetReason
-from streaming.dialects.saying import Part, RunSoFar, Saying, begins, takes_over, with_run
+from streaming.dialects.runs import Runs
+from streaming.dialects.saying import Part, Saying, with_run
 from streaming.events import Event, encode
 from streaming.fold import State
 
@@ -29,32 +30,27 @@ class AiSdk:
     ENDING: ClassVar[bytes] = b"data: [DONE]\n\n"
 
     def __init__(self, agent_id: str, only: str | None = None) -> None:
-        self._only = only
-        self._run: str | None = None
-        """The run whose message is open in this response."""
+        self._runs = Runs(only)
         self._open: tuple[str, str] | None = None
         """Kind and id of the text or reasoning that is open."""
         self._announced: set[str] = set()
-        self._so_far: dict[str | None, RunSoFar] = {}
 
     def begin_with(self, run_id: str) -> None:
-        self._only = run_id
+        self._runs.only = run_id
 
     def learn(self, event: Event) -> None:
-        self._known(event.run_id).note(event)
+        self._runs.note(event)
 
     def event(self, event: Event) -> Saying:
-        if self._only is not None and event.run_id != self._only:
+        if self._runs.only is not None and event.run_id != self._runs.only:
             return Saying([])
         parts = self._begin(event)
-        if event.run_id == self._run and self._run is not None:
-            self._only = None
+        if event.run_id == self._runs.open and self._runs.open is not None:
+            self._runs.only = None
             parts += self._SAY.get(event.type, AiSdk._data)(self, event)
         else:
             parts += [_data(event, transient=True)]
         self.learn(event)
-        if event.type == "done":
-            self._so_far.pop(event.run_id, None)
         return Saying(parts)
 
     def reset(self, reason: ResetReason) -> Saying:
@@ -64,43 +60,33 @@ class AiSdk:
         """Only behind a reset. The run that is still active goes on in its message."""
         active = state["active_run"]
         parts = self._close()
-        if self._run is not None and self._run != active:
+        if self._runs.open is not None and self._runs.open != active:
             parts += self._finish({})
-        self._so_far = {} if active is None else {active: RunSoFar.of(state, active)}
+        self._runs.are_as_in(state)
         data = {"epoch": at.epoch, "seq": at.seq, "state": state}
         return Saying([*parts, {"type": "data-snapshot", "data": data, "transient": True}])
-
-    def _known(self, run_id: str | None) -> RunSoFar:
-        return self._so_far.setdefault(run_id, RunSoFar())
 
     # The message ---------------------------------------------------------------------------------------------------
 
     def _begin(self, event: Event) -> list[Part]:
         """The run's opening, if it is not open; nothing for what comes beside a run that is."""
-        if event.run_id is None or self._run == event.run_id or not self._is_at_work(event):
+        run_id = self._runs.opened_by(event)
+        if run_id is None:
             return []
-        if self._run is not None and not takes_over(event):
-            return []
-        parts = [*self._close(), *self._finish({})] if self._run is not None else []
-        self._run = event.run_id
-        parts.append({"type": "start", "messageId": event.run_id})
-        if not self._known(event.run_id).has_begun:  # else its step was begun in an earlier response, and goes on
+        parts = [*self._close(), *self._finish({})] if self._runs.open is not None else []
+        self._runs.open = run_id
+        parts.append({"type": "start", "messageId": run_id})
+        if not self._runs.known(run_id).has_begun:  # else its step was begun in an earlier response, and goes on
             parts.append({"type": "start-step"})
         return parts
 
-    def _is_at_work(self, event: Event) -> bool:
-        """Or it ended in the queue, and this response is for it."""
-        if begins(event) or self._known(event.run_id).has_begun:
-            return True
-        return event.type in ("error", "done") and event.run_id == self._only
-
     def _finish(self, metadata: dict[str, Any]) -> list[Part]:
-        self._run = None
+        self._runs.open = None
         self._announced.clear()
         return [{"type": "finish-step"}, {"type": "finish", "messageMetadata": metadata}]
 
     def _done(self, event: Event) -> list[Part]:
-        so_far = self._known(event.run_id)
+        so_far = self._runs.known(event.run_id)
         parts = self._close()
         for call_id in list(so_far.calls):
             parts += [*self._announce(call_id), _failed(call_id, "interrupted")]
@@ -124,7 +110,7 @@ class AiSdk:
     def _message(self, event: Event) -> list[Part]:
         """A whole message is text like any other, unless it corrects what came in deltas: text can't be taken back."""
         data = event.data
-        if data["role"] != "assistant" or data["message_id"] in self._known(event.run_id).texts:
+        if data["role"] != "assistant" or data["message_id"] in self._runs.known(event.run_id).texts:
             return self._data(event)
         delta = {"type": "text-delta", "id": data["message_id"], "delta": data["content"]}
         return [*self._turn_to("text", data["message_id"]), delta]
@@ -154,7 +140,7 @@ class AiSdk:
         if call_id in self._announced:
             return []
         self._announced.add(call_id)
-        call = self._known(self._run).calls[call_id]
+        call = self._runs.known(self._runs.open).calls[call_id]
         head = {"toolCallId": call_id, "toolName": call["name"], "dynamic": True, "providerExecuted": True}
         given: Part = {"type": "tool-input-available", **head, "input": call["arguments"]}
         if call.get("title"):
@@ -163,7 +149,7 @@ class AiSdk:
 
     def _tool_result(self, event: Event) -> list[Part]:
         call_id, result = event.data["call_id"], event.data["result"]
-        if call_id not in self._known(event.run_id).calls:
+        if call_id not in self._runs.known(event.run_id).calls:
             return [_data(event, transient=False)]
         if event.data["is_error"]:
             text = result if isinstance(result, str) else encode(result)
