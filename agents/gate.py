@@ -63,10 +63,11 @@ class AgentGate:
         body = checked(NewRun, await _json_body(scope, receive), "body")
         key = _idempotency_key(scope)
         agent_id = str(agent.pk)
-        known = key is not None and await in_database(agent.runs.filter(idempotency_key=key).exists)
         stored = (await in_database(journal.head, agent_id)).tip
         # What only Redis has was seen by whoever posts now: a stream from what is stored would say it again.
         live, _ = await current_hub().reader.at_tip(agent_id)
+        # Asked after `live` was read: a run that is not known now has no event before it, whoever makes it meanwhile.
+        known = key is not None and await in_database(agent.runs.filter(idempotency_key=key).exists)
         try:
             run = await in_thread(_submit, agent, body, key)
         except AgentsError as error:

@@ -13,12 +13,16 @@ from typing import Any
 import pytest
 
 from agents import lease as leases
+from agents import lifecycle
 from agents.gate import AgentGate
-from agents.models import Run
+from agents.models import Agent, Run
 from streaming import journal
 from streaming.cursor import START, Cursor
+from streaming.database import in_database
 from streaming.events import Event, draft, now
+from streaming.fold import State
 from streaming.hub import current_hub
+from streaming.reader import Reader
 from streaming.sse import Problem, Wanted
 from tests.api.conftest import ApiClient, write
 
@@ -94,6 +98,26 @@ def test_the_same_request_again_is_the_same_run_from_its_first_event(api, agent_
     assert first == again == Wanted(agent_id, before, until_run=str(run.pk))
     assert Run.objects.count() == 2
     assert refused(api, agent_id, {"input": "Something else"}, **key) == (409, "idempotency-conflict", None)
+
+
+def test_who_comes_at_the_same_time_with_the_same_key_hears_its_first_event_too(api, agent_id, run_id, monkeypatch):
+    write(agent_id, [draft("done", run_id, status="completed")])
+    before = journal.head(agent_id).tip
+    at_tip = Reader.at_tip
+
+    async def when_the_other_was_faster(reader: Reader, agent_id: str) -> tuple[Cursor, State]:
+        monkeypatch.setattr(Reader, "at_tip", at_tip)
+        await in_database(submit_and_begin)
+        return await at_tip(reader, agent_id)
+
+    def submit_and_begin() -> None:
+        run = lifecycle.submit_run(Agent.objects.get(pk=agent_id), "Go on", idempotency_key="k")
+        write(agent_id, [draft("status", str(run.pk), status="running")])
+
+    monkeypatch.setattr(Reader, "at_tip", when_the_other_was_faster)
+    wanted = opened(api, agent_id, {"input": "Go on"}, **{"Idempotency-Key": "k"})
+    assert wanted.cursor == before < journal.head(agent_id).tip
+    assert Run.objects.filter(input="Go on").count() == 1
 
 
 def test_the_first_run_of_an_agent_is_told_from_the_beginning(api, agent_id):
