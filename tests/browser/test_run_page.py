@@ -178,7 +178,7 @@ def test_the_timeline_is_a_table_to_who_listens_also_on_a_phone(tab: Page, run: 
         expect(table.get_by_role("row")).to_have_count(10)
         row = table.get_by_role("row", name="bash tool rm -rf old")
         expect(row.get_by_role("cell")).to_have_count(3)
-        expect(row.get_by_role("cell").last).to_have_text("7.9 s")
+        expect(row.get_by_role("cell").last).to_have_text("1.5 s")
         expect(row.get_by_role("cell").nth(1)).to_have_text("7.6 s")
 
 
