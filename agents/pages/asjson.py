@@ -33,7 +33,7 @@ def _is_index(name: str) -> bool:
 
 def _number(value: float) -> str:
     if value.is_integer() and abs(value) < 1e21:
-        return str(int(value))
+        return str(int(Decimal(repr(value))))
     digits, _, exponent = repr(value).partition("e")
     if not exponent:
         return digits

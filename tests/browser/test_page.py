@@ -17,6 +17,7 @@ from tests.golden.test_golden import LOGS
 from tests.pages.hostile import HOSTILE
 
 pytestmark = pytest.mark.browser
+Data = dict[str, object]
 
 
 # What is shown --------------------------------------------------------------------------------------------------------
@@ -55,6 +56,24 @@ def test_text_on_the_page_equals_text_in_the_log(stub: Stub, watched: Page) -> N
         stub.append(log_of(*words(*pieces[at : at + 50]), after=stub.events[-1].seq))
     settled(watched, stub)
     assert watched.locator(".message.assistant .markdown").inner_text() == "".join(pieces).strip()
+
+
+def test_numbers_that_no_double_holds_are_shown_as_they_were_written(stub: Stub, watched: Page) -> None:
+    """Of whoever is deleted here somebody else would be shown, and approved."""
+    user, amount = 1234567890123456789, 98765432109876543210
+    call: Data = {"call_id": "c", "name": "delete_user", "arguments": {"user": user}}
+    asked: Data = {"approval_id": "a", "call_id": "c", "question": "May I?", "options": ["approve", "deny"]}
+    result: Data = {"call_id": "c", "result": {"left": [amount]}, "is_error": False}
+    stub.append(log_of(*started()))
+    watched.goto(stub.page_url)
+    stub.append(log_of(("tool-call", call), ("approval-request", asked), after=stub.events[-1].seq))
+    expect(watched.locator(".approval")).to_contain_text(str(user))
+    stub.append(log_of(("tool-result", result), after=stub.events[-1].seq))
+    for _ in range(2):  # live, and from a snapshot
+        settled(watched, stub)
+        expect(watched.locator(".tool-about")).to_contain_text(str(user))
+        expect(watched.locator(".tool .result")).to_contain_text(str(amount))
+        watched.reload()
 
 
 def test_page_reads_without_javascript(stub: Stub, browser: Browser) -> None:

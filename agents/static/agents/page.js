@@ -6,6 +6,7 @@ import { Activity } from "./activity.js";
 import { Api } from "./api.js";
 import { Conversation } from "./conversation.js";
 import { setAttribute, setText } from "./dom.js";
+import { parse } from "./exact.js";
 import { Files } from "./files.js";
 import { Focus } from "./focus.js";
 import { Follow } from "./follow.js";
@@ -34,7 +35,7 @@ class AgentPage {
     const filesUrl = `${agentUrl}/files/`;
     this.api = new Api(root.querySelector("[name=csrfmiddlewaretoken]").value);
     const { api } = this;
-    this.state = JSON.parse($("state").textContent);
+    this.state = parse($("state").textContent);
     this.follow = new Follow(root.querySelector(".agent-talk"), $("latest"));
     this.focus = new Focus(root, $("input"));
     const advice = JSON.parse($("advice").textContent);

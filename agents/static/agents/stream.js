@@ -6,6 +6,7 @@
  * slept. Whenever in doubt the stream is opened anew from the last applied cursor, which costs one request and loses
  * nothing.
  */
+import { parse } from "./exact.js";
 
 const BACKOFF_MS = 1000;
 const BACKOFF_MAX_MS = 30_000;
@@ -84,7 +85,7 @@ export class AgentStream {
   #receive(message) {
     this.heardAt = performance.now();
     this.failures = 0;
-    const frame = JSON.parse(message.data);
+    const frame = parse(message.data);
     if (frame.type === "reset") {
       this.awaitsSnapshot = true;
     } else if (frame.type === "snapshot") {
