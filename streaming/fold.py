@@ -13,7 +13,8 @@ State, as in CONTRACT section 3:
     messages      {id, run_id, role, parts: [{type: text|thinking, text} | {type: tool-call, call_id, name, title,
                   arguments, output, result, is_error, duration_ms, state: running|completed|failed|interrupted}]}
     files         path → {size (bytes), sha256}
-    approvals     {approval_id, run_id, call_id, question, options, decision, by, reason}
+    approvals     {approval_id, run_id, call_id, question, options, decision, by, reason}; one without a decision whose
+                  run has ended was never answered
     usage         {input_tokens, output_tokens, cost_usd}: sums over the agent's life
     runs          {id, status, started_at, finished_at, error: {code, message, retryable} | null,
                   budget?: [{scope, kind, used, limit}], the latest of each that came near its end}
