@@ -90,6 +90,7 @@ def site(settings, tmp_path: Path) -> None:
     settings.HISTORY_DIR = tmp_path / "history"
     settings.DEFINITIONS_FILE = tmp_path / "agents.toml"
     settings.STATIC_ROOT = None  # no collectstatic in tests, and whitenoise warns of the missing directory
+    settings.WHITENOISE_USE_FINDERS = False  # each client would look for all files anew
     (tmp_path / "agents.toml").write_text(DEFINITIONS)
 
 

@@ -34,6 +34,7 @@ def definitions_file(tmp_path: Path, settings: LazySettings) -> Path:
     settings.DEFINITIONS_FILE = path
     settings.DATA_DIR = tmp_path
     settings.STATIC_ROOT = tmp_path  # whitenoise warns of one that is not there, and warnings are errors
+    settings.WHITENOISE_USE_FINDERS = False  # each client would look for all files anew
     settings.WORKSPACES_DIR = tmp_path / "workspaces"
     settings.HISTORY_DIR = tmp_path / "history"
     settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]  # the real one takes a second

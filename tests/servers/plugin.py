@@ -15,9 +15,11 @@ from pathlib import Path
 
 import django
 import pytest
+from django.test import TransactionTestCase
 
 from agentsite.environment import Environment
 from tests.servers import needs
+from tests.servers.emptying import empty_database
 from tests.servers.postgres import PostgresServer
 from tests.servers.process import ServerNotFound, new_directory
 from tests.servers.redis import RedisServer
@@ -44,6 +46,7 @@ def pytest_configure(config: pytest.Config) -> None:
     )
     os.environ[SETTINGS_MODULE] = "agentsite.settings"
     django.setup()  # pytest-django does it only where the settings were read before it looks
+    TransactionTestCase._fixture_teardown = empty_database  # type: ignore[attr-defined]  # Django's own affair
 
 
 def _forget_the_developers_site() -> None:
