@@ -46,7 +46,7 @@ def pytest_configure(config: pytest.Config) -> None:
     )
     os.environ[SETTINGS_MODULE] = "agentsite.settings"
     django.setup()  # pytest-django does it only where the settings were read before it looks
-    TransactionTestCase._fixture_teardown = empty_database  # type: ignore[attr-defined]  # Django's own affair
+    TransactionTestCase._fixture_teardown = empty_database  # type: ignore[attr-defined]  # private: not in the stubs
 
 
 def _forget_the_developers_site() -> None:

@@ -237,16 +237,22 @@ ENDING = [
 ]
 
 
+async def told_to_the_end(site: Site, writer: Writer, dialect: str) -> Response:
+    """Who joined in the middle, and stayed."""
+    response = site.get(writer.agent_id, f"format={dialect}&until=done")
+    await response.shows("1-9")
+    await writer.append(ENDING)
+    await response.ends()
+    return response
+
+
 def parts(response: Response) -> list[Any]:
     return [frame["data"] if frame["data"] == "[DONE]" else json.loads(frame["data"]) for frame in response.frames]
 
 
 async def test_ai_sdk_without_a_cursor_begins_with_the_active_run(site: Site, world: World):
     writer = await run_at_work(world)
-    response = site.get(writer.agent_id, "format=ai-sdk&until=done")
-    await response.shows("1-9")
-    await writer.append(ENDING)
-    await response.ends()
+    response = await told_to_the_end(site, writer, "ai-sdk")
     assert response.headers == {**HEADERS, "x-vercel-ai-ui-message-stream": "v1"}
     said = parts(response)
     assert [part["type"] for part in said[:3]] == ["data-message", "start", "start-step"]
@@ -299,10 +305,7 @@ async def test_who_resumes_in_the_middle_of_a_message_has_it_opened_again_and_th
 
 async def test_ag_ui_begins_with_snapshots_inside_the_active_run(site: Site, world: World):
     writer = await run_at_work(world)
-    response = site.get(writer.agent_id, "format=ag-ui&until=done")
-    await response.shows("1-9")
-    await writer.append(ENDING)
-    await response.ends()
+    response = await told_to_the_end(site, writer, "ag-ui")
     said = parts(response)
     assert [part["type"] for part in said[:3]] == ["RUN_STARTED", "STATE_SNAPSHOT", "MESSAGES_SNAPSHOT"]
     assert said[0]["runId"] == "r1"
