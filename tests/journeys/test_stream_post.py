@@ -3,6 +3,7 @@ words of whoever asks."""
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import AsyncIterator
 from typing import Any
@@ -41,9 +42,10 @@ async def said(client: httpx.AsyncClient, agent_id: str, format: str, prompt: st
     """All parts of a response, which ends by itself."""
     headers = {"Idempotency-Key": key} if key else {}
     address = f"/api/agents/{agent_id}/stream?format={format}"
-    async with client.stream("POST", address, json={"input": prompt}, headers=headers, timeout=RUN_S) as response:
-        assert response.status_code == 200, await response.aread()
-        frames = [line[6:] async for line in response.aiter_lines() if line.startswith("data: ")]
+    async with asyncio.timeout(RUN_S):  # one that does not end says that it is there, and would go on for ever
+        async with client.stream("POST", address, json={"input": prompt}, headers=headers) as response:
+            assert response.status_code == 200, await response.aread()
+            frames = [line[6:] async for line in response.aiter_lines() if line.startswith("data: ")]
     if format == "ai-sdk":
         assert frames.pop() == "[DONE]"
     return [json.loads(frame) for frame in frames]
