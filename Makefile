@@ -6,7 +6,7 @@ SHELL := /bin/bash
 .PHONY: help run test quick faults bench-containers bench-gateway bench-page lint check images lock clean
 
 VENV := .venv
-SOURCE := pyproject.toml scripts/venv
+SOURCE := pyproject.toml scripts/venv requirements-installer.txt
 RUNTIME := $(VENV)/.runtime
 DEV := $(VENV)/.dev
 
