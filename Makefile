@@ -3,7 +3,7 @@
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help run test quick faults bench-containers bench-gateway bench-page lint check images lock clean
+.PHONY: help run test quick faults bench-containers bench-gateway bench-page check images lock clean
 
 VENV := .venv
 SOURCE := pyproject.toml scripts/venv requirements-installer.txt
@@ -41,11 +41,8 @@ bench-gateway: $(DEV) ## What the gateway adds to a model call, at one stream an
 bench-page: $(DEV) ## How soon the agent page shows what is published, with 10 events and with 5,000 (ARGS="--rounds 3")
 	@exec $(VENV)/bin/python -m benchmarks.page $(ARGS)
 
-lint: $(DEV) ## Format, lint, types, imports, migrations, deployment settings
+check: $(DEV) ## Format, lint, types, imports, migrations, deployment settings
 	@scripts/check
-
-check: lint ## The same, then what must hold of every engine (the contract, programs that abuse it), and of the pages in a browser
-	@AGENTSITE_TEST_ARGS="tests/contract tests/abuse tests/pages tests/browser tests/admin tests/golden $(AGENTSITE_TEST_ARGS)" scripts/test
 
 images: $(RUNTIME) ## Build the images of the bundled agents
 	@exec $(VENV)/bin/python -m containers.images build
