@@ -16,9 +16,12 @@ RUN python3 -m venv /opt/agentsite >/dev/null 2>&1 || { \
         python3 -m venv --clear /opt/agentsite; }
 
 # The lock alone first: this layer lives as long as the lock does.
-COPY requirements.txt .ca-bundle.pe[m] /tmp/
-RUN if [ -s /tmp/.ca-bundle.pem ]; then export PIP_CERT=/tmp/.ca-bundle.pem; fi; \
-    /opt/agentsite/bin/pip install --quiet --require-hashes --requirement /tmp/requirements.txt
+COPY requirements.txt requirements-installer.txt .ca-bundle.pe[m] /tmp/
+RUN if [ -s /tmp/.ca-bundle.pem ]; then export PIP_CERT=/tmp/.ca-bundle.pem SSL_CERT_FILE=/tmp/.ca-bundle.pem; fi; \
+    python3 -m venv /tmp/installer && \
+    /tmp/installer/bin/pip install --quiet --require-hashes --requirement /tmp/requirements-installer.txt && \
+    /tmp/installer/bin/uv pip install --quiet --no-cache --python /opt/agentsite/bin/python --require-hashes \
+        --requirement /tmp/requirements.txt
 
 WORKDIR /app
 COPY pyproject.toml README.md LICENSE manage.py ./

@@ -22,7 +22,10 @@ import yaml
 
 ROOT = Path(__file__).resolve().parents[2]
 STANDINS = Path(__file__).parent / "standins"
-CONTEXT = ("pyproject.toml", "requirements.txt", "README.md", "LICENSE", "manage.py", "agents.toml", "Dockerfile")
+CONTEXT = (
+    *("pyproject.toml", "requirements.txt", "requirements-installer.txt", "README.md", "LICENSE", "manage.py"),
+    *("agents.toml", "Dockerfile"),
+)
 PACKAGES = ("agentsite", "agents", "containers", "streaming")
 SOCKET = Path("/var/run/docker.sock")
 UP_TIMEOUT_S = 180
