@@ -16,15 +16,19 @@ from pydantic import (
     BeforeValidator,
     Field,
     SecretStr,
+    ValidationError,
     ValidationInfo,
     field_validator,
 )
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from agentsite.data_directory import SECRET_KEY
+from agentsite.problem import SiteProblem
 from containers.gateway.destinations import patterns
 
 EngineChoice = Literal["auto", "docker", "podman", "bwrap", "process"]
 PullChoice = Literal["never", "missing"]
+PROVIDER_KEY_FIELDS = ("openai_api_key", "anthropic_api_key", "gemini_api_key")
 _SPENT = ("tokens", "cost_usd", "model_calls", "tool_calls", "wall_s")
 LogLevel = Annotated[
     Literal["DEBUG", "INFO", "WARNING", "ERROR"], BeforeValidator(lambda given: str(given).upper(), str)
@@ -50,6 +54,10 @@ def _spend(what: str, whose: str) -> Any:
 
 def _ceiling(what: str) -> Any:
     return Field(None, gt=0, description=f"{what}, that a definition may ask for; empty: any amount.")
+
+
+class EnvironmentInvalid(SiteProblem):
+    """A variable has a value that its setting can't have."""
 
 
 class Environment(BaseSettings):
@@ -179,6 +187,10 @@ class Environment(BaseSettings):
     hash_max_bytes: int = Field(64 * 2**20, ge=0, description="Files larger than this get no sha256, bytes.")
 
     @classmethod
+    def provider_key_variables(cls) -> list[str]:
+        return [cls.variable(name) for name in PROVIDER_KEY_FIELDS]
+
+    @classmethod
     def variable(cls, name: str) -> str:
         """The variable that a field comes from; the one that is read first."""
         alias = cls.model_fields[name].validation_alias
@@ -235,9 +247,20 @@ class Environment(BaseSettings):
         """The secret key: given, or kept in the data dir, where it is made on first use (mode 0600)."""
         if self.secret_key:
             return self.secret_key
-        path = self.directory() / "secret-key"
+        path = self.directory() / SECRET_KEY
         if not path.exists():
-            path.parent.mkdir(parents=True, exist_ok=True)
             path.touch(mode=0o600)
             path.write_text(secrets.token_urlsafe(50))
         return path.read_text().strip()
+
+
+def load_environment() -> Environment:
+    """Raises EnvironmentInvalid, which names the variable."""
+    try:
+        return Environment()
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = str(first["loc"][0])  # of the field, or of its own variable
+        variable = Environment.variable(name) if name in Environment.model_fields else name
+        message = first["msg"].removeprefix("Value error, ")
+        raise EnvironmentInvalid(f"{variable}: {message} (got {first['input']!r})") from None

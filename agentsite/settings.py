@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -10,12 +11,15 @@ import dj_database_url
 import structlog
 from redis.connection import parse_url
 
-from agentsite.environment import Environment
+from agentsite.data_directory import DATABASE, close_file, open_data_directory
+from agentsite.environment import load_environment
 from containers.gateway.destinations import patterns
 
-ENVIRONMENT = Environment()
+ENVIRONMENT = load_environment()
 BASE_DIR = Path(__file__).resolve().parent.parent
 DATA_DIR = ENVIRONMENT.directory()
+with suppress(OSError):  # a process that needs nothing of it works without: collectstatic, for one
+    open_data_directory(DATA_DIR)
 
 SECRET_KEY = ENVIRONMENT.secret()
 DEBUG = ENVIRONMENT.debug
@@ -67,11 +71,15 @@ TEMPLATES = [
 
 DATABASES: dict[str, Any] = {
     "default": dj_database_url.parse(
-        ENVIRONMENT.database_url or f"sqlite:///{DATA_DIR / 'agentsite.sqlite3'}",
+        ENVIRONMENT.database_url or f"sqlite:///{DATA_DIR / DATABASE}",
         conn_health_checks=True,
     )
 }
 if DATABASES["default"]["ENGINE"].endswith("sqlite3"):
+    # SQLite gives its journals the permissions of the database, which it would make by the umask alone.
+    with suppress(OSError):
+        Path(DATABASES["default"]["NAME"]).touch(mode=0o600)
+        close_file(Path(DATABASES["default"]["NAME"]))
     # IMMEDIATE: a transaction that reads and then writes would else fail at once with "database is locked".
     DATABASES["default"]["OPTIONS"] = {
         "transaction_mode": "IMMEDIATE",
