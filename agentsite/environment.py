@@ -7,6 +7,7 @@ Order: the process environment, then a `.env` file in the current directory, the
 from __future__ import annotations
 
 import secrets
+from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -38,6 +39,16 @@ LogLevel = Annotated[
 def _checked(egress: str) -> str:
     patterns(egress)
     return egress
+
+
+def _networks(given: str) -> list[IPv4Network | IPv6Network]:
+    """Raises ValueError for what is neither an address nor a network."""
+    return [ip_network(part.strip()) for part in given.split(",") if part.strip()]
+
+
+def _of_networks(given: str) -> str:
+    _networks(given)
+    return given
 
 
 def _key(variable: str, whose: str) -> Any:
@@ -102,6 +113,19 @@ class Environment(BaseSettings):
     debug: bool = Field(False, description="Django's debug pages. Never in production.")
     allowed_hosts: str = Field("*", description="Host names served, comma-separated.")
     csrf_trusted_origins: str = Field("", description="Origins with scheme, comma-separated, behind a TLS proxy.")
+    trusted_proxies: Annotated[str, AfterValidator(_of_networks)] = Field(
+        "",
+        description="Addresses or networks of proxies whose X-Forwarded-For is believed, comma-separated; empty: none.",
+    )
+    login_failures_per_account: int = Field(
+        10, ge=1, description="Wrong passwords for one account in a window; then it can't log in by password."
+    )
+    login_failures_per_address: int = Field(50, ge=1, description="Wrong passwords from one address in a window.")
+    login_window_s: int = Field(300, ge=1, description="How long a window for passwords is, seconds.")
+    token_failures_per_address: int = Field(
+        60, ge=1, description="Wrong API tokens and login links from one address in a window; then it may send none."
+    )
+    token_window_s: int = Field(60, ge=1, description="How long a window for tokens is, seconds.")
     database_url: str = Field(
         "", validation_alias="DATABASE_URL", description="PostgreSQL; empty: SQLite in the data dir."
     )
@@ -174,6 +198,9 @@ class Environment(BaseSettings):
         3, gt=0, description="How often a web process looks for events whose message was lost, seconds."
     )
     upload_max_bytes: int = Field(512 * 2**20, gt=0, description="Largest file that may be uploaded, bytes.")
+    min_free_mib: int = Field(
+        512, ge=0, description="Free space of the data dir's disk below which uploads and new runs are refused, MiB."
+    )
     import_max_bytes: int = Field(2 * 2**30, gt=0, description="Largest export that may be imported, bytes.")
     input_max_bytes: int = Field(256 * 2**10, gt=0, description="Largest input of a run, bytes.")
     workspace_scan_files: int = Field(
@@ -236,6 +263,9 @@ class Environment(BaseSettings):
         """Of all agents, or of all users: kind → at most."""
         given = {kind: getattr(self, f"budget_{scope}_{kind}") for kind in _SPENT}
         return {kind: most for kind, most in given.items() if most is not None}
+
+    def proxies(self) -> list[IPv4Network | IPv6Network]:
+        return _networks(self.trusted_proxies)
 
     def podman_address(self) -> str:
         """The user's own socket if it is there: that one needs no root."""

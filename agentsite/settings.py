@@ -25,6 +25,12 @@ SECRET_KEY = ENVIRONMENT.secret()
 DEBUG = ENVIRONMENT.debug
 ALLOWED_HOSTS = [host.strip() for host in ENVIRONMENT.allowed_hosts.split(",") if host.strip()]
 CSRF_TRUSTED_ORIGINS = [origin.strip() for origin in ENVIRONMENT.csrf_trusted_origins.split(",") if origin.strip()]
+TRUSTED_PROXIES = ENVIRONMENT.proxies()
+LOGIN_FAILURES_PER_ACCOUNT = ENVIRONMENT.login_failures_per_account
+LOGIN_FAILURES_PER_ADDRESS = ENVIRONMENT.login_failures_per_address
+LOGIN_WINDOW_S = ENVIRONMENT.login_window_s
+TOKEN_FAILURES_PER_ADDRESS = ENVIRONMENT.token_failures_per_address
+TOKEN_WINDOW_S = ENVIRONMENT.token_window_s
 SECURE_TLS = any(origin.startswith("https://") for origin in CSRF_TRUSTED_ORIGINS)
 
 INSTALLED_APPS = [
@@ -52,6 +58,7 @@ MIDDLEWARE = [
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "agentsite.security.content_security_policy",
+    "agents.login.TooManyFailuresPage",
 ]
 ROOT_URLCONF = "agentsite.urls"
 ASGI_APPLICATION = "agentsite.asgi.application"
@@ -99,6 +106,8 @@ else:
     }
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
+# The second is the one that sessions name and that logs in; the first only refuses those that have failed too often.
+AUTHENTICATION_BACKENDS = ["agents.login.PasswordThrottle", "django.contrib.auth.backends.ModelBackend"]
 AUTH_PASSWORD_VALIDATORS = [
     {"NAME": f"django.contrib.auth.password_validation.{name}"}
     for name in ("MinimumLengthValidator", "CommonPasswordValidator", "NumericPasswordValidator")
@@ -178,6 +187,7 @@ STREAM_SEND_TIMEOUT_S = ENVIRONMENT.stream_send_timeout_s
 STREAM_WRITE_BYTES = ENVIRONMENT.stream_write_bytes
 TIP_POLL_S = ENVIRONMENT.tip_poll_s
 UPLOAD_MAX_BYTES = ENVIRONMENT.upload_max_bytes
+MIN_FREE_MIB = ENVIRONMENT.min_free_mib
 IMPORT_MAX_BYTES = ENVIRONMENT.import_max_bytes
 INPUT_MAX_BYTES = ENVIRONMENT.input_max_bytes
 WORKSPACE_SCAN_FILES = ENVIRONMENT.workspace_scan_files
