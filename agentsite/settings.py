@@ -13,6 +13,7 @@ from redis.connection import parse_url
 
 from agentsite.data_directory import DATABASE, close_file, open_data_directory
 from agentsite.environment import load_environment
+from agentsite.security import RefusedInOneLine
 from containers.gateway.destinations import patterns
 
 ENVIRONMENT = load_environment()
@@ -214,7 +215,8 @@ LOGGING: dict[str, Any] = {
             ],
         }
     },
-    "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
+    "filters": {"refused": {"()": RefusedInOneLine}},
+    "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line", "filters": ["refused"]}},
     "root": {"handlers": ["stderr"], "level": LOG_LEVEL},
     "loggers": {
         "django.request": {"level": "ERROR"},
