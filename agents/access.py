@@ -25,6 +25,7 @@ from django.db.models.functions import Now
 from django.http import HttpRequest, HttpResponse, parse_cookie
 from django.middleware.csrf import CsrfViewMiddleware
 
+from agents import throttle
 from agents.errors import NotFound
 from agents.models import Agent, ApiToken, LoginLink, Run
 
@@ -77,6 +78,16 @@ def user_of_token(token: str) -> User | None:
     return row.user
 
 
+def user_of_bearer(token: str, address: str) -> User | None:
+    """The same for a token that came from a client's address. Raises TooManyFailures where too many wrong ones came
+    from, without a look at this one."""
+    throttle.refuse_blocked(address)
+    user = user_of_token(token)
+    if user is None:
+        throttle.count_wrong_token(address)
+    return user
+
+
 def _stale() -> Q:
     return Q(last_used_at=None) | Q(last_used_at__lt=Now() - timedelta(seconds=TOUCH_S))
 
@@ -92,13 +103,13 @@ def user_of_session(session_key: str) -> User | None:
     return user if isinstance(user, User) else None
 
 
-def identify(headers: Headers) -> Identity | None:
-    """Who sent these raw headers (of an ASGI scope). A bearer token wins, and a wrong one is not made good by a
-    session: whoever sends a token means that one."""
+def identify(headers: Headers, address: str) -> Identity | None:
+    """Who sent these raw headers (of an ASGI scope) from this client address. A bearer token wins, and a wrong one is
+    not made good by a session: whoever sends a token means that one. Raises TooManyFailures."""
     names = [(name.lower(), value) for name, value in headers]
     authorization = next((value for name, value in names if name == b"authorization"), None)
     if authorization is not None:
-        user = user_of_token(bearer_token(authorization.decode("latin-1")) or "")
+        user = user_of_bearer(bearer_token(authorization.decode("latin-1")) or "", address)
         return Identity(user, check_csrf=False) if user else None
     cookies = parse_cookie("; ".join(value.decode("latin-1") for name, value in names if name == b"cookie"))
     session_key = cookies.get(settings.SESSION_COOKIE_NAME)

@@ -16,6 +16,7 @@ import structlog
 from channels.generic.websocket import AsyncWebsocketConsumer
 
 from agents import access, lifecycle
+from agents.client_address import address_of_scope
 from agents.errors import AgentsError, InputInvalid
 from agents.models import Agent
 from streaming.cursor import Cursor, parse
@@ -35,7 +36,10 @@ class Control(AsyncWebsocketConsumer):  # type: ignore[misc]  # channels has no 
         await self.accept()
         user = self.scope["user"]
         if not user.is_authenticated:
-            identity = await in_database(access.identify, self.scope["headers"])
+            try:
+                identity = await in_database(access.identify, self.scope["headers"], address_of_scope(self.scope))
+            except AgentsError:
+                identity = None
             if identity is None:
                 await self.close(4401)
                 return

@@ -11,6 +11,7 @@ AgentsError
 ├── RunNotQueued          the run, or the one to put it before, waits in the queue no more            409
 ├── AlreadyAnswered       somebody answered that approval first                                   409
 ├── NoSuchApproval        the run asked for no such approval                                      404
+├── TooManyFailures       too many wrong passwords or tokens came from there; try again later     429
 ├── NotSupported          a strategy or format that this version does not have                    422
 └── InputInvalid          input that can't be stored or is too large                              422 / 413
 """
@@ -24,6 +25,7 @@ class AgentsError(Exception):
     code = "agents-error"
     status = 400
     retryable = False
+    retry_after_s: int | None = None
 
     def __init__(self, message: str, **details: Any) -> None:
         self.message = message
@@ -69,6 +71,14 @@ class AlreadyAnswered(AgentsError):
 
 class NoSuchApproval(AgentsError):
     code, status = "not-found", 404
+
+
+class TooManyFailures(AgentsError):
+    code, status = "too-many-failures", 429
+
+    def __init__(self, retry_after_s: int) -> None:
+        self.retry_after_s = retry_after_s
+        super().__init__(f"too many failed attempts; try again in {retry_after_s} s")
 
 
 class NotSupported(AgentsError):

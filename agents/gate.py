@@ -15,6 +15,7 @@ from agents.api import errors
 from agents.api.parsing import parse_json
 from agents.api.schemas import NewRun
 from agents.api.text import IdempotencyKey
+from agents.client_address import address_of_scope
 from agents.errors import AgentsError
 from agents.models import Agent, Run
 from streaming import journal
@@ -44,7 +45,10 @@ class AgentGate:
         return await in_database(_first_seq, run_id)
 
     async def _agent(self, scope: Scope) -> tuple[Agent, Identity]:
-        identity = await in_database(access.identify, scope["headers"])
+        try:
+            identity = await in_database(access.identify, scope["headers"], address_of_scope(scope))
+        except AgentsError as error:
+            raise _problem(error) from None
         if identity is None:
             raise Problem(
                 401, "not-authenticated", "log in, or send a token", headers=((b"www-authenticate", b"Bearer"),)
@@ -135,4 +139,5 @@ async def _json_body(scope: Scope, receive: Receive) -> Any:
 
 
 def _problem(error: AgentsError) -> Problem:
-    return Problem(error.status, error.code, error.message, error.details or None)
+    headers = ((b"retry-after", str(error.retry_after_s).encode()),) if error.retry_after_s else ()
+    return Problem(error.status, error.code, error.message, error.details or None, headers)

@@ -24,6 +24,7 @@ from kombu.exceptions import OperationalError
 from agents import choices, feed, order
 from agents.definitions import Definition, catalog
 from agents.definitions.budget import Kind, RunBudget, narrowed
+from agents.definitions.definition import DefinitionLimits
 from agents.errors import (
     AgentBusy,
     AlreadyAnswered,
@@ -42,6 +43,8 @@ from agents.models.run import OPEN, update_together
 from agents.settle import end_streams, is_held, settle_now, settle_run_now
 from agents.tip import state_at_tip
 from agents.workspace import Workspace, belongings
+from agents.workspace.room import refuse_low_disk
+from containers.spec import MIB
 from streaming import journal
 
 log = structlog.get_logger(__name__)
@@ -73,6 +76,7 @@ def create_agent(
     title = _storable(title, TITLE_MAX)
     if input is not None:
         input = _checked_input(input)
+        refuse_low_disk()  # before there is an agent that would be left without its run
     with transaction.atomic():
         agent = Agent.objects.create(
             owner=owner,
@@ -99,6 +103,12 @@ def definition(name: str) -> Definition:
         names = ", ".join(sorted(known.definitions)) or "none"
         raise UnknownDefinition(f"no definition {name!r}; there are: {names}", problem=known.problem)
     return found
+
+
+def workspace_bytes(agent: Agent) -> int:
+    """The most that the agent's workspace may take. Of a definition that is gone, the default."""
+    found = catalog.current().definitions.get(agent.definition)
+    return (found.limits if found else DefinitionLimits()).workspace_mib * MIB
 
 
 def rename(agent: Agent, title: str) -> None:
@@ -144,7 +154,7 @@ def submit_run(
     retry_of: Run | None = None,
 ) -> Run:
     """Queue a run. The same `idempotency_key` with the same request answers the run it made the first time. `budget`
-    may only narrow its definition's, and its agent's narrows it."""
+    may only narrow its definition's, and its agent's narrows it. Raises DiskFull where too little is left for a run."""
     input = _checked_input(input)
     if strategy not in STRATEGIES:
         raise NotSupported(f"strategy must be one of {', '.join(STRATEGIES)}", field="strategy")
@@ -288,6 +298,7 @@ def _insert(
             return same
         if strategy == "reject" and runs.filter(status__in=OPEN).exists():
             raise AgentBusy("a run is active or queued")
+        refuse_low_disk()
         number = (runs.aggregate(last=Max("number"))["last"] or 0) + 1
         return Run.objects.create(
             agent=agent,

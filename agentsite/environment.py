@@ -7,6 +7,7 @@ Order: the process environment, then a `.env` file in the current directory, the
 from __future__ import annotations
 
 import secrets
+from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -16,15 +17,19 @@ from pydantic import (
     BeforeValidator,
     Field,
     SecretStr,
+    ValidationError,
     ValidationInfo,
     field_validator,
 )
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from agentsite.data_directory import SECRET_KEY
+from agentsite.problem import SiteProblem
 from containers.gateway.destinations import patterns
 
 EngineChoice = Literal["auto", "docker", "podman", "bwrap", "process"]
 PullChoice = Literal["never", "missing"]
+PROVIDER_KEY_FIELDS = ("openai_api_key", "anthropic_api_key", "gemini_api_key")
 _SPENT = ("tokens", "cost_usd", "model_calls", "tool_calls", "wall_s")
 LogLevel = Annotated[
     Literal["DEBUG", "INFO", "WARNING", "ERROR"], BeforeValidator(lambda given: str(given).upper(), str)
@@ -34,6 +39,16 @@ LogLevel = Annotated[
 def _checked(egress: str) -> str:
     patterns(egress)
     return egress
+
+
+def _networks(given: str) -> list[IPv4Network | IPv6Network]:
+    """Raises ValueError for what is neither an address nor a network."""
+    return [ip_network(part.strip()) for part in given.split(",") if part.strip()]
+
+
+def _of_networks(given: str) -> str:
+    _networks(given)
+    return given
 
 
 def _key(variable: str, whose: str) -> Any:
@@ -50,6 +65,10 @@ def _spend(what: str, whose: str) -> Any:
 
 def _ceiling(what: str) -> Any:
     return Field(None, gt=0, description=f"{what}, that a definition may ask for; empty: any amount.")
+
+
+class EnvironmentInvalid(SiteProblem):
+    """A variable has a value that its setting can't have."""
 
 
 class Environment(BaseSettings):
@@ -94,6 +113,19 @@ class Environment(BaseSettings):
     debug: bool = Field(False, description="Django's debug pages. Never in production.")
     allowed_hosts: str = Field("*", description="Host names served, comma-separated.")
     csrf_trusted_origins: str = Field("", description="Origins with scheme, comma-separated, behind a TLS proxy.")
+    trusted_proxies: Annotated[str, AfterValidator(_of_networks)] = Field(
+        "",
+        description="Addresses or networks of proxies whose X-Forwarded-For is believed, comma-separated; empty: none.",
+    )
+    login_failures_per_account: int = Field(
+        10, ge=1, description="Wrong passwords for one account in a window; then it can't log in by password."
+    )
+    login_failures_per_address: int = Field(50, ge=1, description="Wrong passwords from one address in a window.")
+    login_window_s: int = Field(300, ge=1, description="How long a window for passwords is, seconds.")
+    token_failures_per_address: int = Field(
+        60, ge=1, description="Wrong API tokens and login links from one address in a window; then it may send none."
+    )
+    token_window_s: int = Field(60, ge=1, description="How long a window for tokens is, seconds.")
     database_url: str = Field(
         "", validation_alias="DATABASE_URL", description="PostgreSQL; empty: SQLite in the data dir."
     )
@@ -166,6 +198,9 @@ class Environment(BaseSettings):
         3, gt=0, description="How often a web process looks for events whose message was lost, seconds."
     )
     upload_max_bytes: int = Field(512 * 2**20, gt=0, description="Largest file that may be uploaded, bytes.")
+    min_free_mib: int = Field(
+        512, ge=0, description="Free space of the data dir's disk below which uploads and new runs are refused, MiB."
+    )
     import_max_bytes: int = Field(2 * 2**30, gt=0, description="Largest export that may be imported, bytes.")
     input_max_bytes: int = Field(256 * 2**10, gt=0, description="Largest input of a run, bytes.")
     workspace_scan_files: int = Field(
@@ -177,6 +212,10 @@ class Environment(BaseSettings):
     history_files: int = Field(2000, ge=0, description="Files of a workspace whose content is kept for diffs.")
     history_mib: int = Field(64, ge=0, description="Room for what is kept for diffs, per agent, MiB; 0 keeps nothing.")
     hash_max_bytes: int = Field(64 * 2**20, ge=0, description="Files larger than this get no sha256, bytes.")
+
+    @classmethod
+    def provider_key_variables(cls) -> list[str]:
+        return [cls.variable(name) for name in PROVIDER_KEY_FIELDS]
 
     @classmethod
     def variable(cls, name: str) -> str:
@@ -225,6 +264,9 @@ class Environment(BaseSettings):
         given = {kind: getattr(self, f"budget_{scope}_{kind}") for kind in _SPENT}
         return {kind: most for kind, most in given.items() if most is not None}
 
+    def proxies(self) -> list[IPv4Network | IPv6Network]:
+        return _networks(self.trusted_proxies)
+
     def podman_address(self) -> str:
         """The user's own socket if it is there: that one needs no root."""
         own = self.runtime_dir / "podman" / "podman.sock" if self.runtime_dir else None
@@ -235,9 +277,20 @@ class Environment(BaseSettings):
         """The secret key: given, or kept in the data dir, where it is made on first use (mode 0600)."""
         if self.secret_key:
             return self.secret_key
-        path = self.directory() / "secret-key"
+        path = self.directory() / SECRET_KEY
         if not path.exists():
-            path.parent.mkdir(parents=True, exist_ok=True)
             path.touch(mode=0o600)
             path.write_text(secrets.token_urlsafe(50))
         return path.read_text().strip()
+
+
+def load_environment() -> Environment:
+    """Raises EnvironmentInvalid, which names the variable."""
+    try:
+        return Environment()
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = str(first["loc"][0])  # of the field, or of its own variable
+        variable = Environment.variable(name) if name in Environment.model_fields else name
+        message = first["msg"].removeprefix("Value error, ")
+        raise EnvironmentInvalid(f"{variable}: {message} (got {first['input']!r})") from None

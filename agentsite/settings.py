@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -10,17 +11,27 @@ import dj_database_url
 import structlog
 from redis.connection import parse_url
 
-from agentsite.environment import Environment
+from agentsite.data_directory import DATABASE, close_file, open_data_directory
+from agentsite.environment import load_environment
+from agentsite.security import RefusedInOneLine
 from containers.gateway.destinations import patterns
 
-ENVIRONMENT = Environment()
+ENVIRONMENT = load_environment()
 BASE_DIR = Path(__file__).resolve().parent.parent
 DATA_DIR = ENVIRONMENT.directory()
+with suppress(OSError):  # a process that needs nothing of it works without: collectstatic, for one
+    open_data_directory(DATA_DIR)
 
 SECRET_KEY = ENVIRONMENT.secret()
 DEBUG = ENVIRONMENT.debug
 ALLOWED_HOSTS = [host.strip() for host in ENVIRONMENT.allowed_hosts.split(",") if host.strip()]
 CSRF_TRUSTED_ORIGINS = [origin.strip() for origin in ENVIRONMENT.csrf_trusted_origins.split(",") if origin.strip()]
+TRUSTED_PROXIES = ENVIRONMENT.proxies()
+LOGIN_FAILURES_PER_ACCOUNT = ENVIRONMENT.login_failures_per_account
+LOGIN_FAILURES_PER_ADDRESS = ENVIRONMENT.login_failures_per_address
+LOGIN_WINDOW_S = ENVIRONMENT.login_window_s
+TOKEN_FAILURES_PER_ADDRESS = ENVIRONMENT.token_failures_per_address
+TOKEN_WINDOW_S = ENVIRONMENT.token_window_s
 SECURE_TLS = any(origin.startswith("https://") for origin in CSRF_TRUSTED_ORIGINS)
 
 INSTALLED_APPS = [
@@ -48,6 +59,7 @@ MIDDLEWARE = [
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "agentsite.security.content_security_policy",
+    "agents.login.TooManyFailuresPage",
 ]
 ROOT_URLCONF = "agentsite.urls"
 ASGI_APPLICATION = "agentsite.asgi.application"
@@ -67,11 +79,15 @@ TEMPLATES = [
 
 DATABASES: dict[str, Any] = {
     "default": dj_database_url.parse(
-        ENVIRONMENT.database_url or f"sqlite:///{DATA_DIR / 'agentsite.sqlite3'}",
+        ENVIRONMENT.database_url or f"sqlite:///{DATA_DIR / DATABASE}",
         conn_health_checks=True,
     )
 }
 if DATABASES["default"]["ENGINE"].endswith("sqlite3"):
+    # SQLite gives its journals the permissions of the database, which it would make by the umask alone.
+    with suppress(OSError):
+        Path(DATABASES["default"]["NAME"]).touch(mode=0o600)
+        close_file(Path(DATABASES["default"]["NAME"]))
     # IMMEDIATE: a transaction that reads and then writes would else fail at once with "database is locked".
     DATABASES["default"]["OPTIONS"] = {
         "transaction_mode": "IMMEDIATE",
@@ -91,6 +107,8 @@ else:
     }
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
+# The second is the one that sessions name and that logs in; the first only refuses those that have failed too often.
+AUTHENTICATION_BACKENDS = ["agents.login.PasswordThrottle", "django.contrib.auth.backends.ModelBackend"]
 AUTH_PASSWORD_VALIDATORS = [
     {"NAME": f"django.contrib.auth.password_validation.{name}"}
     for name in ("MinimumLengthValidator", "CommonPasswordValidator", "NumericPasswordValidator")
@@ -170,6 +188,7 @@ STREAM_SEND_TIMEOUT_S = ENVIRONMENT.stream_send_timeout_s
 STREAM_WRITE_BYTES = ENVIRONMENT.stream_write_bytes
 TIP_POLL_S = ENVIRONMENT.tip_poll_s
 UPLOAD_MAX_BYTES = ENVIRONMENT.upload_max_bytes
+MIN_FREE_MIB = ENVIRONMENT.min_free_mib
 IMPORT_MAX_BYTES = ENVIRONMENT.import_max_bytes
 INPUT_MAX_BYTES = ENVIRONMENT.input_max_bytes
 WORKSPACE_SCAN_FILES = ENVIRONMENT.workspace_scan_files
@@ -196,7 +215,8 @@ LOGGING: dict[str, Any] = {
             ],
         }
     },
-    "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
+    "filters": {"refused": {"()": RefusedInOneLine}},
+    "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line", "filters": ["refused"]}},
     "root": {"handlers": ["stderr"], "level": LOG_LEVEL},
     "loggers": {
         "django.request": {"level": "ERROR"},

@@ -8,6 +8,7 @@ Other servers hand bodies on piece by piece.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
@@ -22,6 +23,8 @@ from streaming.sse import Problem
 LINGER_S = 2.0
 """How long a refused client may go on sending, to nobody: a connection that is closed on unread bytes is reset, and the
 answer lost with it (RFC 9112, section 9.6)."""
+_METHOD = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+"""A token of RFC 9110, section 5.6.2."""
 Headers = Sequence[tuple[bytes, bytes]]
 
 
@@ -64,6 +67,15 @@ class BoundedRequest(WebRequest):  # type: ignore[misc]  # no types
             self.channel.loseConnection()
         else:
             super().requestReceived(command, path, version)
+
+    def process(self) -> Any:
+        """Refuse what daphne would fail on, with a traceback in the log and a 500."""
+        # Meant for a proxy, but any client can send it, and it would decide what addresses on pages begin with.
+        self.requestHeaders.removeHeader(b"daphne-root-path")
+        if not _METHOD.fullmatch(self.method):
+            self.basic_error(400, b"Bad Request", "Invalid method")
+            return None
+        return super().process()
 
     def _headers(self) -> Headers:
         return [(name.lower(), value) for name, values in self.requestHeaders.getAllRawHeaders() for value in values]

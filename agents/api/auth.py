@@ -15,6 +15,7 @@ from ninja.security import APIKeyCookie, HttpBearer
 
 from agents import access
 from agents.api.errors import CsrfFailed
+from agents.client_address import address_of_request
 
 
 class BearerToken(HttpBearer):
@@ -30,7 +31,7 @@ class BearerToken(HttpBearer):
         return user
 
     def authenticate(self, request: HttpRequest, token: str) -> User | None:
-        return access.user_of_token(token)
+        return access.user_of_bearer(token, address_of_request(request))
 
 
 class LoginSession(APIKeyCookie):

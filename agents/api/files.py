@@ -87,14 +87,15 @@ def download_file(request: HttpRequest, agent_id: str, path: str, download: bool
     openapi_extra={"requestBody": {"required": False, **_BINARY}},
 )
 def upload_file(request: HttpRequest, agent_id: str, path: str) -> Any:
-    """The raw body becomes the file, whole or not at all. 201 if it is new, 413 above the site's limit."""
+    """The raw body becomes the file, whole or not at all. 201 if it is new; 413 above the site's limit for a file, or
+    the definition's for the workspace; 507 where the disk is almost full."""
     agent = agent_for(caller(request), agent_id)
     _refuse_undecodable(request)
     _refuse_large(request)
     workspace = Workspace(agent.pk)
     workspace.create()
     existed = _exists(workspace, path)
-    entry = workspace.write_file(path, body(request), settings.UPLOAD_MAX_BYTES)
+    entry = workspace.upload(path, body(request), announced_bytes(request), lifecycle.workspace_bytes(agent))
     lifecycle.files_changed(agent)
     return Status(200 if existed else 201, _answer(entry))
 

@@ -13,6 +13,8 @@ from agents.execution.wishes import Wishes
 from agents.models import Attempt
 from agents.providers import access
 from agents.verdict import Stop
+from agents.workspace import DiskFull
+from agents.workspace.room import refuse_low_disk
 from containers.engine import Engine
 from containers.errors import ImageMissing
 from containers.spec import Spec
@@ -42,6 +44,10 @@ class Start:
         await disk.measure()
         if (full := disk.full()) is not None:
             return full
+        try:
+            await asyncio.to_thread(refuse_low_disk)
+        except DiskFull as low:
+            return Stop.failed(low.code, low.message)
         spec = self._spec(disk.path, gateway)
         await self._have_image(spec)
         await disk.keep("before")

@@ -12,6 +12,7 @@ from collections.abc import Collection
 
 import structlog
 from aiohttp import web
+from aiohttp.http_exceptions import HttpProcessingError
 
 from agents.providers import headers, refusals
 from agents.providers.access import ROOT
@@ -31,6 +32,8 @@ IDLE_TIMEOUT_S = 75.0
 """A connection on which nothing is asked for so long is closed."""
 LINE_BYTES = 8 * 1024
 HEADERS = 100
+LOGGED_CHARS = 200
+"""Of why a request can't be read: the reason repeats some of it."""
 CLOSE_TIMEOUT_S = 1.0
 """How long closing waits until what was used so far is entered."""
 
@@ -126,6 +129,26 @@ def _provider(path: str) -> tuple[Provider | None, str]:
     return PROVIDERS.get(name), slash + rest
 
 
+class _Connection(web.RequestHandler):
+    """Answers what is not HTTP with 400 and a line in the log. aiohttp logs a traceback, and programs are not trusted
+    with how long our log is."""
+
+    def handle_error(
+        self,
+        request: web.BaseRequest,
+        status: int = 500,
+        exc: BaseException | None = None,
+        message: str | None = None,
+    ) -> web.StreamResponse:
+        if not isinstance(exc, HttpProcessingError):
+            return super().handle_error(request, status, exc, message)
+        reason = " ".join(str(exc.message).split())[:LOGGED_CHARS]
+        log.info("model call is not HTTP", error=type(exc).__name__, reason=reason)
+        answer = web.Response(status=400, text=f"not an HTTP/1.1 request: {reason}\n")
+        answer.force_close()
+        return answer
+
+
 class _Server(web.Server):
     """Tells a connection's opening when it has ended."""
 
@@ -141,6 +164,9 @@ class _Server(web.Server):
             max_headers=HEADERS,
         )
         self.openings: dict[object, _Opening] = {}
+
+    def __call__(self) -> web.RequestHandler:
+        return _Connection(self, loop=asyncio.get_running_loop(), **self._kwargs)
 
     def connection_lost(self, handler: web.RequestHandler, exc: BaseException | None = None) -> None:
         super().connection_lost(handler, exc)

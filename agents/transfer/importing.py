@@ -25,6 +25,7 @@ from agents.transfer.replay import EPOCH, Replay
 from agents.translate import user_message_id
 from agents.workspace import Workspace, belongings
 from agents.workspace.errors import FileTooLarge, PathInvalid, PathTaken
+from agents.workspace.room import refuse_low_disk
 from containers.spec import MIB
 from streaming import journal
 from streaming.cursor import Cursor
@@ -39,7 +40,8 @@ Numbered = tuple[int, Line]
 
 def import_agent(owner: Any, chunks: Iterable[bytes], *, definition: str | None = None) -> Agent:
     """`definition`: in place of the one that the export names. Raises ImportInvalid, UnknownDefinition, InputTooLarge,
-    and what `chunks` raises; then nothing is left."""
+    DiskFull, and what `chunks` raises; then nothing is left."""
+    refuse_low_disk()
     read = _Reading(kinds.read(_bounded(chunks)))
     number, first = read.next("agent")
     if not isinstance(first, kinds.AgentLine):

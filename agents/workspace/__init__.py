@@ -12,6 +12,7 @@ never opened.
     changes     what is different from what the log knows, for `files` events
     digests     SHA-256, once per content
     usage       how much room it takes
+    room        whether there is room for more: the disk's free space, one upload at a time
     removal     taking a tree down, however deep
     history     what was in it before and after each run
     belongings  a workspace and its history: what an agent has on disk
@@ -20,7 +21,7 @@ never opened.
 
 from agents.workspace.changes import Change
 from agents.workspace.directory import OpenFile, Workspace
-from agents.workspace.errors import DiskFull, FileTooLarge, PathInvalid, PathTaken, WorkspaceError
+from agents.workspace.errors import DiskFull, FileTooLarge, PathInvalid, PathTaken, WorkspaceError, WorkspaceFull
 from agents.workspace.walk import Entry, Listing
 
 __all__ = [
@@ -34,4 +35,5 @@ __all__ = [
     "PathTaken",
     "Workspace",
     "WorkspaceError",
+    "WorkspaceFull",
 ]

@@ -24,11 +24,13 @@ from django.conf import settings
 from agents.errors import NotFound
 from agents.workspace.changes import Change, Comparison
 from agents.workspace.digests import DIGESTS
-from agents.workspace.errors import DiskFull, FileTooLarge, PathInvalid, PathTaken
+from agents.workspace.errors import DiskFull, FileTooLarge, PathInvalid, PathTaken, WorkspaceFull
 from agents.workspace.paths import DIRECTORY, UPLOADING, components, directory
 from agents.workspace.removal import empty
-from agents.workspace.usage import measure
+from agents.workspace.room import one_at_a_time, refuse_low_disk
+from agents.workspace.usage import ENTRY_BYTES, measure, taken_bytes
 from agents.workspace.walk import Entry, Identity, Listing, entry_of, walk
+from containers.spec import MIB
 from containers.workspace import program_user
 
 log = structlog.get_logger(__name__)
@@ -120,6 +122,39 @@ class Workspace:
             self._make(root, parents)
             with directory(root, parents) as parent:
                 return entry_of(path, self._put(parent, name, chunks, limit))
+
+    def upload(self, path: str, chunks: Iterable[bytes], announced_bytes: int, workspace_bytes: int) -> Entry:
+        """`write_file` for a user: held to UPLOAD_MAX_BYTES, to what is left of `workspace_bytes`, and to what the disk
+        has left. `announced_bytes`: how much will come; 0 if nobody knows.
+
+        One at a time: several would each find the same room. Raises WorkspaceFull, and what `write_file` raises.
+        """
+        components(path)
+        with one_at_a_time(self.path.name):
+            refuse_low_disk(announced_bytes)
+            room_bytes = self._room_bytes(path, workspace_bytes)
+            try:
+                if max(announced_bytes, ENTRY_BYTES) <= room_bytes:
+                    return self.write_file(path, chunks, min(settings.UPLOAD_MAX_BYTES, room_bytes))
+            except FileTooLarge:
+                if room_bytes >= settings.UPLOAD_MAX_BYTES:
+                    raise
+            size = f"{workspace_bytes // MIB:,} MiB"
+            problem = f"the workspace may hold {size} and has no room for this file; delete some of its files"
+            raise WorkspaceFull(problem, limit_bytes=workspace_bytes)
+
+    def _room_bytes(self, path: str, workspace_bytes: int) -> int:
+        """For the content of this file, in whole blocks. Its old content makes room, its new directories take some."""
+        *parents, name = components(path)
+        replaced = missing = 0
+        with self._root() as root:
+            try:
+                with directory(root, parents) as parent, contextlib.suppress(OSError):
+                    replaced = taken_bytes(os.stat(name, dir_fd=parent, follow_symlinks=False))
+            except NotFound:
+                missing = len(parents)
+            used = measure(root, workspace_bytes + replaced)
+        return (workspace_bytes - used + replaced) // ENTRY_BYTES * ENTRY_BYTES - missing * ENTRY_BYTES
 
     def delete(self, path: str) -> None:
         """Remove a file, or whatever else but a directory is there. Raises PathInvalid, NotFound, PathTaken."""

@@ -3,6 +3,7 @@
 WorkspaceError
 ├── PathInvalid     not a relative path of ordinary names                     422
 ├── FileTooLarge    more bytes than allowed                                   413
+├── WorkspaceFull   the workspace would take more than its definition allows  413
 ├── PathTaken       something is there that can't be replaced or removed      409
 └── DiskFull                                                                  507, retryable
 
@@ -24,6 +25,10 @@ class PathInvalid(WorkspaceError):
 
 class FileTooLarge(WorkspaceError):
     code, status = "file-too-large", 413
+
+
+class WorkspaceFull(WorkspaceError):
+    code, status = "workspace-full", 413
 
 
 class PathTaken(WorkspaceError):

@@ -31,6 +31,11 @@ def measure(root: int, enough_bytes: int) -> int:
     return _Walk(root, enough_bytes).total()
 
 
+def taken_bytes(status: os.stat_result) -> int:
+    """By one entry."""
+    return max(ENTRY_BYTES, status.st_blocks * _STAT_BLOCK_BYTES)
+
+
 class _Walk:
     def __init__(self, root: int, enough_bytes: int) -> None:
         self._root = root
@@ -102,7 +107,7 @@ class _Walk:
             if status.st_ino in self._linked:
                 return
             self._linked.add(status.st_ino)
-        self._bytes += max(ENTRY_BYTES, status.st_blocks * _STAT_BLOCK_BYTES)
+        self._bytes += taken_bytes(status)
 
 
 def _identity(status: os.stat_result) -> tuple[int, int]:

@@ -10,12 +10,12 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pydantic import ValidationError
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from agentsite.cli import images
 from agentsite.cli.problem import CliProblem
+from agentsite.data_directory import open_data_directory
 from agentsite.environment import Environment
 from containers.errors import EngineError
 from containers.registry import AUTO, Choice, Place, choose
@@ -24,19 +24,9 @@ if TYPE_CHECKING:
     from agents.definitions import Definition
 
 
-def environment() -> Environment:
-    try:
-        return Environment()
-    except ValidationError as error:
-        first = error.errors()[0]
-        name = str(first["loc"][0])  # of the field, or of its own variable
-        variable = Environment.variable(name) if name in Environment.model_fields else name
-        raise CliProblem(f"{variable}: {first['msg']} (got {first['input']!r})") from None
-
-
 def make_directory(directory: Path) -> None:
     try:
-        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        open_data_directory(directory)
         (directory / ".writable").touch()
         (directory / ".writable").unlink()
     except OSError as error:

@@ -8,6 +8,7 @@ import ctypes
 import os
 import signal
 import sys
+from collections.abc import Mapping
 from dataclasses import dataclass
 from time import monotonic
 
@@ -27,6 +28,7 @@ class Child:
 
     name: str
     command: list[str]
+    environment: Mapping[str, str]
     last: bool = False
 
 
@@ -70,6 +72,7 @@ class Children:
     async def _spawn(self, child: Child) -> None:
         self._running[child.name] = await asyncio.create_subprocess_exec(
             *child.command,
+            env=child.environment,
             stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.STDOUT,

@@ -11,8 +11,8 @@ from urllib.parse import quote
 
 import httpx
 
-from agentsite.cli import checks
 from agentsite.cli.problem import CliProblem
+from agentsite.environment import load_environment
 
 BEGINNING = "0-0"
 """The cursor before everything that an agent ever said."""
@@ -26,7 +26,7 @@ class StreamEnded(Exception):
 
 class Client:
     def __init__(self, url: str | None = None, token: str | None = None) -> None:
-        environment = checks.environment()
+        environment = load_environment()
         path = environment.directory() / "admin-token"
         if token is None and environment.token:
             token = environment.token

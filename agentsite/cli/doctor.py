@@ -7,8 +7,8 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from agentsite.cli import checks, embedded_redis
-from agentsite.cli.problem import CliProblem
-from agentsite.environment import Environment
+from agentsite.environment import Environment, load_environment
+from agentsite.problem import SiteProblem
 from containers.registry import AUTO, survey
 
 
@@ -19,7 +19,7 @@ class Line(NamedTuple):
 
 
 def doctor() -> int:
-    environment = checks.environment()
+    environment = load_environment()
     needed = [_directory(environment), _redis(environment.redis_url), _database(environment.database_url)]
     engines = asyncio.run(_engines(environment))
     for good, name, said in [*needed, *(engine._replace(name=f"engine {engine.name}") for engine in engines)]:
@@ -58,7 +58,7 @@ def _redis(url: str) -> Line:
         return _checked("Redis", lambda: asyncio.run(checks.redis(url)), "answers at REDIS_URL")
     try:
         return Line(True, "Redis", f"embedded: {embedded_redis.executable()}")
-    except CliProblem as problem:
+    except SiteProblem as problem:
         return Line(False, "Redis", str(problem))
 
 
@@ -71,6 +71,6 @@ def _database(url: str) -> Line:
 def _checked(name: str, check: Callable[[], None], good: str) -> Line:
     try:
         check()
-    except CliProblem as problem:
+    except SiteProblem as problem:
         return Line(False, name, str(problem))
     return Line(True, name, good)

@@ -13,6 +13,7 @@ from agentsite.cli import checks
 from agentsite.cli.images import ca_bundle
 from agentsite.cli.problem import CliProblem
 from agentsite.cli.tables import images as show
+from agentsite.environment import load_environment
 from containers.engines.docker_api import DockerApi
 from containers.errors import EngineError
 from containers.images.base import BuildFailed
@@ -74,7 +75,7 @@ def age(created_at: datetime | None) -> str:
 def _named() -> dict[str, list[str]]:
     """Image → definitions, in the order of the file."""
     named: dict[str, list[str]] = {}
-    definitions = checks.definitions(checks.environment(), _say)
+    definitions = checks.definitions(load_environment(), _say)
     for definition in definitions.values():
         named.setdefault(definition.image, []).append(definition.name)
     return named
@@ -90,7 +91,7 @@ def _look(named: Mapping[str, Sequence[str]]) -> list[Found]:
 
 def _with_engine(work: Callable[[DockerApi], Awaitable[T]]) -> T:
     async def connected() -> T:
-        environment = checks.environment()
+        environment = load_environment()
         api = DockerApi(checks.builder(environment.engine, environment) or environment.docker_host)
         try:
             return await work(api)

@@ -33,11 +33,11 @@ Limit = Annotated[int, typer.Option(min=1, help="Most to list; a line on stderr 
 def main() -> None:
     """Entry point. An expected problem is one line and exit code 2; anything else is a bug, with its traceback."""
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "agentsite.settings")
-    from agentsite.cli.problem import CliProblem
+    from agentsite.problem import SiteProblem
 
     try:
         app()
-    except CliProblem as problem:
+    except SiteProblem as problem:
         print(f"agentsite: {problem}", file=sys.stderr)
         raise SystemExit(problem.exit_code) from None
 

@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+from agentsite.problem import SiteProblem
 
-class CliProblem(Exception):
+
+class CliProblem(SiteProblem):
     """Something the person at the terminal can mend: shown as one line."""
 
     def __init__(self, message: str, exit_code: int = 2) -> None:

@@ -11,18 +11,19 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+from collections.abc import Mapping
 from pathlib import Path
 
 from agentsite.cli import checks, embedded_redis, images
 from agentsite.cli.children import Child, Children
 from agentsite.cli.lock import DataDirLock
-from agentsite.environment import Environment
+from agentsite.environment import Environment, load_environment
 
 READY_PATIENCE_S = 60.0
 
 
 def up() -> int:
-    environment = checks.environment()
+    environment = load_environment()
     directory = environment.directory()
     checks.make_directory(directory)
     with DataDirLock(directory):
@@ -63,7 +64,8 @@ class _Stack:
         engine = await checks.engine(self._environment, self._directory, self._children.say)
         link = await asyncio.to_thread(_prepare_site)
         for name in ("web", "worker", "beat"):
-            await self._children.start(Child(name, _command(name)))
+            environment = os.environ if name == "worker" else without_provider_keys(os.environ)
+            await self._children.start(Child(name, _command(name), environment))
         base = f"http://{_shown(self._environment.host)}:{self._environment.port}"
         if await self._answers(f"{base}/healthz"):
             self._children.say(engine)
@@ -81,7 +83,7 @@ class _Stack:
             return
         server = embedded_redis.prepare(self._directory)
         os.environ["REDIS_URL"] = server.url
-        await self._children.start(Child("redis", server.command, last=True))
+        await self._children.start(Child("redis", server.command, without_provider_keys(os.environ), last=True))
         await checks.redis(server.url, patience_s=10)
 
     async def _answers(self, url: str) -> bool:
@@ -101,6 +103,13 @@ class _Stack:
                     deadline += READY_PATIENCE_S
                 await asyncio.sleep(0.1)
         return False
+
+
+def without_provider_keys(environ: Mapping[str, str]) -> dict[str, str]:
+    """For processes that call no provider. The names stay, empty: else a key would be read from a `.env` file."""
+    keys = Environment.provider_key_variables()
+    kept = {name: value for name, value in environ.items() if name.upper() not in keys}  # settings ignore the case
+    return {**kept, **dict.fromkeys(keys, "")}
 
 
 def _prepare_site() -> str:

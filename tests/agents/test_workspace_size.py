@@ -71,6 +71,18 @@ os.unlink("large")
     assert events[-1].data["status"] == "completed"
 
 
+def test_run_does_not_begin_on_a_disk_that_is_almost_full(any_site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    any_site.worker()
+    agent = any_site.agent(any_site.define("short", "say('text', content='there was room')"))
+    monkeypatch.setattr("agents.lifecycle.refuse_low_disk", lambda: None)  # it was accepted while there was room
+    any_site.settings.MIN_FREE_MIB = 2**40
+    run = lifecycle.submit_run(agent, "go")
+    assert errors(any_site.end(run)) == ["disk-full"]
+    assert Run.objects.get(pk=run.pk).attempts.get().container_ref == ""
+    any_site.settings.MIN_FREE_MIB = 0
+    assert any_site.end(lifecycle.submit_run(agent, "go"))[-1].data["status"] == "completed"
+
+
 def used(path: Path, enough_bytes: int = 1 << 40) -> int:
     fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
     try:

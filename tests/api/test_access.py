@@ -17,6 +17,7 @@ from agents.errors import NotFound
 from agents.models import Agent, ApiToken, LoginLink
 
 pytestmark = pytest.mark.django_db
+PEER = "192.0.2.1"
 
 
 @pytest.fixture
@@ -98,18 +99,18 @@ def test_a_session_of_an_inactive_user_is_refused(user):
 
 def test_identify_takes_a_bearer_token_without_csrf(user):
     token = access.create_token(user, "laptop")
-    found = access.identify([(b"Authorization", f"bearer  {token} ".encode())])
+    found = access.identify([(b"Authorization", f"bearer  {token} ".encode())], PEER)
     assert found == access.Identity(user, check_csrf=False)
 
 
 def test_identify_takes_a_session_and_wants_csrf(user):
     cookie = f"other=1; sessionid={session_of(user)}".encode()
-    assert access.identify([(b"cookie", cookie)]) == access.Identity(user, check_csrf=True)
+    assert access.identify([(b"cookie", cookie)], PEER) == access.Identity(user, check_csrf=True)
 
 
 def test_a_wrong_token_is_not_made_good_by_a_session(user):
     headers = [(b"authorization", b"Bearer as_wrong"), (b"cookie", f"sessionid={session_of(user)}".encode())]
-    assert access.identify(headers) is None
+    assert access.identify(headers, PEER) is None
 
 
 @pytest.mark.parametrize(
@@ -117,7 +118,7 @@ def test_a_wrong_token_is_not_made_good_by_a_session(user):
     [[], [(b"authorization", b"\xff\xfe")], [(b"authorization", b"Basic x")], [(b"cookie", b"sessionid=\xff")]],
 )
 def test_identify_takes_any_bytes(headers):
-    assert access.identify(headers) is None
+    assert access.identify(headers, PEER) is None
 
 
 # CSRF --------------------------------------------------------------------------------------------------------------

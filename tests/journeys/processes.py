@@ -20,6 +20,12 @@ def children_of(parent: int) -> dict[str, int]:
     return {_name(pid): pid for pid in _all() if _parent(pid) == parent}
 
 
+def environment_of(pid: int) -> dict[str, str]:
+    """As the process was started."""
+    pairs = _read(pid, "environ").decode(errors="replace").rstrip("\0").split("\0")
+    return dict(pair.split("=", 1) for pair in pairs if "=" in pair)
+
+
 def _all() -> Iterator[int]:
     return (int(path.name) for path in Path("/proc").iterdir() if path.name.isdigit())
 

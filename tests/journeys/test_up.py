@@ -49,12 +49,15 @@ AT_ONCE_S = 4.0
 AT_WORK = "engine chosen"
 """What a worker prints when it begins."""
 PLAN = Plan(pace_s=(0.02, 0.06))
+PROVIDER_KEYS = {"OPENAI_API_KEY": "sk-canary-of-the-environment", "openai_api_key": "sk-canary-in-small-letters"}
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def site(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[UpSite]:
-    """One for all tests that leave it whole."""
-    up = UpSite(tmp_path_factory.mktemp("up"), settings=QUICK)
+    """One for all tests that leave it whole. Its data directory is one of an earlier version, open to all."""
+    up = UpSite(tmp_path_factory.mktemp("up"), settings={**QUICK, **PROVIDER_KEYS})
+    up.data.mkdir()
+    up.data.chmod(0o755)
     try:
         await aside(up.start)
         yield up
@@ -125,6 +128,30 @@ async def test_the_token_is_for_its_owner_only_and_works(site: UpSite):
         assert (await client.get("/api/agents")).status_code == 200
         wrong = {"Authorization": f"Bearer {site.token[:-1]}"}
         assert (await client.get("/api/agents", headers=wrong)).status_code == 401
+
+
+async def test_the_data_directory_and_its_secrets_are_private_and_programs_still_have_their_workspaces(
+    site: UpSite, demo: Demo
+):
+    assert site.data.stat().st_mode & 0o777 == 0o700
+    secrets = [site.data / name for name in ("admin-token", "secret-key")] + [*site.data.glob("agentsite.sqlite3*")]
+    assert len(secrets) >= 3
+    assert {path.name: path.stat().st_mode & 0o777 for path in secrets} == {path.name: 0o600 for path in secrets}
+    assert demo.log.events[-1].data["files_changed"] > 0
+
+
+async def test_keys_of_providers_are_in_the_environment_of_the_worker_alone(site: UpSite):
+    for name in ("web", "beat", "worker"):
+        pid = site.child(name)
+        assert pid is not None
+        environ = processes.environment_of(pid)
+        assert environ, name
+        has_keys = any(value in environ.values() for value in PROVIDER_KEYS.values())
+        assert has_keys == (name == "worker"), name
+    async with site.client() as client:
+        providers = (await answered(client.get("/api/providers")))["providers"]
+    assert {one["name"]: one["usable"] for one in providers}["openai"]
+    assert "canary" not in str(providers)
 
 
 # A run of the demo, and those who follow it ---------------------------------------------------------------------------

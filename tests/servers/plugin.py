@@ -43,6 +43,9 @@ def pytest_configure(config: pytest.Config) -> None:
         AGENTSITE_SECRET_KEY="a key for tests, and of no use elsewhere: 0123456789abcdef",
         DATABASE_URL=f"sqlite:///{directory}/test.sqlite3" if needs.on_sqlite() else postgres.url,
         REDIS_URL=redis.url,
+        # All tests come from one address, and many send wrong tokens on purpose.
+        AGENTSITE_LOGIN_FAILURES_PER_ADDRESS="1000000",
+        AGENTSITE_TOKEN_FAILURES_PER_ADDRESS="1000000",
     )
     os.environ[SETTINGS_MODULE] = "agentsite.settings"
     django.setup()  # pytest-django does it only where the settings were read before it looks

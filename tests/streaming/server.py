@@ -139,6 +139,9 @@ class WebServer:
         _, count = await redis_command(self.world.redis, "PUBSUB", "NUMSUB", name(agent_id))
         return bool(count)
 
+    def log_lines(self) -> list[str]:
+        return self._process.log().splitlines()
+
     def complaints(self) -> list[str]:
         """Lines of its log that are worse than information, and those that are no log lines at all."""
         return [line for line in self._process.log().splitlines() if not _is_information(line)]

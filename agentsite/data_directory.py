@@ -1,0 +1,83 @@
+"""The data directory holds the database, keys, tokens and workspaces, so only the user who runs the site may enter it.
+
+Programs in containers and sandboxes get their own workspace as a mount and need no way through this directory.
+"""
+
+from __future__ import annotations
+
+import os
+import pwd
+import stat
+from pathlib import Path
+
+from agentsite.problem import SiteProblem
+
+DATABASE, SECRET_KEY, ADMIN_TOKEN = "agentsite.sqlite3", "secret-key", "admin-token"
+SECRETS = (DATABASE, f"{DATABASE}-wal", f"{DATABASE}-shm", SECRET_KEY, ADMIN_TOKEN)
+MARKS = frozenset((*SECRETS, "up.lock", "workspaces"))
+"""Names that tell a data directory from a directory of something else, such as /srv or somebody's home."""
+OTHERS = stat.S_IRWXG | stat.S_IRWXO
+
+
+class DataDirectoryNotPrivate(SiteProblem):
+    """Others can read or change what is in the data directory, and we may not, or should not, change that."""
+
+
+def open_data_directory(path: Path) -> None:
+    """Make the directory if it is missing (0700), and close it and the secrets in it to other users.
+
+    Raises DataDirectoryNotPrivate, and OSError if it can't be made or looked at.
+    """
+    path.mkdir(mode=0o700, parents=True, exist_ok=True)
+    status = path.stat()
+    if status.st_uid != os.geteuid():
+        raise DataDirectoryNotPrivate(
+            f"the data directory {path} belongs to {_name(status.st_uid)} and this runs as {_name(os.geteuid())}; "
+            "give it to that user (chown), or name another with AGENTSITE_DATA_DIR"
+        )
+    if status.st_mode & OTHERS:
+        if not _is_ours_alone(path, status):
+            raise DataDirectoryNotPrivate(
+                f"the data directory {path} holds files that are not Agentsite's, and other users may enter it; name "
+                f"another with AGENTSITE_DATA_DIR, or close it (chmod 700 {path})"
+            )
+        _close(path, 0o700)
+    for name in SECRETS:
+        close_file(path / name)
+
+
+def close_file(path: Path) -> None:
+    """Let nobody but the owner read or write this file. A link is left alone: what it leads to is not in our care."""
+    try:
+        status = path.lstat()
+    except FileNotFoundError:
+        return
+    if stat.S_ISREG(status.st_mode) and status.st_mode & OTHERS:
+        _close(path, 0o600)
+
+
+def _is_ours_alone(path: Path, status: os.stat_result) -> bool:
+    """Whether nothing else can depend on others getting in: never true of a directory like /tmp."""
+    names = {entry.name for entry in path.iterdir()}
+    return not status.st_mode & stat.S_ISVTX and (not names or not names.isdisjoint(MARKS))
+
+
+def _close(path: Path, mode: int) -> None:
+    """Some file systems (FAT, CIFS) refuse the change, others do nothing."""
+    try:
+        path.chmod(mode)
+        problem = "its file system keeps no permissions" if path.stat().st_mode & OTHERS else None
+    except PermissionError as error:
+        problem = str(error.strerror)
+    if problem:
+        raise DataDirectoryNotPrivate(
+            f"other users may read {path}, and that can't be changed: {problem}; name another data directory with "
+            "AGENTSITE_DATA_DIR"
+        )
+
+
+def _name(uid: int) -> str:
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:
+        return f"user {uid}"
