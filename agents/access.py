@@ -160,8 +160,8 @@ def redeem_login_link(token: str) -> User | None:
     # PostgreSQL does not look at again after it has waited for the row, and two would win.
     if mine.filter(used_at=None, expires_at__gt=Now()).update(used_at=Now()) != 1:
         return None
-    user = mine.select_related("user").get().user
-    return user if user.is_active else None
+    link = mine.select_related("user").first()  # none if its user has just been deleted
+    return link.user if link is not None and link.user.is_active else None
 
 
 # Agents ------------------------------------------------------------------------------------------------------------

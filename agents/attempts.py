@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable
 from time import monotonic
+from typing import Any
 from uuid import UUID
 
 from django.conf import settings
@@ -13,6 +14,7 @@ from django.db.models import Exists, Max, OuterRef
 from django.db.models.functions import Now
 from django.utils import timezone
 
+from agents.errors import RunDeleted
 from agents.models import Attempt, Run
 from agents.models.attempt import SESSION_CHARS
 from containers.registry import ENGINES
@@ -28,8 +30,9 @@ def site_id() -> str:
 
 @transaction.atomic
 def open_attempt(run_id: str, engine: str, isolation: str, worker: str) -> Attempt:
-    """The unfinished attempt of this run, taken over; else a new one."""
-    Run.objects.filter(pk=run_id).update(engine=engine, isolation=isolation)
+    """The unfinished attempt of this run, taken over; else a new one. Raises RunDeleted."""
+    if not Run.objects.filter(pk=run_id).update(engine=engine, isolation=isolation):  # locks it until we are through
+        raise RunDeleted(run_id)
     attempt = unfinished_of(run_id)
     is_new = attempt is None
     if attempt is not None:
@@ -55,6 +58,7 @@ def begin_waiting(attempt: Attempt) -> None:
 
 @transaction.atomic
 def end_waiting(attempt: Attempt) -> None:
+    """Nothing happens to one that was deleted."""
     row = Attempt.objects.select_for_update().filter(pk=attempt.pk).exclude(waiting_since=None).first()
     if row is not None:
         row.waited_s, row.waiting_since = row.waited_s + _age_s(row, "waiting_since"), None
@@ -94,27 +98,36 @@ def start_clock(attempt: Attempt) -> None:
 
 
 def note_container(attempt: Attempt, ref: str) -> None:
-    attempt.container_ref = ref
-    attempt.save(update_fields=["container_ref"])
+    """Raises RunDeleted."""
+    _change(attempt, container_ref=ref)
 
 
 def note_start_sent(attempt: Attempt, session: str = "") -> None:
-    """`session`: what its program calls the conversation."""
-    attempt.start_sent_at, attempt.session = timezone.now(), session if len(session) <= SESSION_CHARS else ""
-    attempt.save(update_fields=["start_sent_at", "session"])
+    """`session`: what its program calls the conversation. Raises RunDeleted."""
+    _change(attempt, start_sent_at=timezone.now(), session=session if len(session) <= SESSION_CHARS else "")
 
 
 def session_before(run_id: str) -> str:
     """What the agent's program called the conversation in the run before this one; empty if it did not."""
-    run = Run.objects.get(pk=run_id)
+    run = Run.objects.filter(pk=run_id).first()
+    if run is None:
+        return ""
     earlier = Attempt.objects.filter(run__agent_id=run.agent_id, run__number__lt=run.number)
     last = earlier.exclude(start_sent_at=None).order_by("-run__number", "-number").first()
     return last.session if last is not None else ""
 
 
 def close_attempt(attempt: Attempt, exit_code: int | None, outcome: str) -> None:
-    attempt.exit_code, attempt.outcome, attempt.finished_at = exit_code, outcome, timezone.now()
-    attempt.save(update_fields=["exit_code", "outcome", "finished_at"])
+    """Raises RunDeleted."""
+    _change(attempt, exit_code=exit_code, outcome=outcome, finished_at=timezone.now())
+
+
+def _change(attempt: Attempt, **changes: Any) -> None:
+    """In the object and in its row. Not `save`: for a row that was deleted with its agent that is a mistake of ours."""
+    for name, value in changes.items():
+        setattr(attempt, name, value)
+    if not Attempt.objects.filter(pk=attempt.pk).update(**changes):
+        raise RunDeleted(str(attempt.run_id))
 
 
 def close_all(run_id: str, outcome: str) -> None:

@@ -7,6 +7,8 @@ AgentsError
 ├── AgentBusy             `reject` was asked for and a run is active or queued                    409
 ├── IdempotencyConflict   the same key was used for another request                               409
 ├── RunFinished           the run has ended; there is nothing to answer                           409
+├── RunDeleted            the run was deleted with its agent, while a worker held it                 404
+├── RunStopping           the run was told to stop; nothing more can be asked of it                 409
 ├── RunNotEnded           the run goes on; there is nothing to continue                           409
 ├── RunNotQueued          the run, or the one to put it before, waits in the queue no more            409
 ├── AlreadyAnswered       somebody answered that approval first                                   409
@@ -55,6 +57,18 @@ class IdempotencyConflict(AgentsError):
 
 class RunFinished(AgentsError):
     code, status = "run-finished", 409
+
+
+class RunDeleted(NotFound):
+    def __init__(self, run_id: str) -> None:
+        super().__init__("the run was deleted with its agent", run_id=run_id)
+
+
+class RunStopping(AgentsError):
+    code, status = "run-stopping", 409
+
+    def __init__(self, run_id: str, field: str | None = None) -> None:
+        super().__init__("the run was told to stop, so nothing more can be asked of it", run_id=run_id, field=field)
 
 
 class RunNotEnded(AgentsError):

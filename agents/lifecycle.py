@@ -15,8 +15,9 @@ from typing import Any
 
 import structlog
 from django.conf import settings
+from django.core.exceptions import ObjectDoesNotExist
 from django.db import IntegrityError, transaction
-from django.db.models import Max
+from django.db.models import Max, Q, QuerySet
 from django.db.models.functions import Now
 from django.utils import timezone
 from kombu.exceptions import OperationalError
@@ -36,10 +37,11 @@ from agents.errors import (
     NotSupported,
     RunFinished,
     RunNotEnded,
+    RunStopping,
     UnknownDefinition,
 )
 from agents.models import Agent, ApprovalAnswer, Run
-from agents.models.run import OPEN, update_together
+from agents.models.run import ACTIVE, OPEN, lock, lock_one, update_together
 from agents.settle import end_streams, is_held, settle_now, settle_run_now
 from agents.tip import state_at_tip
 from agents.workspace import Workspace, belongings
@@ -49,6 +51,8 @@ from streaming import journal
 
 log = structlog.get_logger(__name__)
 STRATEGIES = ("enqueue", "reject", "interrupt", "steer")
+AGAINST_ACTIVE = ("interrupt", "steer")
+"""Strategies that ask something of the run at work."""
 TITLE_MAX = 200
 RESUME_INPUT = "You were interrupted. Go on where you stopped."
 COMMIT_PATIENCE_S = 2.0
@@ -91,7 +95,7 @@ def create_agent(
         return agent, submit_run(agent, input)
     if title:
         settle_now(str(agent.pk))
-    agent.refresh_from_db()
+    _refresh(agent)
     return agent, None
 
 
@@ -115,12 +119,13 @@ def rename(agent: Agent, title: str) -> None:
     title = _storable(title, TITLE_MAX)
     Agent.objects.filter(pk=agent.pk).update(wanted_title=title)
     _announce(agent)
-    agent.refresh_from_db()
+    _refresh(agent)
 
 
 def archive(agent: Agent, archived: bool) -> None:
-    agent.archived_at = timezone.now() if archived else None
-    agent.save(update_fields=["archived_at", "updated_at"])
+    now = timezone.now()
+    Agent.objects.filter(pk=agent.pk).update(archived_at=now if archived else None, updated_at=now)
+    _refresh(agent)
     feed.announce(agent.owner_id, str(agent.pk), agent.status, agent.title)
 
 
@@ -129,7 +134,10 @@ def delete_agent(agent: Agent) -> None:
     what it leaves behind (container, workspace of a container still running) the reaper removes."""
     agent_id = str(agent.pk)
     with transaction.atomic():
-        journal.delete(agent_id)
+        journal.delete(agent_id)  # its row first, as the log's writer does
+        # Then runs and agent: who is at them is through, and nobody adds to what is deleted.
+        lock(Run.objects.filter(agent=agent))
+        Agent.objects.select_for_update().filter(pk=agent.pk).first()
         agent.delete()
     end_streams(agent_id)
     belongings.remove(agent_id)
@@ -154,7 +162,9 @@ def submit_run(
     retry_of: Run | None = None,
 ) -> Run:
     """Queue a run. The same `idempotency_key` with the same request answers the run it made the first time. `budget`
-    may only narrow its definition's, and its agent's narrows it. Raises DiskFull where too little is left for a run."""
+    may only narrow its definition's, and its agent's narrows it. Raises DiskFull where too little is left for a run, and
+    RunStopping if it is against a run that was told to stop: a steering prompt or an interruption of the run at work, a
+    retry."""
     input = _checked_input(input)
     if strategy not in STRATEGIES:
         raise NotSupported(f"strategy must be one of {', '.join(STRATEGIES)}", field="strategy")
@@ -170,12 +180,12 @@ def submit_run(
         settle_run_now(str(agent.pk), str(run.pk))
     else:
         settle_now(str(agent.pk))
-    run.refresh_from_db()
+    _refresh(run)
     return run
 
 
 def retry(run: Run) -> Run:
-    """A new run with the same input and budget; of that, no more than its definition now has."""
+    """A new run with the same input and budget; of that, no more than its definition now has. Raises RunStopping."""
     limits = narrowed(run.budget, definition(run.agent.definition).budget.limits())
     budget = RunBudget.model_validate({kind: limits[kind] for kind in run.budget})
     return submit_run(run.agent, run.input, metadata=run.metadata, budget=budget, retry_of=run)
@@ -183,29 +193,35 @@ def retry(run: Run) -> Run:
 
 def resume(run: Run, input: str | None = None) -> Run:
     """Go on behind a run that failed or was cancelled: what it had said and done is in the conversation and the
-    workspace. Raises RunNotEnded."""
+    workspace. Raises RunNotEnded, RunStopping."""
+    _refresh(run)
+    _check_not_stopping(run)
     if not run.is_finished:
         raise RunNotEnded("the run goes on; only one that has ended can be continued")
     return submit_run(run.agent, input or RESUME_INPUT, metadata=run.metadata, retry_of=run)
 
 
 def request_cancel(run: Run, reason: str = "") -> Run:
-    """Durable and idempotent: the first reason stays; a finished run is left as it is."""
+    """Durable and idempotent: the first reason stays; a finished run is left as it is.
+
+    Cancel wins: from here on nothing else can be asked of the run, and what was asked before and has not reached its
+    program is not delivered (agents.execution.wishes)."""
     wanted = Run.objects.filter(pk=run.pk, cancel_requested_at=None, finished_at=None)
     wanted.update(cancel_requested_at=timezone.now(), cancel_reason=_storable(reason, 200))
     settle_now(str(run.agent_id))
     enqueue(str(run.agent_id))
-    run.refresh_from_db()
+    _refresh(run)
     return run
 
 
 def move(run: Run, before: Run | None) -> Run:
-    """In the queue: to directly before another run of its agent, or to the end. Raises RunNotQueued, InputInvalid."""
+    """In the queue: to directly before another run of its agent, or to the end. Raises RunNotQueued, RunStopping,
+    InputInvalid."""
     if before is not None and before.agent_id != run.agent_id:
         raise InputInvalid("before: is a run of another agent", field="before")
     order.move(run, before)
     _announce(run.agent)
-    run.refresh_from_db()
+    _refresh(run)
     return run
 
 
@@ -221,9 +237,9 @@ def cancel_all(agent: Agent, reason: str = "") -> int:
 
 
 def answer_approval(run: Run, approval_id: str, decision: str, by: str, reason: str = "") -> None:
-    """The first answer wins. Raises NoSuchApproval, AlreadyAnswered, RunFinished."""
-    if run.is_finished:
-        raise RunFinished("the run has ended; nobody waits for this answer")
+    """The first answer wins. Raises NoSuchApproval, AlreadyAnswered, RunFinished, RunStopping."""
+    _refresh(run)
+    _check_answerable(run)  # before waiting for a question that nobody will ask any more
     wanted = _approval(run, approval_id)
     if decision not in wanted["options"]:
         raise InputInvalid(f"decision must be one of {', '.join(wanted['options'])}", field="decision")
@@ -233,15 +249,39 @@ def answer_approval(run: Run, approval_id: str, decision: str, by: str, reason: 
 
 
 def record_answer(run_id: str, approval_id: str, decision: str, by: str, reason: str) -> bool:
-    """Without looking at the question or telling anybody. False if somebody was first."""
+    """Without looking at the question or telling anybody. False if somebody was first. Raises RunFinished, RunStopping,
+    NotFound."""
     try:
         with transaction.atomic():
+            run = lock_one(run_id)  # a cancel changes this row: it is in before us, or waits until we are
+            if run is None:
+                raise NotFound("the agent was deleted")
+            _check_answerable(run)
             ApprovalAnswer.objects.create(
                 run_id=run_id, approval_id=approval_id, decision=decision, by=by, reason=reason
             )
     except IntegrityError:
         return False
     return True
+
+
+def _refresh(row: Agent | Run) -> None:
+    """From its row in the database. Raises NotFound if that was deleted meanwhile."""
+    try:
+        row.refresh_from_db()
+    except ObjectDoesNotExist:
+        raise NotFound("it has just been deleted") from None
+
+
+def _check_answerable(run: Run) -> None:
+    if run.is_finished:
+        raise RunFinished("the run has ended; nobody waits for this answer")
+    _check_not_stopping(run)
+
+
+def _check_not_stopping(run: Run) -> None:
+    if run.is_stopping:
+        raise RunStopping(str(run.pk))
 
 
 def enqueue(agent_id: str) -> bool:
@@ -288,14 +328,17 @@ def _insert(
     retry_of: Run | None,
 ) -> Run:
     with transaction.atomic():
+        runs = Run.objects.filter(agent=agent)
+        if strategy in AGAINST_ACTIVE or retry_of is not None:
+            lock(runs.filter(finished_at=None))  # before the agent, as the log's writer does
         # Numbers and `reject` are decided one at a time.
         if Agent.objects.select_for_update().filter(pk=agent.pk).first() is None:
             raise NotFound("the agent was deleted")
-        runs = Run.objects.filter(agent=agent)
         if idempotency_key and (same := runs.filter(idempotency_key=idempotency_key).first()):
             if (same.input, same.strategy, same.metadata, same.budget) != (input, strategy, metadata, budget):
                 raise IdempotencyConflict("that Idempotency-Key was used for another request", run_id=str(same.pk))
             return same
+        _check_not_against_stopping(runs, strategy, retry_of)
         if strategy == "reject" and runs.filter(status__in=OPEN).exists():
             raise AgentBusy("a run is active or queued")
         refuse_low_disk()
@@ -310,6 +353,16 @@ def _insert(
             idempotency_key=idempotency_key,
             retry_of=retry_of,
         )
+
+
+def _check_not_against_stopping(runs: QuerySet[Run], strategy: str, retry_of: Run | None) -> None:
+    """Is a new run asked for against one that was told to stop? Raises RunStopping."""
+    against = Q(pk=None if retry_of is None else retry_of.pk)
+    if strategy in AGAINST_ACTIVE:
+        against |= Q(status__in=ACTIVE) | Q(taken_at__isnull=False)
+    stopping = runs.filter(against, finished_at=None).exclude(cancel_requested_at=None).first()
+    if stopping is not None:
+        raise RunStopping(str(stopping.pk))
 
 
 def _interrupt(agent: Agent, run: Run) -> None:

@@ -15,7 +15,7 @@ from django.db import transaction
 from django.db.models import F, QuerySet
 from django.db.models.functions import Coalesce, Now
 
-from agents.errors import InputInvalid, RunNotQueued
+from agents.errors import InputInvalid, NotFound, RunNotQueued, RunStopping
 from agents.models import Run
 from agents.models.run import RunStatus, lock
 
@@ -39,7 +39,7 @@ def take(agent_id: str, queue: Sequence[str]) -> str:
 
 @transaction.atomic
 def move(run: Run, before: Run | None) -> None:
-    """Of a queued run: to directly before another one, or to the end. Raises RunNotQueued, InputInvalid.
+    """Of a queued run: to directly before another one, or to the end. Raises RunNotQueued, RunStopping, InputInvalid.
 
     The places that the queued runs have are dealt out anew among them: a run that is posted later comes later still.
     """
@@ -63,10 +63,12 @@ def _of(queue: list[Any], run: Run, field: str | None = None) -> Any:
         if one.pk == run.pk:
             return one
     now = Run.objects.filter(pk=run.pk).first()
-    if now is None or now.is_finished:
+    if now is None:
+        raise NotFound("the run was deleted")
+    if now.is_finished:
         message = "the run has ended"
     elif now.cancel_requested_at is not None:
-        message = "the run is being cancelled"
+        raise RunStopping(str(run.pk), field)
     else:
         message = "the run has begun"
     raise RunNotQueued(f"{message}; only what waits in the queue can be moved", field=field, run_id=str(run.pk))

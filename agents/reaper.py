@@ -1,7 +1,8 @@
 """The reaper: finds runs that nobody cares for, whatever the reason, and asks the workers again. Synchronous.
 
 Limits: it finds a run whose worker died only when the lease has run out (LEASE_S), and asks again for a queued run only
-every ASK_AGAIN_S, so that a broker whose workers are all away does not fill up. Asking twice is harmless.
+every ASK_AGAIN_S, so that a broker whose workers are all away does not fill up. Asking twice is harmless. What was
+asked while somebody still held the lease does not count: a worker that came then has gone away again.
 """
 
 from __future__ import annotations
@@ -22,9 +23,11 @@ RUNS_A_TURN = 1000
 
 def stranded() -> list[str]:
     """Agents with an open run and no living writer, not asked for lately. Marks them as asked for."""
-    alive = Log.objects.filter(agent_id=OuterRef("agent_id"), lease_until__gte=Now()).exclude(owner=None)
+    leases = Log.objects.filter(agent_id=OuterRef("agent_id")).exclude(owner=None)
+    alive = leases.filter(lease_until__gte=Now())
     lately = Q(enqueued_at__gte=Now() - timedelta(seconds=ASK_AGAIN_S))
-    runs = Run.objects.filter(finished_at=None).exclude(lately).filter(~Exists(alive))
+    asked_too_early = Exists(leases.filter(lease_until__gte=OuterRef("enqueued_at")))
+    runs = Run.objects.filter(~lately | Q(asked_too_early) | Q(enqueued_at=None), ~Exists(alive), finished_at=None)
     waiting_longest = runs.order_by(F("enqueued_at").asc(nulls_first=True), "created_at")
     agent_ids = {str(agent_id) for agent_id in waiting_longest.values_list("agent_id", flat=True)[:RUNS_A_TURN]}
     update_together(Run.objects.filter(agent_id__in=agent_ids, finished_at=None), enqueued_at=Now())

@@ -6,7 +6,7 @@ state is done. That is why it does not matter who was writing when somebody post
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -53,6 +53,14 @@ def read(agent_id: str) -> Intents:
         ],
         answers=list(ApprovalAnswer.objects.filter(run__in=open_runs).order_by("created_at")),
     )
+
+
+def cancel_reasons(run_ids: Collection[str]) -> dict[str, str]:
+    """Run id → reason of those that were told to stop, or are gone. Synchronous."""
+    rows = Run.objects.filter(pk__in=run_ids).values_list("pk", "cancel_requested_at", "cancel_reason")
+    living = {str(pk): (requested_at, reason) for pk, requested_at, reason in rows}
+    gone = {run_id: "the agent was deleted" for run_id in run_ids if run_id not in living}
+    return gone | {pk: reason for pk, (requested_at, reason) in living.items() if requested_at is not None}
 
 
 def drafts(state: State, intents: Intents) -> list[Draft]:

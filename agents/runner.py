@@ -23,9 +23,10 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 
-from agents import intents, pokes, sweep
+from agents import egress, intents, pokes, sweep
 from agents import lease as leases
 from agents.engines import Engines
+from agents.errors import RunDeleted
 from agents.execution import Detached
 from agents.moment import acquire_soon
 from agents.presence import PRESENCE
@@ -128,14 +129,15 @@ class Runner:
             lease = await acquire_soon(agent_id, self.worker)
             if lease is None:
                 return True
+            supervisor = Supervisor(agent_id, lease, self._bus, self.engines, self.worker)
             try:
-                await self._hold(Supervisor(agent_id, lease, self._bus, self.engines, self.worker))
-            except (Fenced, LogMissing):
-                await self._abandoned(agent_id)
-                return True
+                await self._hold(supervisor)
+            except (Fenced, LogMissing, RunDeleted):
+                await self._abandoned(supervisor)
             except Detached:
                 return False
-            # Somebody may have posted after our last look and before the release, and found the lease taken: once more.
+            # Once more: somebody may have posted after our last look and before the release, and found the lease taken;
+            # and whoever has fenced us off may have been a web process, which writes what was posted and no more.
         return False
 
     async def _hold(self, supervisor: Supervisor) -> None:
@@ -151,15 +153,19 @@ class Runner:
             with contextlib.suppress(JournalUnavailable):
                 await in_database(leases.release, supervisor.lease)
 
-    async def _abandoned(self, agent_id: str) -> None:
-        log.warning("no longer the writer", agent_id=agent_id)
+    async def _abandoned(self, supervisor: Supervisor) -> None:
+        agent_id = supervisor.agent_id
         if not await in_database(is_deleted, agent_id):
+            log.warning("no longer the writer", agent_id=agent_id)
             return
+        log.info("the agent was deleted", agent_id=agent_id)
         try:
             for engine in await self.engines.all_open():
                 await sweep.remove_containers(engine, agent_id)
         except EngineError as error:  # the sweep comes by every minute
             log.warning("containers of a deleted agent not removed yet", agent_id=agent_id, error=str(error))
+        if supervisor.run_id is not None:
+            await asyncio.to_thread(egress.place().remove, supervisor.run_id)
         # Its container may have gone on writing after the deletion.
         await asyncio.to_thread(belongings.remove, agent_id)
 

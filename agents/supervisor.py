@@ -44,6 +44,8 @@ class Supervisor:
     def __init__(self, agent_id: str, lease: Lease, bus: Bus, engines: Engines, worker: str) -> None:
         self.agent_id = agent_id
         self.lease = lease
+        self.run_id: str | None = None
+        """The run that it executes, or did last."""
         self._bus = bus
         self._engines = engines
         self._worker = worker
@@ -172,6 +174,7 @@ class Supervisor:
         raise Detached
 
     async def _execute(self, writer: Writer, run_id: str, resumed: bool) -> None:
+        self.run_id = run_id
         run = await in_database(_load, run_id)
         if run is None:
             await self._refuse(writer, run_id, "unknown-definition", "the run is not there any more")

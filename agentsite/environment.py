@@ -138,7 +138,7 @@ class Environment(BaseSettings):
     db_threads: int = Field(4, ge=1, description="Database connections of the log, per process.")
     lease_s: float = Field(30, gt=0, description="How long a worker that went silent keeps its agents, seconds.")
     lease_heartbeat_s: float = Field(10, gt=0, description="How often a worker renews its leases, seconds.")
-    reaper_interval_s: float = Field(5, gt=0, description="How often stranded runs are looked for, seconds.")
+    reaper_interval_s: float = Field(2, gt=0, description="How often stranded runs are looked for, seconds.")
     orphan_grace_s: float = Field(
         60, ge=0, description="How long a container that no open run needs is left alone, seconds."
     )

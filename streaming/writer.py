@@ -184,7 +184,7 @@ class Writer:
         if self._ended is None:
             self._ended = why
             if self.lost:
-                log.warning("lost the log", agent_id=self.agent_id, epoch=self.epoch)
+                log.info("lost the log", agent_id=self.agent_id, epoch=self.epoch)
         self._notify()
 
     async def _wait(self, condition: Callable[[], bool]) -> None:

@@ -11,7 +11,8 @@ from streaming.events import draft
 
 
 class Answers:
-    """`line` puts an answer as the program wants it, `send` writes it to the program's stdin."""
+    """`line` puts an answer as the program wants it, `send` writes it to the program's stdin. That, and `check_cancel`
+    where nothing is sent, raise CancelRequested."""
 
     def __init__(
         self,
@@ -19,11 +20,13 @@ class Answers:
         errands: Errands,
         line: Callable[[str, str, str], bytes | None],
         send: Callable[[bytes], Awaitable[None]],
+        check_cancel: Callable[[], Awaitable[None]],
     ) -> None:
         self._run_log = run_log
         self._errands = errands
         self._line = line
         self._send = send
+        self._check_cancel = check_cancel
 
     def take(self, approval_id: str, decision: str, by: str, reason: str) -> None:
         """Any number of times: what is on its way is not sent again."""
@@ -31,7 +34,9 @@ class Answers:
 
     async def _pass_on(self, approval_id: str, decision: str, by: str, reason: str) -> None:
         """To the program first: a crash in between repeats it, and programs drop repeats; the other order loses it."""
-        if not is_ours(approval_id):
+        if is_ours(approval_id):
+            await self._check_cancel()
+        else:
             line = self._line(approval_id, decision, reason)
             if line is None:  # what was asked is still being read again: the supervisor looks again
                 return

@@ -11,10 +11,12 @@ from typing import Any
 
 import structlog
 
+from agents.execution.wishes import CancelRequested
 from containers.errors import EngineError
 from streaming.errors import Fenced
 
 log = structlog.get_logger(__name__)
+CLOSE_S = 0.1
 
 
 class Errands:
@@ -34,8 +36,11 @@ class Errands:
         task.add_done_callback(lambda _: self._under_way.pop(name, None))
 
     async def close(self) -> None:
+        """What is about to be written down gets the time for it; a program that reads nothing is not waited for."""
         self._closed = True
         tasks = list(self._under_way.values())
+        if tasks:
+            await asyncio.wait(tasks, timeout=CLOSE_S)
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
@@ -45,7 +50,7 @@ class Errands:
             await errand()
         except EngineError as error:
             log.info("not taken by the program", run_id=self._run_id, what=name, error=str(error))
-        except Fenced:
+        except (Fenced, CancelRequested):
             pass
         except Exception:
             log.exception("not passed on", run_id=self._run_id, what=name)

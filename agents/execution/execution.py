@@ -13,6 +13,7 @@ from agents import attempts, egress, position, reconcile, sweep
 from agents.budgets.guard import Guard
 from agents.definitions import Definition
 from agents.engines import Engines
+from agents.errors import RunDeleted
 from agents.execution import wishes
 from agents.execution.answers import Answers
 from agents.execution.clock import RunClock
@@ -23,7 +24,7 @@ from agents.execution.run_log import RunLog
 from agents.execution.start import Start
 from agents.execution.steering import Steering
 from agents.execution.stop import stop_container
-from agents.execution.wishes import Detached, Wishes
+from agents.execution.wishes import CancelRequested, Detached, Wishes
 from agents.history import history
 from agents.models import Attempt
 from agents.protocols import Opening, conversation
@@ -64,11 +65,11 @@ class Execution:
         self._ask = ask
         self._run_log = run_log = RunLog(run_id, writer)
         self._conversation = talk = conversation(run_id, definition)
-        self._wishes = wishes = Wishes(writer)
+        self._wishes = wishes = Wishes(run_id, writer)
         self._guard = Guard(run_id, agent_id, definition.budget, budget, run_log.append, run_log.flush, wishes.notify)
         self._disk = Disk(agent_id, run_log, definition.limits.workspace_mib, wishes.notify)
         self._errands = errands = Errands(run_id)
-        self._answers = Answers(run_log, errands, talk.answer, self._send)
+        self._answers = Answers(run_log, errands, talk.answer, self._send, wishes.check_cancel)
         self._steering = Steering(run_log, errands, self._send, self._listens)
         self._patience = Patience(run_log, definition.approval_timeout_s, talk.denial, ask)
         run_log.watchers.append(self._guard.watch)
@@ -94,18 +95,18 @@ class Execution:
 
     def answer(self, approval_id: str, decision: str, by: str, reason: str) -> None:
         """Any number of times; before there is a container it is not taken, and asked again later."""
-        if self._ref:
+        if self._ref and self._wishes.cancel is None:
             self._answers.take(approval_id, decision, by, reason)
 
     def steer(self, run_id: str, content: str) -> None:
         """Any number of times; it is told when it listens."""
-        if self._definition.steering:
+        if self._definition.steering and self._wishes.cancel is None:
             self._steering.take(run_id, content)
 
     # The run ------------------------------------------------------------------------------------------------------
 
     async def execute(self, content: str, resumed: bool) -> None:
-        """Raises Fenced when another is the writer, Detached when the worker stops."""
+        """Raises Fenced when another is the writer, Detached when the worker stops, RunDeleted."""
         exit_: Exit | None = None
         try:
             exit_, stop = await self._run(content, resumed)
@@ -115,7 +116,7 @@ class Execution:
         except OSError as error:
             reason = f"the workspace can't be used: {error.strerror or error}"
             stop = Stop.failed("workspace-unusable", reason)
-        except (StreamingError, Detached):
+        except (StreamingError, Detached, RunDeleted):
             raise
         except Exception as error:
             log.exception("a mistake of ours ended a run", run_id=self.run_id)
@@ -126,13 +127,15 @@ class Execution:
 
     async def _run(self, content: str, resumed: bool) -> tuple[Exit | None, Stop | None]:
         attempt = await self._begin(resumed)
-        if self._wishes.cancel is not None and not attempt.container_ref:
+        try:
+            stop = await self._start(attempt)
+        except CancelRequested:
             if not attempt.is_new:  # it may have been started, and its starter have died before it wrote that down
                 await self._wishes.patiently(
                     lambda: sweep.remove_leftovers(self._engines, self.run_id), wishes.TAKEOVER_PATIENCE_S
                 )
             return None, self._wishes.cancel
-        if (stop := await self._start(attempt)) is not None:
+        if stop is not None:
             return None, stop
         return await self._follow(content, attempt)
 
@@ -166,13 +169,14 @@ class Execution:
         return known
 
     async def _start(self, attempt: Attempt) -> Stop | None:
-        """A reason, if there is nothing to be started."""
+        """A reason, if there is nothing to be started. Raises CancelRequested before anything was started."""
         if known := attempt.container_ref:
             self._ref = known
             # Raises ContainerGone: what was started once and is not there any more is not started a second time.
             await self._wishes.patiently(lambda: self._engine.inspect(known), wishes.TAKEOVER_PATIENCE_S)
             await self._open_gateway()
             return None
+        await self._wishes.check_cancel()
         await self._open_gateway()
         gateway = egress.directory(self.run_id) if self._gateway is not None else None
         start = Start(self._definition, self._engine, attempt, self._writer, self._wishes, self._report)
@@ -207,7 +211,9 @@ class Execution:
     async def _converse(self, attempt: Attempt) -> None:
         try:
             await self._conversation.converse(self._send, lambda session: self._note_start_sent(attempt, session))
-        except (EngineError, StreamingError) as error:
+        except CancelRequested:
+            pass  # it is being stopped
+        except (EngineError, StreamingError, RunDeleted) as error:
             # A program may end before it reads its input; what it printed and its exit code say more than this.
             log.info("what was to be said was not taken", run_id=self.run_id, error=str(error))
 
@@ -229,6 +235,7 @@ class Execution:
             assert self._clock is not None
             stop = await self._watch(pump, pumping, self._clock)
             if stop is not None:
+                await self._errands.close()  # nothing that people ask goes to a program that has to stop
                 asking = self._conversation.cancel
                 await stop_container(self._engine, self._ref, stop, self.run_id, asking, pumping, self._wishes)
             if pumping.done():
@@ -351,5 +358,8 @@ class Execution:
         begun = attempt is not None and attempt.start_sent_at is not None
         return begun and pump is not None and not pump.program_done
 
-    async def _send(self, line: bytes) -> None:
+    async def _send(self, line: bytes, *of_runs: str) -> None:
+        """All that its program is told goes through here, but for the lines that ask it to stop. Raises
+        CancelRequested, also where one of `of_runs`, whose words these are, was told to stop."""
+        await self._wishes.check_cancel(*of_runs)
         await self._engine.send(self._ref, line)

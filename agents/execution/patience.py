@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Mapping
 from time import monotonic
 from typing import Any
 
 from agents import lifecycle
+from agents.errors import AgentsError
 from agents.execution.run_log import RunLog
 from agents.verdict import Stop
 from streaming.database import in_database
@@ -62,5 +64,6 @@ class Patience:
         if denial is None:
             self.stop = self.stop or Stop.failed("approval-timeout", f"{approval['question'][:200]}: {reason}")
             return
-        await in_database(lifecycle.record_answer, self._run_log.run_id, approval_id, denial, BY, reason)
+        with contextlib.suppress(AgentsError):  # it ends anyway
+            await in_database(lifecycle.record_answer, self._run_log.run_id, approval_id, denial, BY, reason)
         self._ask()

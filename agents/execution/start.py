@@ -39,7 +39,8 @@ class Start:
         self._report = report
 
     async def container(self, disk: Disk, gateway: Path | None) -> Stop | str:
-        """The ref of the container, or why there is nothing to be started. Raises EngineError, OSError."""
+        """The ref of the container, or why there is nothing to be started. Raises EngineError, OSError, and
+        CancelRequested before anything was started."""
         await disk.create()
         await disk.measure()
         if (full := disk.full()) is not None:
@@ -51,6 +52,7 @@ class Start:
         spec = self._spec(disk.path, gateway)
         await self._have_image(spec)
         await disk.keep("before")
+        await self._wishes.check_cancel()
         ref = await self._wishes.patiently(lambda: self._engine.start(spec, self._attempt.key))
         await in_database(attempts.note_container, self._attempt, ref)
         return ref

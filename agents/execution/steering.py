@@ -16,14 +16,15 @@ from streaming.events import draft
 
 
 class Steering:
-    """`run_log` is that of the run at work, `send` writes to its program's stdin, `listens` says whether it may read
-    that: it has begun to read, and not said `done`."""
+    """`run_log` is that of the run at work, `send` writes to its program's stdin unless that run, or the one that is
+    named, was told to stop (CancelRequested). `listens` says whether the program may read that: it has begun to read,
+    and not said `done`."""
 
     def __init__(
         self,
         run_log: RunLog,
         errands: Errands,
-        send: Callable[[bytes], Awaitable[None]],
+        send: Callable[[bytes, str], Awaitable[None]],
         listens: Callable[[], bool],
     ) -> None:
         self._run_log = run_log
@@ -38,7 +39,7 @@ class Steering:
 
     async def _pass_on(self, steering_run_id: str, content: str) -> None:
         """To the program first: a crash in between repeats it, and programs drop repeats."""
-        await self._send(jsonl.message(content, command_id=steering_run_id))
+        await self._send(jsonl.message(content, command_id=steering_run_id), steering_run_id)
         if steering_run_id not in self._run_log.state["queue"]:  # cancelled meanwhile
             return
         if not self._listens():  # nobody knows whether it has read that: rather twice than never

@@ -8,9 +8,12 @@ from collections.abc import Awaitable, Callable
 from time import monotonic
 from typing import Any, TypeVar
 
+from agents import reconcile
+from agents.lease import clock
 from agents.verdict import Stop
 from containers.errors import EngineUnavailable
-from streaming.errors import Fenced
+from streaming.database import in_database
+from streaming.errors import Fenced, JournalUnavailable
 from streaming.writer import Writer
 
 CANCEL_PATIENCE_S = 1.0
@@ -23,6 +26,16 @@ RETRY_FIRST_S, RETRY_MOST_S = 0.2, 4.0
 T = TypeVar("T")
 
 
+LOOKED_S = 1.0
+"""How long an answer of the database holds: a worker that stood still (SIGSTOP) since it has asked asks again."""
+DATABASE_AGAIN_S = 0.5
+"""Between two attempts to ask a database that is away."""
+
+
+class CancelRequested(Exception):
+    """The run was told to stop: nothing more is sent to its program."""
+
+
 class Detached(Exception):
     """The worker stops; the container goes on, and so does the run, in another worker."""
 
@@ -30,8 +43,9 @@ class Detached(Exception):
 class Wishes:
     """`cancel`: why to stop, once somebody wants it; the first one stays."""
 
-    def __init__(self, writer: Writer) -> None:
+    def __init__(self, run_id: str, writer: Writer) -> None:
         self.cancel: Stop | None = None
+        self._run_id = run_id
         self._detach = False
         self._writer = writer
         self._changed = asyncio.Event()
@@ -40,6 +54,25 @@ class Wishes:
         if self.cancel is None:
             self.cancel = Stop("cancel", "cancelled", reason=reason or None, patience_s=CANCEL_PATIENCE_S)
             self.notify()
+
+    async def check_cancel(self, *others: str) -> None:
+        """Before anything is sent to the program: was the run told to stop, or one of the `others` that are part of
+        the delivery? Asks the database, since a cancel and what it overrides may be found in any order, and waits for
+        one that is away. Raises CancelRequested."""
+        while self.cancel is None:
+            asked_at = clock()
+            try:
+                reasons = await in_database(reconcile.cancel_reasons, (self._run_id, *others))
+            except JournalUnavailable:
+                await asyncio.sleep(DATABASE_AGAIN_S)
+                continue
+            if self._run_id in reasons:
+                self.ask_to_cancel(reasons[self._run_id])
+            elif reasons:
+                break
+            elif clock() - asked_at < LOOKED_S:
+                return
+        raise CancelRequested
 
     def ask_to_detach(self) -> None:
         self._detach = True

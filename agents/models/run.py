@@ -88,11 +88,21 @@ class Run(models.Model):
     def is_finished(self) -> bool:
         return self.finished_at is not None
 
+    @property
+    def is_stopping(self) -> bool:
+        """Told to stop, and not ended yet."""
+        return self.cancel_requested_at is not None and self.finished_at is None
+
 
 def lock(runs: QuerySet[Run]) -> None:
     """Until the transaction ends. Whoever changes several runs in one takes all of them first, and in this order: else
     two of them could wait for each other."""
     list(runs.select_for_update(no_key=True).order_by("pk").values_list("pk", flat=True))
+
+
+def lock_one(run_id: str) -> Run | None:
+    """A run as it is now, locked until the transaction ends; None if it is gone."""
+    return Run.objects.select_for_update(no_key=True).filter(pk=run_id).first()
 
 
 @transaction.atomic

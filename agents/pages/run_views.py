@@ -23,6 +23,7 @@ from agents.models.run import RunStatus
 from agents.pages import changes as changes_of
 from agents.pages import measures
 from agents.pages import run as run_of
+from agents.pages.views import cancel
 from agents.workspace import history
 
 RUNS_PER_PAGE = 50
@@ -95,7 +96,7 @@ def resume(request: HttpRequest, run_id: UUID) -> HttpResponse:
 @require_POST
 def stop(request: HttpRequest, run_id: UUID) -> HttpResponse:
     run = _own(request, run_id)
-    lifecycle.request_cancel(run, reason=f"stopped by {request.user.get_username()}")
+    cancel(request, run, "stopped")
     return redirect("pages:run", run.pk)
 
 

@@ -62,7 +62,7 @@ def stop(request: HttpRequest, agent_id: UUID) -> HttpResponse:
     agent = _own(request, agent_id)
     run = agent.runs.filter(status__in=ACTIVE).first()
     if run is not None:
-        lifecycle.request_cancel(run, reason=f"stopped by {request.user.get_username()}")
+        cancel(request, run, "stopped")
     return redirect("pages:agent", agent.id)
 
 
@@ -84,8 +84,16 @@ def answer(request: HttpRequest, run_id: UUID) -> HttpResponse:
 def withdraw(request: HttpRequest, run_id: UUID) -> HttpResponse:
     """A prompt out of the queue, without JavaScript."""
     run = _own_run(request, run_id)
-    lifecycle.request_cancel(run, reason=f"withdrawn by {request.user.get_username()}")
+    cancel(request, run, "withdrawn")
     return redirect("pages:agent", run.agent_id)
+
+
+def cancel(request: HttpRequest, run: Run, how: str) -> None:
+    """`how`: the word for it in the log."""
+    try:
+        lifecycle.request_cancel(run, reason=f"{how} by {request.user.get_username()}")
+    except AgentsError as error:  # deleted meanwhile
+        messages.error(request, error.message)
 
 
 def page_context(

@@ -6,9 +6,11 @@ from __future__ import annotations
 import os
 import signal
 from collections.abc import Callable
+from datetime import timedelta
 from typing import Any
 
 import pytest
+from django.db.models.functions import Now
 
 from agents import lifecycle, reaper, tasks
 from agents.attempts import open_attempt
@@ -208,6 +210,27 @@ def test_the_reaper_comes_to_everybody_however_many_there_are(site: Site, monkey
     runs = [site.start(site.define("fine", FINE)) for _ in range(6)]
     asked = [agent_id for _ in range(3) for agent_id in reaper.stranded()]
     assert sorted(asked) == sorted(str(run.agent_id) for run in runs)
+
+
+def test_what_was_asked_while_a_dead_worker_held_the_lease_is_asked_again_when_it_has_run_out(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The worker that was asked found the lease taken and went away: nobody waits for ASK_AGAIN_S then."""
+    monkeypatch.setattr(reaper, "ASK_AGAIN_S", 600.0)
+    first = site.worker()
+    run = site.start(site.define("stubborn", STUBBORN))
+    site.wait_event(run, "text")
+    site.kill(first)
+    second = site.worker()
+    lifecycle.request_cancel(run)
+    until(lambda: all(work.done() for work in site._work), "the second worker has found the lease taken")
+    assert reaper.stranded() == [], "it may be alive"
+    Run.objects.filter(pk=run.pk).update(enqueued_at=Now() - timedelta(seconds=2))
+    site.expire(run.agent)  # as of a second ago: after it was asked for
+    assert reaper.stranded() == [str(run.agent_id)]
+    assert reaper.stranded() == [], "once"
+    site.ask_worker(second, str(run.agent_id))
+    assert site.end(run)[-1].data["status"] == "cancelled"
 
 
 # Stopping ----------------------------------------------------------------------------------------------------------

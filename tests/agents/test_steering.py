@@ -103,7 +103,7 @@ def test_what_the_program_may_have_ended_without_reading_is_executed(
     """It was written to its stdin, and it said `done`."""
     send = Execution._send
 
-    async def send_and_end(execution: Execution, line: bytes) -> None:
+    async def send_and_end(execution: Execution, line: bytes, *_: str) -> None:
         await send(execution, line)
         if b"Be brief." in line and execution.run_id == str(run.pk):
             site.let(run, "go")
