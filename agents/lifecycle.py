@@ -21,7 +21,7 @@ from django.db.models.functions import Now
 from django.utils import timezone
 from kombu.exceptions import OperationalError
 
-from agents import choices, feed, order
+from agents import choices, feed, hosts, order
 from agents.definitions import Definition, catalog
 from agents.definitions.budget import Kind, RunBudget, narrowed
 from agents.errors import (
@@ -242,7 +242,7 @@ def enqueue(agent_id: str) -> bool:
     open_runs = Run.objects.filter(agent_id=agent_id, finished_at=None)
     if update_together(open_runs, enqueued_at=Now()):
         try:
-            supervise.apply_async((agent_id,), retry=False)
+            supervise.apply_async((agent_id,), retry=False, queue=hosts.queue_of(agent_id))
             return True
         except OperationalError as error:
             log.warning("broker not reached, the reaper will ask again", agent_id=agent_id, error=str(error))

@@ -11,6 +11,7 @@ from datetime import timedelta
 from django.db.models import Exists, F, OuterRef, Q
 from django.db.models.functions import Now
 
+from agents import hosts
 from agents.models import Run
 from agents.models.run import update_together
 from streaming.models import Log
@@ -21,10 +22,11 @@ RUNS_A_TURN = 1000
 
 
 def stranded() -> list[str]:
-    """Agents with an open run and no living writer, not asked for lately. Marks them as asked for."""
+    """Agents with an open run and no living writer, not asked for lately, but for those that wait for a host.
+    Marks them as asked for."""
     alive = Log.objects.filter(agent_id=OuterRef("agent_id"), lease_until__gte=Now()).exclude(owner=None)
     lately = Q(enqueued_at__gte=Now() - timedelta(seconds=ASK_AGAIN_S))
-    runs = Run.objects.filter(finished_at=None).exclude(lately).filter(~Exists(alive))
+    runs = Run.objects.filter(finished_at=None).exclude(lately).filter(~Exists(alive), ~hosts.waits_for_a_host())
     waiting_longest = runs.order_by(F("enqueued_at").asc(nulls_first=True), "created_at")
     agent_ids = {str(agent_id) for agent_id in waiting_longest.values_list("agent_id", flat=True)[:RUNS_A_TURN]}
     update_together(Run.objects.filter(agent_id__in=agent_ids, finished_at=None), enqueued_at=Now())

@@ -23,15 +23,16 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 
-from agents import intents, pokes, sweep
+from agents import hosts, intents, pokes, sweep
 from agents import lease as leases
 from agents.engines import Engines
 from agents.execution import Detached
+from agents.hosts import OnAnotherHost
 from agents.moment import acquire_soon
 from agents.presence import PRESENCE
 from agents.providers import keys
 from agents.providers.upstream import close_upstream
-from agents.supervisor import Supervisor, has_work, is_deleted
+from agents.supervisor import Supervisor, is_deleted
 from agents.workspace import belongings
 from containers.errors import EngineError
 from streaming.bus import Bus
@@ -120,11 +121,13 @@ class Runner:
     # Agents -------------------------------------------------------------------------------------------------------
 
     async def supervise(self, agent_id: str) -> bool:
-        """Do what there is to do for this agent, unless another does it. False if the worker stopped before the end:
-        then somebody has to be asked again."""
+        """Do what there is to do for this agent, unless another does it. False if the worker stopped before the end, or
+        another host has to do it: then somebody has to be asked again."""
         while not self._detaching:
-            if agent_id in self._supervisors or not await in_database(has_work, agent_id):
+            if agent_id in self._supervisors or not (work := await in_database(hosts.hosts_of_open_runs, agent_id)):
                 return True
+            if await in_database(hosts.is_elsewhere, work, self.engines.host):
+                return False
             lease = await acquire_soon(agent_id, self.worker)
             if lease is None:
                 return True
@@ -133,7 +136,7 @@ class Runner:
             except (Fenced, LogMissing):
                 await self._abandoned(agent_id)
                 return True
-            except Detached:
+            except (Detached, OnAnotherHost):
                 return False
             # Somebody may have posted after our last look and before the release, and found the lease taken: once more.
         return False
@@ -168,6 +171,7 @@ class Runner:
     async def _heartbeat(self) -> None:
         held = {supervisor.agent_id: supervisor for supervisor in self._supervisors.values()}
         try:
+            await in_database(hosts.renew, self.engines.host)
             lost = await in_database(leases.renew, [supervisor.lease for supervisor in held.values()])
         except JournalUnavailable as error:
             log.warning("leases not renewed", held=len(held), error=str(error))
@@ -212,6 +216,7 @@ class Runner:
     def _presence(self) -> dict[str, Any]:
         return {
             "worker": self.worker,
+            "host": self.engines.host,
             "engine": self.engines.chosen or settings.ENGINE,
             "active": len(self._supervisors),
             "concurrency": settings.WORKER_CONCURRENCY,

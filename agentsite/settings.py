@@ -16,6 +16,7 @@ from containers.gateway.destinations import patterns
 ENVIRONMENT = Environment()
 BASE_DIR = Path(__file__).resolve().parent.parent
 DATA_DIR = ENVIRONMENT.directory()
+LOCAL_DIR = ENVIRONMENT.local_directory()
 
 SECRET_KEY = ENVIRONMENT.secret()
 DEBUG = ENVIRONMENT.debug
@@ -147,6 +148,8 @@ HISTORY_DIR = DATA_DIR / "history"
 WORKER_CONCURRENCY = ENVIRONMENT.worker_concurrency
 DB_THREADS = ENVIRONMENT.db_threads
 LEASE_S = ENVIRONMENT.lease_s
+HOST_ID = ENVIRONMENT.host_id
+HOST_LOST_S = ENVIRONMENT.host_lost_s
 LEASE_HEARTBEAT_S = ENVIRONMENT.lease_heartbeat_s
 REAPER_INTERVAL_S = ENVIRONMENT.reaper_interval_s
 ORPHAN_GRACE_S = ENVIRONMENT.orphan_grace_s
