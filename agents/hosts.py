@@ -28,6 +28,8 @@ from agents.models import Attempt, Host, Run
 from containers.errors import EngineError
 
 ID_FILE = "host-id"
+ANY_HOST = "celery"
+"""The queue of all workers: Celery's own name for the one it uses unless it is told of another."""
 QUEUE = "host."
 KEPT = timedelta(days=7)
 """How long the row of a host that is not seen any more is kept."""
@@ -112,12 +114,12 @@ def queue(host: str) -> str:
     return QUEUE + host
 
 
-def queue_of(agent_id: str) -> str | None:
-    """Where workers are to be asked to look at this agent; None for the queue of all workers."""
+def queue_of(agent_id: str) -> str:
+    """Where workers are to be asked to look at this agent."""
     for host in _bound(Attempt.objects.filter(run__agent_id=agent_id)).values_list("host", flat=True):
         if not is_lost(host):
             return queue(host)
-    return None
+    return ANY_HOST
 
 
 def hosts_of_open_runs(agent_id: str) -> list[str]:

@@ -82,7 +82,7 @@ def create_agent(
             **asdict(chosen),
         )
         journal.create(str(agent.pk))
-    Workspace(str(agent.pk)).create()
+        Workspace(str(agent.pk)).create()  # last: an agent without one is one whose files were lost
     if input is not None:
         return agent, submit_run(agent, input)
     if title:

@@ -29,6 +29,7 @@ from agents.models import Attempt
 from agents.protocols import Opening, conversation
 from agents.pump import Pump, late_drafts
 from agents.verdict import Stop, Verdict, judge
+from agents.workspace import WorkspaceMissing
 from containers.engine import Engine, Exit
 from containers.errors import ContainerGone, EngineError, StartFailed
 from streaming.database import in_database
@@ -115,6 +116,8 @@ class Execution:
         except OSError as error:
             reason = f"the workspace can't be used: {error.strerror or error}"
             stop = Stop.failed("workspace-unusable", reason)
+        except WorkspaceMissing as error:
+            stop = self._wishes.cancel or Stop.failed(error.code, error.message, retryable=error.retryable)
         except (StreamingError, Detached, hosts.OnAnotherHost):
             raise
         except Exception as error:

@@ -20,7 +20,7 @@ never opened.
 
 from agents.workspace.changes import Change
 from agents.workspace.directory import OpenFile, Workspace
-from agents.workspace.errors import DiskFull, FileTooLarge, PathInvalid, PathTaken, WorkspaceError
+from agents.workspace.errors import DiskFull, FileTooLarge, PathInvalid, PathTaken, WorkspaceError, WorkspaceMissing
 from agents.workspace.walk import Entry, Listing
 
 __all__ = [
@@ -34,4 +34,5 @@ __all__ = [
     "PathTaken",
     "Workspace",
     "WorkspaceError",
+    "WorkspaceMissing",
 ]

@@ -91,7 +91,7 @@ class Site:
         settings.STOP_GRACE_S = 1.0
         settings.INTENT_POLL_S = 0.2
         settings.LEASE_HEARTBEAT_S = 0.5
-        monkeypatch.setattr(tasks.supervise, "apply_async", lambda args, queue=None, **_: self.ask(*args, queue))
+        monkeypatch.setattr(tasks.supervise, "apply_async", lambda args, queue, **_: self.ask(*args, queue))
         self.owner = User.objects.create_user(f"ada-{uuid.uuid4().hex[:6]}")
         self.define()
 
@@ -129,8 +129,8 @@ class Site:
         self.workers.append(made)
         return made
 
-    def ask(self, agent_id: str, queue: str | None = None) -> None:
-        workers = [one for one in self.workers if queue in (None, hosts.queue(one.engines.host))]
+    def ask(self, agent_id: str, queue: str = hosts.ANY_HOST) -> None:
+        workers = [one for one in self.workers if queue in (hosts.ANY_HOST, hosts.queue(one.engines.host))]
         if not workers:
             self.lost_messages.append(agent_id)
             return
@@ -309,12 +309,13 @@ class Site:
         assert not wrong, f"supervising failed: {wrong}"
 
     def _remove_containers(self) -> None:
-        async def remove() -> None:
-            engine = await self.workers[0].engines()
+        async def remove(worker: Runner) -> None:
+            engine = await worker.engines()
             for found in await engine.list({LABEL: site_id()}):
                 await engine.remove(found.ref)
 
-        self.workers[0].submit(remove()).result(30)
+        for worker in {one.engines.host: one for one in [*self.left, *self.workers]}.values():
+            worker.submit(remove(worker)).result(30)
 
 
 def attempts(run: Run) -> list[Attempt]:

@@ -239,3 +239,27 @@ def test_a_deleted_file_is_gone_here_and_in_the_log(api, agent_id, put):
 def test_a_directory_is_not_deleted(api, agent_id, put):
     put("d/f")
     assert problem(api.call("DELETE", f"/api/agents/{agent_id}/files/d")) == (409, "path-taken")
+
+
+# A lost workspace --------------------------------------------------------------------------------------------------
+
+
+def test_a_workspace_that_is_lost_is_an_error_and_not_empty(api, agent_id, put, fetch):
+    put("kept", b"1")
+    path = Workspace(agent_id).path
+    away = path.rename(path.with_name("away"))
+    for answer in (
+        put("new", b"2"),
+        *(
+            api.call(*what)
+            for what in (("GET", f"/api/agents/{agent_id}/files"), ("GET", f"/api/agents/{agent_id}/export"))
+        ),
+        *(api.call(method, f"/api/agents/{agent_id}/files/kept") for method in ("GET", "DELETE")),
+    ):
+        assert problem(answer) == (503, "workspace-missing")
+    assert not path.exists()
+    away.rename(path)
+    assert [file["path"] for file in api.get(f"/api/agents/{agent_id}/files")["files"]] == ["kept"]
+    events = api.get(f"/api/agents/{agent_id}/events")["events"]
+    changes = [change for event in events if event["type"] == "files" for change in event["data"]["changes"]]
+    assert [(change["path"], change["change"]) for change in changes] == [("kept", "added")]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import os
 import shutil
 import stat
@@ -14,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from agents.errors import NotFound
-from agents.workspace import DiskFull, FileTooLarge, PathInvalid, PathTaken, Workspace
+from agents.workspace import DiskFull, FileTooLarge, PathInvalid, PathTaken, Workspace, WorkspaceMissing
 
 is_root = os.geteuid() == 0
 
@@ -155,16 +156,27 @@ def test_files_dated_to_any_year_are_listed(workspace):
     assert paths(workspace) == ["future", "past"]
 
 
-def test_without_a_workspace_there_are_no_files(settings, tmp_path):
-    settings.WORKSPACES_DIR = tmp_path
-    workspace = Workspace(uuid.uuid4())
-    assert workspace.entries().entries == []
-    assert workspace.scan({}) == []
+def test_a_workspace_that_is_not_there_is_no_empty_one(workspace):
+    """It is lost, or on a disk that is not mounted."""
+    (workspace.path / "a").touch()
+    workspace.path.rename(workspace.path.with_name("away"))
+    known = {"a": {"size": 0, "sha256": hashlib.sha256().hexdigest()}}
+    for ask in (
+        workspace.entries,
+        workspace.prepare,
+        workspace.check,
+        lambda: workspace.scan(known),
+        lambda: workspace.open_file("a"),
+        lambda: workspace.write_file("a", [b""]),
+        lambda: workspace.delete("a"),
+        lambda: workspace.used_bytes(1),
+    ):
+        with pytest.raises(WorkspaceMissing):
+            ask()
+    assert not workspace.path.exists()
     workspace.remove_all()
-    with pytest.raises(NotFound):
-        workspace.open_file("a")
-    with pytest.raises(NotFound):
-        workspace.write_file("a", [b""])
+    workspace.path.with_name("away").rename(workspace.path)
+    assert workspace.scan(known) == []
 
 
 # Opening -----------------------------------------------------------------------------------------------------------

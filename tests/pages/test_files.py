@@ -104,3 +104,14 @@ def test_while_a_run_goes_on_the_marks_are_of_what_it_changed_so_far(run: Run, c
     assert side["marks"] == {"new.txt": "added", "report.py": "modified"}
     assert side["run"]["number"] == 2
     assert side["seq"] == journal.load_state(str(run.agent_id))[0].seq
+
+
+def test_a_workspace_that_is_lost_is_said_to_be_unreachable(run: Run, client: Client) -> None:
+    path = Workspace(run.agent_id).path
+    path.rename(path.with_name("away"))
+    for part in ("files/", "files/report.py", "files/charts/"):
+        page = client.get(f"/agents/{run.agent_id}/{part}")
+        assert page.status_code == 503
+        assert "can&#x27;t be reached" in page.content.decode() or "can't be reached" in page.content.decode()
+    for part in (f"/runs/{run.pk}/", f"/runs/{run.pk}/changes/", f"/agents/{run.agent_id}/changes/"):
+        assert client.get(part).status_code == 200
