@@ -14,6 +14,7 @@ from django.db.models import Exists, Max, OuterRef
 from django.db.models.functions import Now
 from django.utils import timezone
 
+from agents import hosts
 from agents.errors import RunDeleted
 from agents.models import Attempt, Run
 from agents.models.attempt import SESSION_CHARS
@@ -29,23 +30,24 @@ def site_id() -> str:
 
 
 @transaction.atomic
-def open_attempt(run_id: str, engine: str, isolation: str, worker: str) -> Attempt:
-    """The unfinished attempt of this run, taken over; else a new one. Raises RunDeleted."""
+def open_attempt(run_id: str, engine: str, isolation: str, worker: str, host: str) -> Attempt:
+    """The unfinished attempt of this run, taken over; else a new one. Raises RunDeleted, OnAnotherHost, HostLost."""
     if not Run.objects.filter(pk=run_id).update(engine=engine, isolation=isolation):  # locks it until we are through
         raise RunDeleted(run_id)
     attempt = unfinished_of(run_id)
     is_new = attempt is None
     if attempt is not None:
+        hosts.check(attempt, host)
         if attempt.worker != worker:
             # Another engine only if nothing was started: then the setting has changed meanwhile.
-            attempt.worker, attempt.engine = worker, engine
+            attempt.worker, attempt.engine, attempt.host = worker, engine, host
             attempt.takeovers += 1
-            attempt.save(update_fields=["worker", "engine", "takeovers"])
+            attempt.save(update_fields=["worker", "engine", "host", "takeovers"])
     else:
         last = Attempt.objects.filter(run_id=run_id).aggregate(last=Max("number"))["last"] or 0
-        attempt = Attempt.objects.create(run_id=run_id, number=last + 1, engine=engine, worker=worker)
+        attempt = Attempt.objects.create(run_id=run_id, number=last + 1, engine=engine, worker=worker, host=host)
         Attempt.objects.filter(pk=attempt.pk).update(started_at=Now())
-    attempt.monotonic_start = monotonic() - (0.0 if is_new else _age_s(attempt, "started_at"))
+        attempt.monotonic_start = monotonic()
     if attempt.waiting_since is not None:
         attempt.waited_s += _age_s(attempt, "waiting_since")
     attempt.is_new = is_new
@@ -72,7 +74,10 @@ def _age_s(attempt: Attempt, moment: str) -> float:
 
 
 def unfinished_of(run_id: str) -> Attempt | None:
-    return Attempt.objects.filter(run_id=run_id, finished_at=None).order_by("-number").first()
+    attempt = Attempt.objects.filter(run_id=run_id, finished_at=None).order_by("-number").first()
+    if attempt is not None:
+        attempt.monotonic_start = monotonic() - _age_s(attempt, "started_at")
+    return attempt
 
 
 def attempted(run_ids: Iterable[str]) -> frozenset[str]:

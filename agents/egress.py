@@ -22,8 +22,8 @@ from streaming.events import Draft, draft
 
 
 def place() -> GatewayPlace:
-    """Where this site's gateways are."""
-    return GatewayPlace(settings.DATA_DIR / "gateway")
+    """Where the gateways of this host are."""
+    return GatewayPlace(settings.LOCAL_DIR / "gateway")
 
 
 class RunGateway:

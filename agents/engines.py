@@ -8,6 +8,7 @@ from collections.abc import Collection
 import structlog
 from django.conf import settings
 
+from agents import hosts
 from containers.engine import Engine
 from containers.errors import EngineError
 from containers.registry import Place, choose
@@ -16,10 +17,12 @@ log = structlog.get_logger(__name__)
 
 
 class Engines:
-    """The site's engine for new attempts; by name the one in which an attempt was begun, should the setting have
-    changed meanwhile. One that is not there yet is looked for again with the next call."""
+    """Those of one host. The site's engine for new attempts; by name the one in which an attempt was begun, should the
+    setting have changed meanwhile. One that is not there yet is looked for again with the next call."""
 
     def __init__(self) -> None:
+        self.host = hosts.host_id()
+        self._place = place()
         self._open: dict[str, Engine] = {}
         self._chosen: str | None = None
         self._lock = asyncio.Lock()
@@ -35,7 +38,7 @@ class Engines:
             wanted = name or self._chosen
             if wanted in self._open:
                 return self._open[wanted]
-            engine = (await choose(wanted or settings.ENGINE, place())).engine
+            engine = (await choose(wanted or settings.ENGINE, self._place)).engine
             self._open[engine.name] = engine
             if name is None:
                 self._chosen = engine.name
@@ -67,7 +70,7 @@ class Engines:
 def place() -> Place:
     """Where this site's engines find what they need."""
     return Place(
-        state_dir=settings.DATA_DIR / "process",
+        state_dir=settings.LOCAL_DIR / "process",
         docker_url=settings.DOCKER_HOST,
         podman_url=settings.PODMAN_HOST,
         data_dir=settings.DATA_DIR,

@@ -22,7 +22,7 @@ from django.db.models.functions import Now
 from django.utils import timezone
 from kombu.exceptions import OperationalError
 
-from agents import choices, feed, order
+from agents import choices, feed, hosts, order
 from agents.definitions import Definition, catalog
 from agents.definitions.budget import Kind, RunBudget, narrowed
 from agents.definitions.definition import DefinitionLimits
@@ -90,7 +90,7 @@ def create_agent(
             **asdict(chosen),
         )
         journal.create(str(agent.pk))
-    Workspace(str(agent.pk)).create()
+        Workspace(str(agent.pk)).create()  # last: an agent without one is one whose files were lost
     if input is not None:
         return agent, submit_run(agent, input)
     if title:
@@ -162,9 +162,9 @@ def submit_run(
     retry_of: Run | None = None,
 ) -> Run:
     """Queue a run. The same `idempotency_key` with the same request answers the run it made the first time. `budget`
-    may only narrow its definition's, and its agent's narrows it. Raises DiskFull where too little is left for a run, and
-    RunStopping if it is against a run that was told to stop: a steering prompt or an interruption of the run at work, a
-    retry."""
+    may only narrow its definition's, and its agent's narrows it. Raises DiskFull where too little is left for a run,
+    and RunStopping if it is against a run that was told to stop: a steering prompt or an interruption of the run at
+    work, a retry."""
     input = _checked_input(input)
     if strategy not in STRATEGIES:
         raise NotSupported(f"strategy must be one of {', '.join(STRATEGIES)}", field="strategy")
@@ -292,7 +292,7 @@ def enqueue(agent_id: str) -> bool:
     open_runs = Run.objects.filter(agent_id=agent_id, finished_at=None)
     if update_together(open_runs, enqueued_at=Now()):
         try:
-            supervise.apply_async((agent_id,), retry=False)
+            supervise.apply_async((agent_id,), retry=False, queue=hosts.queue_of(agent_id))
             return True
         except OperationalError as error:
             log.warning("broker not reached, the reaper will ask again", agent_id=agent_id, error=str(error))

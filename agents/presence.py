@@ -11,6 +11,7 @@ from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 from redis.retry import Retry
 
+from agents.hosts import ANY_HOST
 from agents.providers import keys
 from agents.providers.provider import PROVIDERS
 
@@ -18,8 +19,6 @@ TIMEOUT_S = 2.0
 PRESENCE = "agentsite:worker:"
 """Keys that workers renew while they live (agents.runner)."""
 WORKERS_MOST = 1000
-QUEUE = "celery"
-"""Celery's own name for the queue that it uses unless it is told of another."""
 
 
 def workers() -> list[dict[str, Any]]:
@@ -47,7 +46,7 @@ def messages_waiting() -> int | None:
         return None
     try:
         with client(settings.CELERY_BROKER_URL) as broker:
-            return int(broker.llen(QUEUE))
+            return int(broker.llen(ANY_HOST))
     except (RedisError, OSError, ValueError):
         return None
 

@@ -12,6 +12,7 @@ from datetime import timedelta
 from django.db.models import Exists, F, OuterRef, Q
 from django.db.models.functions import Now
 
+from agents import hosts
 from agents.models import Run
 from agents.models.run import update_together
 from streaming.models import Log
@@ -22,12 +23,14 @@ RUNS_A_TURN = 1000
 
 
 def stranded() -> list[str]:
-    """Agents with an open run and no living writer, not asked for lately. Marks them as asked for."""
+    """Agents with an open run and no living writer, not asked for lately, but for those that wait for a host.
+    Marks them as asked for."""
     leases = Log.objects.filter(agent_id=OuterRef("agent_id")).exclude(owner=None)
     alive = leases.filter(lease_until__gte=Now())
     lately = Q(enqueued_at__gte=Now() - timedelta(seconds=ASK_AGAIN_S))
     asked_too_early = Exists(leases.filter(lease_until__gte=OuterRef("enqueued_at")))
-    runs = Run.objects.filter(~lately | Q(asked_too_early) | Q(enqueued_at=None), ~Exists(alive), finished_at=None)
+    asked = ~lately | Q(asked_too_early) | Q(enqueued_at=None)
+    runs = Run.objects.filter(asked, ~Exists(alive), ~hosts.waits_for_a_host(), finished_at=None)
     waiting_longest = runs.order_by(F("enqueued_at").asc(nulls_first=True), "created_at")
     agent_ids = {str(agent_id) for agent_id in waiting_longest.values_list("agent_id", flat=True)[:RUNS_A_TURN]}
     update_together(Run.objects.filter(agent_id__in=agent_ids, finished_at=None), enqueued_at=Now())

@@ -23,16 +23,17 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 
-from agents import egress, intents, pokes, sweep
+from agents import egress, hosts, intents, pokes, sweep
 from agents import lease as leases
 from agents.engines import Engines
 from agents.errors import RunDeleted
 from agents.execution import Detached
+from agents.hosts import OnAnotherHost
 from agents.moment import acquire_soon
 from agents.presence import PRESENCE
 from agents.providers import keys
 from agents.providers.upstream import close_upstream
-from agents.supervisor import Supervisor, has_work, is_deleted
+from agents.supervisor import Supervisor, is_deleted
 from agents.workspace import belongings
 from containers.errors import EngineError
 from streaming.bus import Bus
@@ -121,11 +122,13 @@ class Runner:
     # Agents -------------------------------------------------------------------------------------------------------
 
     async def supervise(self, agent_id: str) -> bool:
-        """Do what there is to do for this agent, unless another does it. False if the worker stopped before the end:
-        then somebody has to be asked again."""
+        """Do what there is to do for this agent, unless another does it. False if the worker stopped before the end, or
+        another host has to do it: then somebody has to be asked again."""
         while not self._detaching:
-            if agent_id in self._supervisors or not await in_database(has_work, agent_id):
+            if agent_id in self._supervisors or not (work := await in_database(hosts.hosts_of_open_runs, agent_id)):
                 return True
+            if await in_database(hosts.is_elsewhere, work, self.engines.host):
+                return False
             lease = await acquire_soon(agent_id, self.worker)
             if lease is None:
                 return True
@@ -134,7 +137,7 @@ class Runner:
                 await self._hold(supervisor)
             except (Fenced, LogMissing, RunDeleted):
                 await self._abandoned(supervisor)
-            except Detached:
+            except (Detached, OnAnotherHost):
                 return False
             # Once more: somebody may have posted after our last look and before the release, and found the lease taken;
             # and whoever has fenced us off may have been a web process, which writes what was posted and no more.
@@ -174,6 +177,7 @@ class Runner:
     async def _heartbeat(self) -> None:
         held = {supervisor.agent_id: supervisor for supervisor in self._supervisors.values()}
         try:
+            await in_database(hosts.renew, self.engines.host)
             lost = await in_database(leases.renew, [supervisor.lease for supervisor in held.values()])
         except JournalUnavailable as error:
             log.warning("leases not renewed", held=len(held), error=str(error))
@@ -218,6 +222,7 @@ class Runner:
     def _presence(self) -> dict[str, Any]:
         return {
             "worker": self.worker,
+            "host": self.engines.host,
             "engine": self.engines.chosen or settings.ENGINE,
             "active": len(self._supervisors),
             "concurrency": settings.WORKER_CONCURRENCY,

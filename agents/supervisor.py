@@ -18,6 +18,7 @@ from agents.definitions import Definition, catalog
 from agents.engines import Engines
 from agents.errors import AgentsError, ChoiceNotAllowed, InputInvalid, UnknownDefinition
 from agents.execution import Detached, Execution
+from agents.hosts import OnAnotherHost
 from agents.lease import Lease
 from agents.models import Agent, Run
 from agents.projection import projection
@@ -58,7 +59,7 @@ class Supervisor:
 
     async def supervise(self) -> None:
         """Until no run is left. Raises Fenced or LogMissing when the log is another's or gone, Detached when the worker
-        stops."""
+        stops, OnAnotherHost."""
         self._patience = asyncio.timeout(DETACH_MOST_S if self._detaching else None)
         try:
             async with self._patience:
@@ -83,7 +84,7 @@ class Supervisor:
                 await self._execute(writer, *next_run)
                 await self.look()
             await writer.close()
-        except Detached:
+        except (Detached, OnAnotherHost):
             with contextlib.suppress(TimeoutError, Fenced):
                 async with asyncio.timeout(DETACH_PATIENCE_S):
                     await writer.close()
@@ -249,11 +250,6 @@ def _definition(run: Mapping[str, Any]) -> Definition:
         return choices.applied(definition, run["agent__model"], run["agent__tools"])
     except InputInvalid as problem:
         raise ChoiceNotAllowed(problem.message) from None
-
-
-def has_work(agent_id: str) -> bool:
-    """Is there anything for a supervisor to do? Synchronous."""
-    return Run.objects.filter(agent_id=agent_id, finished_at=None).exists()
 
 
 def is_deleted(agent_id: str) -> bool:

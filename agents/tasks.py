@@ -11,7 +11,7 @@ from celery import shared_task
 from django.db import DatabaseError
 from kombu.exceptions import OperationalError
 
-from agents import reaper, retention
+from agents import hosts, reaper, retention
 from agents.runner import runner
 from agents.workspace import unowned
 from streaming.errors import JournalUnavailable
@@ -44,6 +44,17 @@ def reap() -> None:
 
 @shared_task(name="agents.sweep", ignore_result=True, expires=EXPIRES_S)
 def sweep() -> None:
+    """Each host has leftovers of its own, and workers that can remove them."""
+    try:
+        for queue in hosts.queues():
+            sweep_host.apply_async(queue=queue, retry=False)
+        hosts.forget_old()
+    except (DatabaseError, OperationalError) as error:
+        log.warning("hosts not asked to sweep, the next turn does it", error=str(error))
+
+
+@shared_task(name="agents.sweep-host", ignore_result=True, expires=EXPIRES_S)
+def sweep_host() -> None:
     from agents.sweep import sweep as remove_leftovers
 
     try:
@@ -70,6 +81,6 @@ def trim() -> None:
 
 def _ask(agent_id: str) -> None:
     try:
-        supervise.apply_async((agent_id,), retry=False)
-    except OperationalError as error:
-        log.warning("broker not reached, the reaper will ask again", agent_id=agent_id, error=str(error))
+        supervise.apply_async((agent_id,), retry=False, queue=hosts.queue_of(agent_id))
+    except (OperationalError, DatabaseError) as error:
+        log.warning("nobody asked, the reaper will ask again", agent_id=agent_id, error=str(error))

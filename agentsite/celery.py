@@ -8,7 +8,14 @@ from typing import Any
 
 from celery import Celery
 from celery.exceptions import SecurityWarning
-from celery.signals import setup_logging, worker_ready, worker_shutdown, worker_shutting_down
+from celery.signals import (
+    celeryd_after_setup,
+    setup_logging,
+    worker_init,
+    worker_ready,
+    worker_shutdown,
+    worker_shutting_down,
+)
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "agentsite.settings")
 
@@ -47,6 +54,21 @@ app.autodiscover_tasks(["agents"])
 @setup_logging.connect
 def _keep_our_logging(**_: Any) -> None:
     """Django's settings have configured logging; Celery would do it again."""
+
+
+@worker_init.connect
+def _join_site(**_: Any) -> None:
+    from agentsite.cli.joining import join_as_worker
+
+    join_as_worker()
+
+
+@celeryd_after_setup.connect
+def _take_from_own_queue(instance: Any, **_: Any) -> None:
+    """Beside the queue of all workers, that of this host."""
+    from agents import hosts
+
+    instance.app.amqp.queues.select_add(hosts.queue(hosts.host_id()))
 
 
 @worker_ready.connect

@@ -77,6 +77,17 @@ class Environment(BaseSettings):
     host: str = Field("127.0.0.1", description="Address the web server listens on.")
     port: int = Field(8000, ge=0, le=65535, description="Port the web server listens on; 0 takes a free one.")
     data_dir: Path = Field(Path(".agentsite"), description="Database, workspaces, tokens and logs of `agentsite up`.")
+    local_dir: Path | None = Field(
+        None,
+        description="What belongs to one host: sandboxes, sockets, its id; empty: the data dir. Hosts that share a "
+        "data dir need one each, on a disk of their own.",
+    )
+    host_id: str = Field(
+        "",
+        max_length=64,
+        pattern=r"^[A-Za-z0-9._-]*$",
+        description="This host's id; empty: made, kept in the local dir.",
+    )
     data_volume: str | None = Field(
         None, description="Docker volume that holds the data dir, if the worker runs in a container."
     )
@@ -138,6 +149,9 @@ class Environment(BaseSettings):
     db_threads: int = Field(4, ge=1, description="Database connections of the log, per process.")
     lease_s: float = Field(30, gt=0, description="How long a worker that went silent keeps its agents, seconds.")
     lease_heartbeat_s: float = Field(10, gt=0, description="How often a worker renews its leases, seconds.")
+    host_lost_s: float = Field(
+        300, gt=0, description="How long a host may be gone before its runs end with `host-lost`, seconds."
+    )
     reaper_interval_s: float = Field(2, gt=0, description="How often stranded runs are looked for, seconds.")
     orphan_grace_s: float = Field(
         60, ge=0, description="How long a container that no open run needs is left alone, seconds."
@@ -227,7 +241,7 @@ class Environment(BaseSettings):
 
     @field_validator(
         *("max_cpus", "max_memory_mib", "max_pids", "max_output_mib", "max_tmp_mib", "max_shm_mib"),
-        *("max_workspace_mib", "runtime_dir"),
+        *("max_workspace_mib", "runtime_dir", "local_dir"),
         *(f"budget_agent_{kind}" for kind in _SPENT),
         *(f"budget_user_day_{kind}" for kind in _SPENT),
         mode="before",
@@ -248,6 +262,9 @@ class Environment(BaseSettings):
 
     def directory(self) -> Path:
         return self.data_dir.expanduser().absolute()
+
+    def local_directory(self) -> Path:
+        return (self.local_dir or self.data_dir).expanduser().absolute()
 
     def ceilings(self) -> dict[str, Any]:
         """As agents.definitions.ceilings takes them."""

@@ -21,6 +21,7 @@ BASE_DIR = Path(__file__).resolve().parent.parent
 DATA_DIR = ENVIRONMENT.directory()
 with suppress(OSError):  # a process that needs nothing of it works without: collectstatic, for one
     open_data_directory(DATA_DIR)
+LOCAL_DIR = ENVIRONMENT.local_directory()
 
 SECRET_KEY = ENVIRONMENT.secret()
 DEBUG = ENVIRONMENT.debug
@@ -170,6 +171,8 @@ HISTORY_DIR = DATA_DIR / "history"
 WORKER_CONCURRENCY = ENVIRONMENT.worker_concurrency
 DB_THREADS = ENVIRONMENT.db_threads
 LEASE_S = ENVIRONMENT.lease_s
+HOST_ID = ENVIRONMENT.host_id
+HOST_LOST_S = ENVIRONMENT.host_lost_s
 LEASE_HEARTBEAT_S = ENVIRONMENT.lease_heartbeat_s
 REAPER_INTERVAL_S = ENVIRONMENT.reaper_interval_s
 ORPHAN_GRACE_S = ENVIRONMENT.orphan_grace_s

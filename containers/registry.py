@@ -23,7 +23,8 @@ AUTO = "auto"
 class Place:
     """Where engines find what they need. `state_dir` keeps the journals of `process`; beside it is what others keep.
 
-    `data_volume`: only if this process itself runs in a container, see DockerEngine. No sandbox shows `data_dir`.
+    `data_volume`: only if this process itself runs in a container, see DockerEngine. No sandbox shows `data_dir` or
+    the directory of `state_dir`.
     """
 
     state_dir: Path
@@ -35,7 +36,7 @@ class Place:
     @property
     def hidden(self) -> tuple[Path, ...]:
         """From programs that see parts of this machine: where a worker keeps what is its own."""
-        found = [self.data_dir] if self.data_dir else []
+        found = [self.state_dir.parent, *([self.data_dir] if self.data_dir else [])]
         for look in (Path.home, Path.cwd):
             with suppress(RuntimeError, OSError):  # a user without a home, a directory that was removed
                 found.append(look())

@@ -128,10 +128,20 @@ def _about(run: Run) -> str:
 
 @admin.register(Attempt)
 class AttemptAdmin(HistoryAdmin):
-    list_display = ("__str__", "engine", "worker", "started_at", "finished_at", "exit_code", "outcome", "takeovers")
+    list_display = (
+        "__str__",
+        "engine",
+        "host",
+        "worker",
+        "started_at",
+        "finished_at",
+        "exit_code",
+        "outcome",
+        "takeovers",
+    )
     list_filter = (EngineName, Outcome, GoesOn)
     newest_by = ("-id",)
     id_fields = ("pk", "run__id")
-    search_fields = ("container_ref", "worker")
+    search_fields = ("container_ref", "worker", "host")
     search_help_text = HELP
     readonly_fields = ("started_at",)

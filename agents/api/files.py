@@ -51,7 +51,7 @@ register_converter(AnyPath, "any")
 
 @router.get("/agents/{agent_id}/files", response=FileList)
 def list_files(request: HttpRequest, agent_id: str) -> FileList:
-    """Regular files, sorted by path."""
+    """Regular files, sorted by path. 503 `workspace-missing` if they can't be reached."""
     listing = Workspace(agent_for(caller(request), agent_id).pk).entries()
     return FileList(files=[_answer(entry) for entry in listing.entries], complete=listing.complete)
 
@@ -93,7 +93,6 @@ def upload_file(request: HttpRequest, agent_id: str, path: str) -> Any:
     _refuse_undecodable(request)
     _refuse_large(request)
     workspace = Workspace(agent.pk)
-    workspace.create()
     existed = _exists(workspace, path)
     entry = workspace.upload(path, body(request), announced_bytes(request), lifecycle.workspace_bytes(agent))
     lifecycle.files_changed(agent)

@@ -11,6 +11,7 @@ from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.views.decorators.cache import never_cache
 from redis.exceptions import RedisError
 
+from agents import data_directory
 from agents.models import Run
 from agents.presence import client, workers
 
@@ -25,9 +26,9 @@ def healthz(request: HttpRequest) -> JsonResponse:
 
 @never_cache
 def readyz(request: HttpRequest) -> JsonResponse:
-    """Each dependency by name. 503 without database or Redis; without a worker the site still takes and shows what it
-    has, so that is `degraded`, with 200."""
-    checks = {"database": _check(_database), "redis": _check(_redis)}
+    """Each dependency by name. 503 without database, Redis or the right data directory; without a worker the site still
+    takes and shows what it has, so that is `degraded`, with 200."""
+    checks = {"database": _check(_database), "redis": _check(_redis), "data_dir": _check(data_directory.verify)}
     present = workers() if checks["redis"]["ok"] else []
     checks["workers"] = {
         "ok": bool(present),
@@ -35,7 +36,7 @@ def readyz(request: HttpRequest) -> JsonResponse:
         "active": sum(found["active"] for found in present),
     }
     checks["engine"] = {"ok": bool(present), "engines": sorted({found["engine"] for found in present})}
-    if not (checks["database"]["ok"] and checks["redis"]["ok"]):
+    if not all(checks[name]["ok"] for name in ("database", "redis", "data_dir")):
         return JsonResponse({"status": "unavailable", "checks": checks}, status=503, headers={"Retry-After": "2"})
     return JsonResponse({"status": "ok" if present else "degraded", "checks": checks})
 
@@ -71,7 +72,7 @@ def _check(ask: Callable[[], None]) -> Check:
     """What went wrong is for our log and not for everybody: it may name hosts and users."""
     try:
         ask()
-    except (DatabaseError, RedisError, OSError) as error:
+    except (DatabaseError, RedisError, OSError, data_directory.WrongDataDirectory) as error:
         return {"ok": False, "error": type(error).__name__}
     return {"ok": True}
 

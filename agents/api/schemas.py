@@ -222,7 +222,7 @@ class ApprovalAnswered(Answer):
 
 
 class FileAnswer(Answer):
-    """`path` is relative to the workspace, `size` in bytes."""
+    r"""`path` is relative to the workspace, a byte that is no printable UTF-8 in it as `\xff`; `size` in bytes."""
 
     path: str
     size: int

@@ -12,7 +12,7 @@ import structlog
 from agents import reconcile
 from agents.execution.run_log import RunLog
 from agents.verdict import Stop
-from agents.workspace import Workspace
+from agents.workspace import Workspace, WorkspaceMissing
 from agents.workspace.history import History
 from agents.workspace.history.store import Moment
 from containers.spec import MIB
@@ -44,14 +44,19 @@ class Disk:
         self._measuring: asyncio.Task[None] | None = None
         self._measure_at = 0.0
         self._used_bytes = 0
+        self._is_missing = False
 
     @property
     def path(self) -> Path:
         return self._workspace.path
 
-    async def create(self) -> None:
-        """Raises OSError."""
-        await asyncio.to_thread(self._workspace.create)
+    async def prepare(self) -> None:
+        """Raises WorkspaceMissing, OSError."""
+        try:
+            await asyncio.to_thread(self._workspace.prepare)
+        except WorkspaceMissing:
+            self._is_missing = True  # whoever catches it says so
+            raise
 
     def want_scan(self) -> None:
         """Somebody may have changed files."""
@@ -86,13 +91,18 @@ class Disk:
     # What changed -------------------------------------------------------------------------------------------------
 
     async def changes(self) -> list[Draft]:
-        """What is on disk and not in the log; an error where it can't be read."""
+        """What is on disk and not in the log; an error where it can't be read, but only one for a lost workspace."""
         self._scanned_at = monotonic()
         try:
             return await asyncio.to_thread(reconcile.file_changes, self._run_log.state, self._workspace, self._run_id)
         except OSError as error:
             reason = f"the workspace can't be read: {error.strerror or error}"
             return [self._run_log.error("workspace-unreadable", reason)]
+        except WorkspaceMissing as error:
+            if self._is_missing:
+                return []
+            self._is_missing = True
+            return [self._run_log.error(error.code, error.message, error.retryable)]
 
     async def _scan_once(self) -> None:
         try:
@@ -111,7 +121,7 @@ class Disk:
         began = monotonic()
         try:
             self._used_bytes = await asyncio.to_thread(self._workspace.used_bytes, self._limit_mib * MIB)
-        except OSError as error:
+        except (OSError, WorkspaceMissing) as error:
             log.warning("workspace not measured", run_id=self._run_id, error=str(error))
         finally:
             took_s = monotonic() - began
@@ -132,5 +142,5 @@ class Disk:
         """For the diff of this run: losing it costs no run. Takes TAKE_S and a walk through the workspace at most."""
         try:
             await asyncio.to_thread(self._history.keep, self._run_id, moment, self._workspace)
-        except OSError as error:
+        except (OSError, WorkspaceMissing) as error:
             log.warning("workspace not kept", run_id=self._run_id, moment=moment, error=str(error))

@@ -9,7 +9,7 @@ from time import monotonic
 import structlog
 from django.conf import settings
 
-from agents import attempts, egress, position, reconcile, sweep
+from agents import attempts, egress, hosts, position, reconcile, sweep
 from agents.budgets.guard import Guard
 from agents.definitions import Definition
 from agents.engines import Engines
@@ -30,6 +30,7 @@ from agents.models import Attempt
 from agents.protocols import Opening, conversation
 from agents.pump import Pump, late_drafts
 from agents.verdict import Stop, Verdict, judge
+from agents.workspace import WorkspaceMissing
 from containers.engine import Engine, Exit
 from containers.errors import ContainerGone, EngineError, StartFailed
 from streaming.database import in_database
@@ -106,7 +107,7 @@ class Execution:
     # The run ------------------------------------------------------------------------------------------------------
 
     async def execute(self, content: str, resumed: bool) -> None:
-        """Raises Fenced when another is the writer, Detached when the worker stops, RunDeleted."""
+        """Raises Fenced when another is the writer, Detached when the worker stops, RunDeleted, OnAnotherHost."""
         exit_: Exit | None = None
         try:
             exit_, stop = await self._run(content, resumed)
@@ -116,7 +117,9 @@ class Execution:
         except OSError as error:
             reason = f"the workspace can't be used: {error.strerror or error}"
             stop = Stop.failed("workspace-unusable", reason)
-        except (StreamingError, Detached, RunDeleted):
+        except WorkspaceMissing as error:
+            stop = self._wishes.cancel or Stop.failed(error.code, error.message, retryable=error.retryable)
+        except (StreamingError, Detached, RunDeleted, hosts.OnAnotherHost):
             raise
         except Exception as error:
             log.exception("a mistake of ours ended a run", run_id=self.run_id)
@@ -146,7 +149,7 @@ class Execution:
         engine = await self._wishes.patiently(lambda: self._engines(wanted), patience_s, unless_cancelled=known is None)
         self._engine = engine
         self._run_log.attempt = attempt = await in_database(
-            attempts.open_attempt, self.run_id, engine.name, engine.isolation, self._worker
+            attempts.open_attempt, self.run_id, engine.name, engine.isolation, self._worker, self._engines.host
         )
         self._clock = RunClock(attempt, self._wishes.notify)
         self._run_log.hearers.append(self._clock.hear)
@@ -159,13 +162,16 @@ class Execution:
         return attempt
 
     async def _resume(self) -> Attempt | None:
-        """Take up what another worker has left; the attempt that it had begun, if it had."""
+        """Take up what another worker has left; the attempt that it had begun, if it had. Raises HostLost,
+        OnAnotherHost."""
         events = await in_database(reconcile.events_of, self._agent_id, self.run_id)
         self._run_log.tally.add(events)
         self._guard.resume(events)
         approvals = [one for one in self._writer.state["approvals"] if one["run_id"] == self.run_id]
         self._conversation.resume(self._run_log.tally.usage, {one["approval_id"] for one in approvals})
         self._run_log.attempt = known = await in_database(attempts.unfinished_of, self.run_id)
+        if known is not None:
+            await in_database(hosts.check, known, self._engines.host)
         return known
 
     async def _start(self, attempt: Attempt) -> Stop | None:

@@ -39,9 +39,9 @@ class Start:
         self._report = report
 
     async def container(self, disk: Disk, gateway: Path | None) -> Stop | str:
-        """The ref of the container, or why there is nothing to be started. Raises EngineError, OSError, and
-        CancelRequested before anything was started."""
-        await disk.create()
+        """The ref of the container, or why there is nothing to be started. Raises EngineError, WorkspaceMissing,
+        OSError, and CancelRequested before anything was started."""
+        await disk.prepare()
         await disk.measure()
         if (full := disk.full()) is not None:
             return full

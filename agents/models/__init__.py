@@ -1,6 +1,8 @@
 from agents.models.agent import Agent
 from agents.models.approval import ApprovalAnswer
 from agents.models.attempt import Attempt
+from agents.models.data_directory import DataDirectory
+from agents.models.host import Host
 from agents.models.provider_key import ProviderKey
 from agents.models.run import Run
 from agents.models.spending import Spending
@@ -13,6 +15,8 @@ __all__ = [
     "ApprovalAnswer",
     "Attempt",
     "DailyUse",
+    "DataDirectory",
+    "Host",
     "LoginLink",
     "ProviderKey",
     "Run",

@@ -3,6 +3,7 @@ from __future__ import annotations
 from django.db import models
 from django.db.models import Q
 
+from agents.models.host import HOST_CHARS
 from agents.models.ids import new_id
 from agents.models.run import Run
 
@@ -18,6 +19,9 @@ class Attempt(models.Model):
     engine = models.CharField(max_length=20)
     container_ref = models.CharField(max_length=200, blank=True)
     worker = models.CharField(max_length=100, help_text="The worker that supervises it, or did last.")
+    host = models.CharField(
+        max_length=HOST_CHARS, blank=True, default="", help_text="Whose workers alone can go on with it; agents.hosts."
+    )
     takeovers = models.PositiveIntegerField(default=0)
     start_sent_at = models.DateTimeField(null=True, blank=True)
     session = models.CharField(

@@ -18,7 +18,7 @@ from agents.models import Agent, Run
 from agents.pages import measures, tree, viewer, visible
 from agents.pages import side as side_of
 from agents.pages.links import file_url
-from agents.workspace import PathInvalid, Workspace
+from agents.workspace import PathInvalid, Workspace, WorkspaceMissing
 from agents.workspace.history import past
 from streaming import journal
 
@@ -28,7 +28,10 @@ from streaming import journal
 def folder(request: HttpRequest, agent_id: UUID, path: str = "") -> HttpResponse:
     """What is directly in it, on disk now."""
     agent = _own(request, agent_id)
-    listing = Workspace(agent.pk).entries()
+    try:
+        listing = Workspace(agent.pk).entries()
+    except WorkspaceMissing:
+        return _unreachable(request, agent)
     sizes = {entry.path: entry.size for entry in listing.entries}
     folders, files = tree.folder(sizes, path)
     if path and not (folders or files):
@@ -58,6 +61,8 @@ def file_or_folder(request: HttpRequest, agent_id: UUID, path: str) -> HttpRespo
         opened = Workspace(agent.pk).open_file(path)
     except (NotFound, PathInvalid):
         return _instead(request, agent, path)
+    except WorkspaceMissing:
+        return _unreachable(request, agent)
     with opened.file:
         content = opened.file.read(viewer.VIEW_BYTES)
     files_url = f"/api/agents/{agent.pk}/files/"
@@ -96,6 +101,10 @@ def _instead(request: HttpRequest, agent: Agent, path: str) -> HttpResponse:
     if not folders and not files:
         return _missing(request, agent)
     return redirect(f"{file_url(path, reverse('pages:files', args=[agent.pk]))}/")
+
+
+def _unreachable(request: HttpRequest, agent: Agent) -> HttpResponse:
+    return render(request, "agents/folder.html", {"agent": agent, "is_unreachable": True}, status=503)
 
 
 def _missing(request: HttpRequest, agent: Agent) -> HttpResponse:

@@ -18,7 +18,13 @@ from streaming.journal import Stored
 
 def export_lines(agent: Agent, *, files: bool = True) -> Iterator[bytes]:
     """Each with its newline. The log up to where it is committed when this begins; what retention has trimmed is gone.
-    Synchronous; raises LogMissing when the agent is deleted meanwhile."""
+    Synchronous; raises WorkspaceMissing at once, LogMissing when the agent is deleted meanwhile."""
+    if files:
+        Workspace(agent.pk).check()
+    return _lines(agent, files)
+
+
+def _lines(agent: Agent, files: bool) -> Iterator[bytes]:
     agent_id = str(agent.pk)
     tip_seq = journal.head(agent_id).tip.seq
     line = AgentLine(

@@ -21,7 +21,15 @@ never opened.
 
 from agents.workspace.changes import Change
 from agents.workspace.directory import OpenFile, Workspace
-from agents.workspace.errors import DiskFull, FileTooLarge, PathInvalid, PathTaken, WorkspaceError, WorkspaceFull
+from agents.workspace.errors import (
+    DiskFull,
+    FileTooLarge,
+    PathInvalid,
+    PathTaken,
+    WorkspaceError,
+    WorkspaceFull,
+    WorkspaceMissing,
+)
 from agents.workspace.walk import Entry, Listing
 
 __all__ = [
@@ -36,4 +44,5 @@ __all__ = [
     "Workspace",
     "WorkspaceError",
     "WorkspaceFull",
+    "WorkspaceMissing",
 ]

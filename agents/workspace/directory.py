@@ -24,7 +24,7 @@ from django.conf import settings
 from agents.errors import NotFound
 from agents.workspace.changes import Change, Comparison
 from agents.workspace.digests import DIGESTS
-from agents.workspace.errors import DiskFull, FileTooLarge, PathInvalid, PathTaken, WorkspaceFull
+from agents.workspace.errors import DiskFull, FileTooLarge, PathInvalid, PathTaken, WorkspaceFull, WorkspaceMissing
 from agents.workspace.paths import DIRECTORY, UPLOADING, components, directory
 from agents.workspace.removal import empty
 from agents.workspace.room import one_at_a_time, refuse_low_disk
@@ -56,26 +56,32 @@ class Workspace:
         self._seen: dict[str, Identity] = {}
 
     def create(self) -> Path:
-        """Make the directory if it is not there; answers its path."""
+        """Make the directory of a new agent; answers its path. For any other agent `prepare`."""
         above = self.path.parent
         above.mkdir(parents=True, exist_ok=True)
         if os.geteuid() != 0:
             with contextlib.suppress(PermissionError):
                 above.chmod(0o700)  # other users of this machine have no business there
         self.path.mkdir(mode=0o755, exist_ok=True)
+        self.prepare()
+        return self.path
+
+    def prepare(self) -> None:
+        """Let the program's user write there. Raises WorkspaceMissing, as all that follows."""
         with self._root() as root:
             self._give(root, 0o755)
-        return self.path
+
+    def check(self) -> None:
+        """Raises WorkspaceMissing."""
+        with self._root():
+            pass
 
     # Reading ------------------------------------------------------------------------------------------------------
 
     def entries(self) -> Listing:
-        """The regular files. Links are neither followed nor listed. Without a workspace there are none."""
-        try:
-            with self._root() as root:
-                return walk(root, settings.WORKSPACE_SCAN_FILES)
-        except NotFound:
-            return Listing([], complete=True)
+        """The regular files. Links are neither followed nor listed."""
+        with self._root() as root:
+            return walk(root, settings.WORKSPACE_SCAN_FILES)
 
     def open_file(self, path: str) -> OpenFile:
         """Raises PathInvalid, NotFound (also for links, directories, pipes and devices)."""
@@ -95,12 +101,9 @@ class Workspace:
         return OpenFile(os.fdopen(fd, "rb"), entry_of(path, status))
 
     def used_bytes(self, enough_bytes: int) -> int:
-        """As the disk counts it; looking stops when it is more than `enough_bytes`. Without a workspace 0."""
-        try:
-            with self._root() as root:
-                return measure(root, enough_bytes)
-        except NotFound:
-            return 0
+        """As the disk counts it; looking stops when it is more than `enough_bytes`."""
+        with self._root() as root:
+            return measure(root, enough_bytes)
 
     def scan(self, known: Mapping[str, Mapping[str, Any]]) -> list[Change]:
         """What is different from `known` (`files` of the folded state: path → {size, sha256}), sorted by path.
@@ -114,7 +117,7 @@ class Workspace:
     def write_file(self, path: str, chunks: Iterable[bytes], max_bytes: int | None = None) -> Entry:
         """Make or replace a file, whole or not at all, and the directories it needs. `max_bytes`: UPLOAD_MAX_BYTES.
 
-        Raises PathInvalid, PathTaken, FileTooLarge, DiskFull, NotFound without a workspace, and what `chunks` raises.
+        Raises PathInvalid, PathTaken, FileTooLarge, DiskFull, and what `chunks` raises.
         """
         *parents, name = components(path)
         limit = settings.UPLOAD_MAX_BYTES if max_bytes is None else max_bytes
@@ -173,7 +176,7 @@ class Workspace:
             with self._root() as root:
                 empty(root)
             self.path.rmdir()
-        except (NotFound, FileNotFoundError):
+        except (WorkspaceMissing, FileNotFoundError):
             return
         except OSError as error:
             log.warning("workspace not removed", path=str(self.path), error=str(error))
@@ -226,7 +229,9 @@ class Workspace:
         try:
             fd = os.open(self.path, DIRECTORY)
         except OSError as error:
-            raise NotFound("the agent has no workspace") from error
+            raise WorkspaceMissing(
+                f"the agent's files can't be reached: workspaces/{self.path.name} in the data dir: {error.strerror}"
+            ) from error
         try:
             yield fd
         finally:

@@ -5,7 +5,8 @@ WorkspaceError
 ├── FileTooLarge    more bytes than allowed                                   413
 ├── WorkspaceFull   the workspace would take more than its definition allows  413
 ├── PathTaken       something is there that can't be replaced or removed      409
-└── DiskFull                                                                  507, retryable
+├── DiskFull                                                                  507, retryable
+└── WorkspaceMissing  its directory is not where it was made                  503, retryable
 
 Beside them `agents.errors.NotFound`: no regular file there.
 """
@@ -37,4 +38,12 @@ class PathTaken(WorkspaceError):
 
 class DiskFull(WorkspaceError):
     code, status = "disk-full", 507
+    retryable = True
+
+
+class WorkspaceMissing(WorkspaceError):
+    """Every agent's workspace is made with the agent. One that is not there is lost, or on a disk that is not mounted:
+    taken for an empty one, it would say that all files were deleted."""
+
+    code, status = "workspace-missing", 503
     retryable = True

@@ -1,9 +1,15 @@
-"""What a path in a workspace may be, and how a directory is reached: beneath the one before, never through a link."""
+"""What a path in a workspace may be, and how a directory is reached: beneath the one before, never through a link.
+
+A file's name may hold any bytes but a slash and NUL; an event, a page and a URL hold text. So in a path a byte that is
+not part of UTF-8 or of a printable character is written `\\xff`, and a backslash that would be read as the beginning of
+one `\\x5c`. Every other name is written as it is. Each name has exactly one such path: whatever else is refused.
+"""
 
 from __future__ import annotations
 
 import contextlib
 import os
+import re
 from collections.abc import Iterator, Sequence
 
 from agents.errors import NotFound
@@ -14,20 +20,47 @@ UPLOADING = ".agentsite-upload-"
 DEPTH_MOST = 64
 NAME_MOST_BYTES = 255
 PATH_MOST_BYTES = 4096
+_ESCAPE = re.compile(rb"\\x([0-9a-f]{2})")
+_LOOKS_ESCAPED = re.compile(r"\\(?=x[0-9a-f]{2})")
 DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 def components(path: str) -> list[str]:
-    """The names in a relative path. Raises PathInvalid for everything that could mean something else to somebody."""
-    names = path.split("/")
-    if not is_plain(path) or any(name in ("", ".", "..") for name in names):
-        raise PathInvalid("must be a relative path of names without control characters", field="path")
-    lengths = [len(name.encode()) for name in names]
+    """The names in a relative path, as the system has them. Raises PathInvalid for everything that could mean something
+    else to somebody."""
+    if not is_plain(path) or any(name in ("", ".", "..") for name in path.split("/")):
+        wanted = r"a relative path of names; control characters and bytes that are not UTF-8 are written \x0a, \xff"
+        raise PathInvalid(f"must be {wanted}", field="path")
+    names = [unescape(name) for name in path.split("/")]
+    lengths = [len(os.fsencode(name)) for name in names]
     if max(lengths) > NAME_MOST_BYTES or sum(lengths) + len(names) > PATH_MOST_BYTES or len(names) > DEPTH_MOST:
         raise PathInvalid("is too long", field="path")
     if any(name.startswith(UPLOADING) for name in names):
         raise PathInvalid(f"names that begin with {UPLOADING} are taken", field="path")
     return names
+
+
+def escape(name: str) -> str:
+    """A name as a path has it. `name`: as the system has it, with surrogates for bytes that are not UTF-8."""
+    if is_plain(name) and "\\x" not in name:
+        return name
+    text = os.fsencode(name).decode("utf-8", "surrogateescape")
+    text = _LOOKS_ESCAPED.sub(lambda _: r"\x5c", text)
+    return "".join(char if is_plain(char) else _escaped(char) for char in text)
+
+
+def unescape(name: str) -> str:
+    """The opposite. Raises PathInvalid for what `escape` would have written in another way."""
+    if "\\x" not in name:
+        return name
+    found = os.fsdecode(_ESCAPE.sub(lambda escaped: bytes.fromhex(escaped[1].decode()), name.encode()))
+    if "\0" in found or escape(found) != name:
+        raise PathInvalid(rf"{name} holds an escape that is not needed; a backslash before x is \x5c", field="path")
+    return found
+
+
+def _escaped(char: str) -> str:
+    return "".join(rf"\x{byte:02x}" for byte in char.encode("utf-8", "surrogateescape"))
 
 
 def is_plain(text: str) -> bool:

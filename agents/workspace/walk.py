@@ -6,13 +6,13 @@ import contextlib
 import os
 import stat
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import NamedTuple
 
 from agents.errors import NotFound
-from agents.workspace.paths import DEPTH_MOST, UPLOADING, directory, is_plain
+from agents.workspace.paths import DEPTH_MOST, PATH_MOST_BYTES, UPLOADING, directory, escape
 
 _LATEST_S = 253_402_300_799.0  # the year 9999, the last that datetime knows
 
@@ -29,7 +29,8 @@ class Identity(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A regular file. `path` is relative, with slashes; `size` in bytes."""
+    """A regular file. `path` is relative, with slashes, its names as agents.workspace.paths writes them; `size` in
+    bytes."""
 
     path: str
     size: int
@@ -39,7 +40,8 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class Listing:
-    """Sorted by path. Not `complete`: the workspace has more entries than anybody wanted to look at."""
+    """Sorted by path. Not `complete`: the workspace has more entries than anybody wanted to look at, or files that no
+    path leads to."""
 
     entries: list[Entry]
     complete: bool
@@ -52,21 +54,31 @@ def entry_of(path: str, status: os.stat_result) -> Entry:
 
 
 def walk(root: int, most: int) -> Listing:
-    """Breadth first, so that what lies on top is listed whatever lies deep below. Looks at `most` names at most.
-
-    Names that are not printable UTF-8 are left out: they have no path that an event or a URL could carry.
-    """
+    """Breadth first, so that what lies on top is listed whatever lies deep below. Looks at `most` names at most, and
+    not at what is deeper, or has a longer path, than `components` allows."""
     found: list[Entry] = []
     waiting: deque[list[str]] = deque([[]])
     budget = _Budget(most)
+    reached_all = True
     while waiting and budget.left:
-        names = waiting.popleft()
-        for name, status in _inside(root, names, budget):
-            if stat.S_ISREG(status.st_mode):
-                found.append(entry_of("/".join((*names, name)), status))
-            elif stat.S_ISDIR(status.st_mode) and len(names) + 1 < DEPTH_MOST:
-                waiting.append([*names, name])
-    return Listing(sorted(found, key=lambda entry: entry.path), complete=not (waiting or budget.exhausted))
+        above = waiting.popleft()
+        for name, status in _inside(root, above, budget):
+            names = [*above, name]
+            is_directory = stat.S_ISDIR(status.st_mode)
+            if not (is_directory or stat.S_ISREG(status.st_mode)):
+                continue
+            if len(names) + is_directory > DEPTH_MOST or _length(names) > PATH_MOST_BYTES:
+                reached_all = False
+            elif is_directory:
+                waiting.append(names)
+            else:
+                found.append(entry_of("/".join(map(escape, names)), status))
+    complete = reached_all and not (waiting or budget.exhausted)
+    return Listing(sorted(found, key=lambda entry: entry.path), complete)
+
+
+def _length(names: Sequence[str]) -> int:
+    return sum(len(os.fsencode(name)) for name in names) + len(names)
 
 
 class _Budget:
@@ -88,6 +100,6 @@ def _inside(root: int, names: list[str], budget: _Budget) -> Iterator[tuple[str,
         for found in scan:
             if not budget.take():
                 return
-            if is_plain(found.name) and not found.name.startswith(UPLOADING):
+            if not found.name.startswith(UPLOADING):
                 with contextlib.suppress(OSError):
                     yield found.name, found.stat(follow_symlinks=False)

@@ -84,6 +84,16 @@ def database() -> None:
         raise CliProblem(f"the database does not answer: {reason}") from None
 
 
+def data_directory() -> None:
+    """Once the database is up to date."""
+    from agents.data_directory import WrongDataDirectory, verify
+
+    try:
+        verify()
+    except WrongDataDirectory as problem:
+        raise CliProblem(str(problem)) from None
+
+
 def redis_client(url: str) -> Redis:
     return Redis.from_url(url, socket_connect_timeout=3, socket_timeout=3)
 
@@ -140,7 +150,7 @@ async def engine(environment: Environment, directory: Path, say: Callable[[str],
 def place(environment: Environment, directory: Path) -> Place:
     """Where the engines of a site find what they need."""
     return Place(
-        state_dir=directory / "process",
+        state_dir=environment.local_directory() / "process",
         docker_url=environment.docker_host,
         podman_url=environment.podman_address(),
         data_dir=directory,

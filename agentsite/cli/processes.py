@@ -13,8 +13,10 @@ def web() -> None:
 
     from agents.bounds import bound_of
     from agentsite.asgi import streams
+    from agentsite.cli.joining import join_as_web
     from streaming.backpressure import serve
 
+    join_as_web()
     host, port = settings.ENVIRONMENT.host, settings.ENVIRONMENT.port
     arguments = ["-b", host, "-p", str(port), "--no-server-name", "-v", "0", "agentsite.asgi:application"]
     serve(arguments, streams.drain, bound_of)

@@ -116,6 +116,7 @@ def _prepare_site() -> str:
     from agentsite.cli.processes import migrate
 
     migrate()
+    checks.data_directory()
     from agentsite.cli import accounts
 
     accounts.first_admin()

@@ -19,8 +19,8 @@ from django.contrib.auth.models import User
 from django.db import connection, transaction
 from django.db.models.functions import Now
 
+from agents import hosts, lifecycle, tasks
 from agents import lease as leases
-from agents import lifecycle, tasks
 from agents.attempts import LABEL, site_id
 from agents.models import Agent, Attempt, Run
 from agents.runner import Runner
@@ -83,6 +83,7 @@ class Site:
         self._definitions: dict[str, str] = {}
         settings.ENGINE = engine
         settings.DATA_DIR = directory
+        settings.LOCAL_DIR = directory
         settings.WORKSPACES_DIR = directory / "workspaces"
         settings.HISTORY_DIR = directory / "history"
         settings.DEFINITIONS_FILE = self.file
@@ -90,7 +91,7 @@ class Site:
         settings.STOP_GRACE_S = 1.0
         settings.INTENT_POLL_S = 0.2
         settings.LEASE_HEARTBEAT_S = 0.5
-        monkeypatch.setattr(tasks.supervise, "apply_async", lambda args, **_: self.ask(*args))
+        monkeypatch.setattr(tasks.supervise, "apply_async", lambda args, queue, **_: self.ask(*args, queue))
         self.owner = User.objects.create_user(f"ada-{uuid.uuid4().hex[:6]}")
         self.define()
 
@@ -120,18 +121,21 @@ class Site:
 
     # Workers ------------------------------------------------------------------------------------------------------
 
-    def worker(self) -> Runner:
+    def worker(self, host: str = "") -> Runner:
+        """`host`: another one than that of those without; its engines see nothing of theirs."""
+        self.settings.LOCAL_DIR = self.settings.DATA_DIR / host
         made = Runner()
         made.start()
         self.workers.append(made)
         return made
 
-    def ask(self, agent_id: str) -> None:
-        if not self.workers:
+    def ask(self, agent_id: str, queue: str = hosts.ANY_HOST) -> None:
+        workers = [one for one in self.workers if queue in (hosts.ANY_HOST, hosts.queue(one.engines.host))]
+        if not workers:
             self.lost_messages.append(agent_id)
             return
         self._next += 1
-        self.ask_worker(self.workers[self._next % len(self.workers)], agent_id)
+        self.ask_worker(workers[self._next % len(workers)], agent_id)
 
     def ask_worker(self, worker: Runner, agent_id: str) -> Future[Any]:
         work = worker.submit(worker.supervise(agent_id))
@@ -142,7 +146,7 @@ class Site:
     def _ask_another(self, done: Future[Any], agent_id: str) -> None:
         """As the task does when its worker stops."""
         if not done.cancelled() and done.exception() is None and not done.result():
-            self.ask(agent_id)
+            tasks._ask(agent_id)
 
     def detach(self, worker: Runner) -> None:
         """As on SIGTERM: it hands over what it has."""
@@ -305,12 +309,13 @@ class Site:
         assert not wrong, f"supervising failed: {wrong}"
 
     def _remove_containers(self) -> None:
-        async def remove() -> None:
-            engine = await self.workers[0].engines()
+        async def remove(worker: Runner) -> None:
+            engine = await worker.engines()
             for found in await engine.list({LABEL: site_id()}):
                 await engine.remove(found.ref)
 
-        self.workers[0].submit(remove()).result(30)
+        for worker in {one.engines.host: one for one in [*self.left, *self.workers]}.values():
+            worker.submit(remove(worker)).result(30)
 
 
 def attempts(run: Run) -> list[Attempt]:

@@ -184,7 +184,7 @@ def test_a_run_whose_poster_died_before_it_was_announced_is_taken(site: Site, mo
 def test_a_run_whose_worker_died_before_it_could_say_so_may_use_another_engine(site: Site) -> None:
     """It had opened an attempt and started nothing, and the site's engine is another one now."""
     run = site.start(site.define("fine", FINE))
-    open_attempt(str(run.pk), "docker", "container", "a worker that died")
+    open_attempt(str(run.pk), "docker", "container", "a worker that died", "")
     site.worker()
     reaped(site, run)
     (attempt,) = attempts(run)

@@ -239,3 +239,51 @@ def test_a_deleted_file_is_gone_here_and_in_the_log(api, agent_id, put):
 def test_a_directory_is_not_deleted(api, agent_id, put):
     put("d/f")
     assert problem(api.call("DELETE", f"/api/agents/{agent_id}/files/d")) == (409, "path-taken")
+
+
+def test_files_that_a_program_named_oddly_are_listed_downloaded_replaced_and_deleted(api, agent_id, put, fetch):
+    workspace = Workspace(agent_id).path
+    names = {rb"bad\xff.txt": rb"bad\xff.txt", b"bad\xff.txt": b"1", b"two\nlines": b"2"}
+    paths = [r"bad\x5cxff.txt", r"bad\xff.txt", r"two\x0alines"]
+    for name, content in names.items():
+        (workspace / os.fsdecode(name)).write_bytes(content)
+    listed = api.get(f"/api/agents/{agent_id}/files")
+    assert ([file["path"] for file in listed["files"]], listed["complete"]) == (paths, True)
+    assert [body(fetch(path)) for path in paths] == list(names.values())
+    assert put(paths[1], b"new")[0] == 200
+    assert (workspace / os.fsdecode(b"bad\xff.txt")).read_bytes() == b"new"
+    events = api.get(f"/api/agents/{agent_id}/events")["events"]
+    assert {change["path"] for event in events for change in event["data"].get("changes", [])} == set(paths)
+    for path in paths:
+        assert api.send("DELETE", f"/api/agents/{agent_id}/files/{quote(path)}").status_code == 204
+    assert not list(workspace.iterdir())
+
+
+async def test_their_paths_go_through_a_server_as_they_are(api, agent_id):
+    (Workspace(agent_id).path / os.fsdecode(b"bad\xff")).write_bytes(b"1")
+    status, pieces = await over_asgi(api, "GET", f"/api/agents/{agent_id}/files/bad%5Cxff")
+    assert (status, b"".join(pieces)) == (200, b"1")
+
+
+# A lost workspace --------------------------------------------------------------------------------------------------
+
+
+def test_a_workspace_that_is_lost_is_an_error_and_not_empty(api, agent_id, put, fetch):
+    put("kept", b"1")
+    path = Workspace(agent_id).path
+    away = path.rename(path.with_name("away"))
+    for answer in (
+        put("new", b"2"),
+        *(
+            api.call(*what)
+            for what in (("GET", f"/api/agents/{agent_id}/files"), ("GET", f"/api/agents/{agent_id}/export"))
+        ),
+        *(api.call(method, f"/api/agents/{agent_id}/files/kept") for method in ("GET", "DELETE")),
+    ):
+        assert problem(answer) == (503, "workspace-missing")
+    assert not path.exists()
+    away.rename(path)
+    assert [file["path"] for file in api.get(f"/api/agents/{agent_id}/files")["files"]] == ["kept"]
+    events = api.get(f"/api/agents/{agent_id}/events")["events"]
+    changes = [change for event in events if event["type"] == "files" for change in event["data"]["changes"]]
+    assert [(change["path"], change["change"]) for change in changes] == [("kept", "added")]

@@ -8,6 +8,7 @@ import pytest
 import redis
 from django.conf import settings
 
+from agents.data_directory import MARKER_FILE
 from tests.api.conftest import ApiClient, on_postgres, problem
 
 
@@ -45,6 +46,7 @@ def test_readyz_names_each_dependency(transactional_db, worker):
         "checks": {
             "database": {"ok": True},
             "redis": {"ok": True},
+            "data_dir": {"ok": True},
             "workers": {"ok": True, "count": 1, "active": 3},
             "engine": {"ok": True, "engines": ["docker"]},
         },
@@ -54,6 +56,14 @@ def test_readyz_names_each_dependency(transactional_db, worker):
 def test_readyz_without_a_worker_is_degraded(transactional_db, healthy_redis):
     status, body = ApiClient().call("GET", "/readyz")
     assert (status, body["status"], body["checks"]["workers"]["ok"]) == (200, "degraded", False)
+
+
+def test_readyz_with_another_data_directory_is_unavailable(transactional_db, worker, settings, tmp_path):
+    assert ApiClient().call("GET", "/readyz")[0] == 200
+    settings.DATA_DIR = tmp_path
+    status, body = ApiClient().call("GET", "/readyz")
+    assert (status, body["checks"]["data_dir"]) == (503, {"ok": False, "error": "WrongDataDirectory"})
+    assert not (tmp_path / MARKER_FILE).exists()
 
 
 @pytest.mark.faults

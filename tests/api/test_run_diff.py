@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import pytest
 
 from agents.models import Run
@@ -42,6 +44,17 @@ def test_it_is_in_the_promised_form(api, run_id):
         ],
         "complete": True,
     }
+
+
+def test_an_odd_name_is_escaped(api, agent_id):
+    _, body = api.call("POST", f"/api/agents/{agent_id}/runs", {"input": "Hello"})
+    workspace, history = Workspace(agent_id), History(agent_id)
+    history.keep(body["id"], "before", workspace)
+    (workspace.path / os.fsdecode(b"bad\xff\n")).write_text("a\n")
+    history.keep(body["id"], "after", workspace)
+    (file,) = api.get(f"/api/runs/{body['id']}/diff")["files"]
+    assert file["path"] == r"bad\xff\x0a"
+    assert file["diff"].splitlines()[1] == r"+++ b/bad\xff\x0a"
 
 
 def test_of_an_agent_it_is_that_of_the_newest_run_or_of_the_one_asked_for(api, agent_id, run_id):

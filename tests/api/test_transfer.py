@@ -62,6 +62,7 @@ def told(api, agent_id):
     workspace.create()
     workspace.write_file("deep/er/ünï 😀.bin", [bytes(range(256)) * 5000])
     workspace.write_file("empty", [])
+    workspace.write_file(r"bad\xff\x0aname", [b"odd"])
     return agent_id
 
 
@@ -71,7 +72,7 @@ def test_export_begins_with_the_agent_and_ends_with_the_end(api, told):
     assert (lines[0]["format"], lines[0]["agent_id"], lines[0]["definition"]) == (1, told, "demo")
     assert [line["input"] for line in lines if line["type"] == "run"] == ["Count", "Count"]
     events = [line for line in lines if "seq" in line]
-    assert lines[-1] == {"type": "end", "events": len(events), "files": 2, "complete": True}
+    assert lines[-1] == {"type": "end", "events": len(events), "files": 3, "complete": True}
     assert [event["seq"] for event in events] == list(range(1, len(events) + 1))
 
 
@@ -118,7 +119,7 @@ def test_an_imported_agent_is_the_same_but_for_its_ids(api, told):
 
     for key in ("messages", "files", "approvals", "usage", "title"):
         assert after[key] == renamed(before[key])
-    for path in ("deep/er/ünï 😀.bin", "empty"):
+    for path in ("deep/er/ünï 😀.bin", "empty", r"bad\xff\x0aname"):
         with Workspace(told).open_file(path).file as old, Workspace(answer["id"]).open_file(path).file as new:
             assert old.read() == new.read()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import os
 import shutil
 import stat
@@ -12,9 +13,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
 
 from agents.errors import NotFound
-from agents.workspace import DiskFull, FileTooLarge, PathInvalid, PathTaken, Workspace
+from agents.workspace import DiskFull, FileTooLarge, PathInvalid, PathTaken, Workspace, WorkspaceMissing
+from agents.workspace.paths import DEPTH_MOST, escape, is_plain, unescape
 
 is_root = os.geteuid() == 0
 
@@ -114,12 +118,60 @@ def test_links_pipes_sockets_and_devices_are_not_listed(workspace, secret):
     assert paths(workspace) == ["file"]
 
 
-def test_names_that_no_event_could_carry_are_left_out(workspace):
-    for name in (b"\xff\xfe", b"new\nline", b"esc\x1b[2J", b"\xc2\x9b"):
-        (workspace.path / os.fsdecode(name)).touch()
-    (workspace.path / os.fsdecode(b"dir\xff")).mkdir()
-    (workspace.path / "ünïcode 😀 name").touch()
-    assert paths(workspace) == ["ünïcode 😀 name"]
+ODD = {
+    b"bad\xff.txt": r"bad\xff.txt",
+    b"new\nline": r"new\x0aline",
+    b"esc\x1b[2J": r"esc\x1b[2J",
+    b"\xc2\x9b": r"\xc2\x9b",
+    b"cut-\xf0\x9f\x98": r"cut-\xf0\x9f\x98",
+    rb"literal\xff": r"literal\x5cxff",
+    rb"C:\new": r"C:\new",
+    "ünïcode 😀 name".encode(): "ünïcode 😀 name",
+    b"dir\xff/in\tside": r"dir\xff/in\x09side",
+}
+
+
+def test_every_name_is_listed_read_replaced_and_deleted_by_its_one_path(workspace):
+    for name in ODD:
+        real = workspace.path / os.fsdecode(name)
+        real.parent.mkdir(exist_ok=True)
+        real.write_bytes(name)
+    listing = workspace.entries()
+    assert listing.complete
+    assert [entry.path for entry in listing.entries] == sorted(ODD.values())
+    assert sorted(change.path for change in workspace.scan({})) == sorted(ODD.values())
+    for name, path in ODD.items():
+        assert read(workspace, path) == name
+        assert workspace.write_file(path, [b"new"]).path == path
+        assert (workspace.path / os.fsdecode(name)).read_bytes() == b"new"
+        workspace.delete(path)
+    assert paths(workspace) == []
+
+
+@given(st.binary(min_size=1, max_size=40).filter(lambda name: not set(name) & set(b"/\0")))
+@example(rb"\x5cxff")
+@example(b"\\\xff")
+@example(rb"\\x0a")
+def test_each_name_has_one_path_of_plain_text(name):
+    path = escape(os.fsdecode(name))
+    assert is_plain(path)
+    assert os.fsencode(unescape(path)) == name
+
+
+@pytest.mark.parametrize(
+    "path", [r"\x41", r"a\x2fb", r"\x00", r"\xc3\xa9", r"\x2e\x2e/f", r"\x5c", r"\x5cx4", "a\nb", "\ud83d"]
+)
+def test_a_path_that_escape_would_not_have_written_is_refused(workspace, path):
+    for ask in (workspace.open_file, workspace.delete, lambda path: workspace.write_file(path, [b""])):
+        with pytest.raises(PathInvalid):
+            ask(path)
+
+
+def test_what_no_path_leads_to_is_not_taken_for_nothing(workspace):
+    workspace.write_file("/".join("d" * DEPTH_MOST), [b""])
+    assert workspace.entries().complete
+    (workspace.path / "/".join("d" * (DEPTH_MOST - 1)) / "deeper").mkdir()
+    assert not workspace.entries().complete
 
 
 def test_the_number_of_names_looked_at_is_bounded_and_the_top_comes_first(workspace, settings):
@@ -155,16 +207,27 @@ def test_files_dated_to_any_year_are_listed(workspace):
     assert paths(workspace) == ["future", "past"]
 
 
-def test_without_a_workspace_there_are_no_files(settings, tmp_path):
-    settings.WORKSPACES_DIR = tmp_path
-    workspace = Workspace(uuid.uuid4())
-    assert workspace.entries().entries == []
-    assert workspace.scan({}) == []
+def test_a_workspace_that_is_not_there_is_no_empty_one(workspace):
+    """It is lost, or on a disk that is not mounted."""
+    (workspace.path / "a").touch()
+    workspace.path.rename(workspace.path.with_name("away"))
+    known = {"a": {"size": 0, "sha256": hashlib.sha256().hexdigest()}}
+    for ask in (
+        workspace.entries,
+        workspace.prepare,
+        workspace.check,
+        lambda: workspace.scan(known),
+        lambda: workspace.open_file("a"),
+        lambda: workspace.write_file("a", [b""]),
+        lambda: workspace.delete("a"),
+        lambda: workspace.used_bytes(1),
+    ):
+        with pytest.raises(WorkspaceMissing):
+            ask()
+    assert not workspace.path.exists()
     workspace.remove_all()
-    with pytest.raises(NotFound):
-        workspace.open_file("a")
-    with pytest.raises(NotFound):
-        workspace.write_file("a", [b""])
+    workspace.path.with_name("away").rename(workspace.path)
+    assert workspace.scan(known) == []
 
 
 # Opening -----------------------------------------------------------------------------------------------------------

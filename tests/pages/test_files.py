@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from contextlib import closing
 
 import pytest
@@ -104,3 +105,21 @@ def test_while_a_run_goes_on_the_marks_are_of_what_it_changed_so_far(run: Run, c
     assert side["marks"] == {"new.txt": "added", "report.py": "modified"}
     assert side["run"]["number"] == 2
     assert side["seq"] == journal.load_state(str(run.agent_id))[0].seq
+
+
+def test_a_file_with_an_odd_name_is_reached_from_its_folder(run: Run, client: Client) -> None:
+    (Workspace(run.agent_id).path / os.fsdecode(b"bad\xff\n.txt")).write_text("its content")
+    base = f"/agents/{run.agent_id}/files/"
+    assert f'<a href="{base}bad%5Cxff%5Cx0a.txt"><bdi>bad\\xff\\x0a.txt</bdi></a>' in html_of(client, base)
+    assert "its content" in text_of(client, f"{base}bad%5Cxff%5Cx0a.txt")
+
+
+def test_a_workspace_that_is_lost_is_said_to_be_unreachable(run: Run, client: Client) -> None:
+    path = Workspace(run.agent_id).path
+    path.rename(path.with_name("away"))
+    for part in ("files/", "files/report.py", "files/charts/"):
+        page = client.get(f"/agents/{run.agent_id}/{part}")
+        assert page.status_code == 503
+        assert "can&#x27;t be reached" in page.content.decode() or "can't be reached" in page.content.decode()
+    for part in (f"/runs/{run.pk}/", f"/runs/{run.pk}/changes/", f"/agents/{run.agent_id}/changes/"):
+        assert client.get(part).status_code == 200

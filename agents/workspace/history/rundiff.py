@@ -13,6 +13,7 @@ from typing import Literal
 
 from agents.models import Agent, Run
 from agents.workspace.directory import Workspace
+from agents.workspace.errors import WorkspaceMissing
 from agents.workspace.history.manifest import Manifest, Reason, Record, is_same
 from agents.workspace.history.store import History
 from agents.workspace.history.taking import take
@@ -76,7 +77,10 @@ def of_agent(agent: Agent) -> TotalDiff:
         if before is None or run is None:
             continue
         held: dict[str, bytes] = {}
-        now = take(Workspace(agent.pk), history.newest() or before, _Held(history, held))
+        try:
+            now = take(Workspace(agent.pk), history.newest() or before, _Held(history, held))
+        except WorkspaceMissing:
+            return TotalDiff(RunDiff([], complete=False), run.number)
         return TotalDiff(compare(before, now, _reader(history, held)), run.number)
     return TotalDiff(RunDiff([], complete=not agent.runs.exclude(started_at=None).exists()), None)
 
@@ -87,7 +91,10 @@ def _reader(history: History, held: dict[str, bytes]) -> Callable[[str], bytes |
 
 def _now(run: Run, history: History, before: Manifest, held: dict[str, bytes]) -> Manifest | None:
     """What is on disk, if that is still what the run made of it."""
-    now = take(Workspace(run.agent_id), before, _Held(history, held))
+    try:
+        now = take(Workspace(run.agent_id), before, _Held(history, held))
+    except WorkspaceMissing:
+        return None
     if Run.objects.filter(pk=run.pk, finished_at=None).exists():
         return now
     return history.manifest(str(run.pk), "after")
