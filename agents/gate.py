@@ -135,4 +135,5 @@ async def _json_body(scope: Scope, receive: Receive) -> Any:
 
 
 def _problem(error: AgentsError) -> Problem:
-    return Problem(error.status, error.code, error.message, error.details or None)
+    headers = () if error.retry_after_s is None else ((b"Retry-After", str(error.retry_after_s).encode()),)
+    return Problem(error.status, error.code, error.message, error.details or None, headers=headers)

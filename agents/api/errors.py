@@ -108,7 +108,8 @@ def _answer(request: HttpRequest, error: Exception | type[Exception]) -> HttpRes
 
 
 def _domain(error: Any) -> HttpResponse:
-    headers = {"Retry-After": str(RETRY_AFTER_S)} if error.status == 503 else None
+    retry_after_s = error.retry_after_s or (RETRY_AFTER_S if error.status == 503 else None)
+    headers = None if retry_after_s is None else {"Retry-After": str(retry_after_s)}
     details = {key: value for key, value in error.details.items() if value is not None}
     return answer(error.status, error.code, error.message, details, headers)
 
