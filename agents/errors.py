@@ -5,6 +5,7 @@ AgentsError
 ├── UnknownDefinition     no definition of that name                                              422
 ├── ChoiceNotAllowed      the definition does not allow (any more) what its agent was made with   422
 ├── AgentBusy             `reject` was asked for and a run is active or queued                    409
+├── QueueFull             as many runs of the agent wait as may; comes with Retry-After               429
 ├── IdempotencyConflict   the same key was used for another request                               409
 ├── RunFinished           the run has ended; there is nothing to answer                           409
 ├── RunDeleted            the run was deleted with its agent, while a worker held it                 404
@@ -28,6 +29,7 @@ class AgentsError(Exception):
     status = 400
     retryable = False
     retry_after_s: int | None = None
+    """When the same may succeed, where that is a matter of time."""
 
     def __init__(self, message: str, **details: Any) -> None:
         self.message = message
@@ -49,6 +51,12 @@ class ChoiceNotAllowed(AgentsError):
 
 class AgentBusy(AgentsError):
     code, status = "agent-busy", 409
+
+
+class QueueFull(AgentsError):
+    code, status = "queue-full", 429
+    retryable = True
+    retry_after_s = 10
 
 
 class IdempotencyConflict(AgentsError):

@@ -35,13 +35,14 @@ from agents.errors import (
     NoSuchApproval,
     NotFound,
     NotSupported,
+    QueueFull,
     RunFinished,
     RunNotEnded,
     RunStopping,
     UnknownDefinition,
 )
 from agents.models import Agent, ApprovalAnswer, Run
-from agents.models.run import ACTIVE, OPEN, lock, lock_one, update_together
+from agents.models.run import ACTIVE, OPEN, RunStatus, lock, lock_one, update_together
 from agents.settle import end_streams, is_held, settle_now, settle_run_now
 from agents.tip import state_at_tip
 from agents.workspace import Workspace, belongings
@@ -342,6 +343,9 @@ def _insert(
         if strategy == "reject" and runs.filter(status__in=OPEN).exists():
             raise AgentBusy("a run is active or queued")
         refuse_low_disk()
+        if runs.filter(status=RunStatus.QUEUED).count() >= settings.QUEUE_MAX_RUNS:
+            limit = settings.QUEUE_MAX_RUNS
+            raise QueueFull(f"{limit} runs of this agent wait already; post again when some have begun", limit=limit)
         number = (runs.aggregate(last=Max("number"))["last"] or 0) + 1
         return Run.objects.create(
             agent=agent,

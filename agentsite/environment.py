@@ -217,6 +217,7 @@ class Environment(BaseSettings):
     )
     import_max_bytes: int = Field(2 * 2**30, gt=0, description="Largest export that may be imported, bytes.")
     input_max_bytes: int = Field(256 * 2**10, gt=0, description="Largest input of a run, bytes.")
+    queue_max_runs: int = Field(200, ge=1, description="Runs of one agent that may wait in its queue.")
     workspace_scan_files: int = Field(
         10_000, ge=1, description="Files of a workspace that are looked at for `files` events."
     )

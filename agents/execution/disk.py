@@ -121,8 +121,10 @@ class Disk:
         began = monotonic()
         try:
             self._used_bytes = await asyncio.to_thread(self._workspace.used_bytes, self._limit_mib * MIB)
-        except (OSError, WorkspaceMissing) as error:
+        except OSError as error:
             log.warning("workspace not measured", run_id=self._run_id, error=str(error))
+        except WorkspaceMissing:  # `changes` says so in the run, unless its agent was deleted meanwhile
+            log.info("workspace not measured: it is missing", run_id=self._run_id)
         finally:
             took_s = monotonic() - began
             self._measure_at = monotonic() + max(MEASURE_INTERVAL_S, took_s / MEASURE_SHARE)
@@ -142,5 +144,7 @@ class Disk:
         """For the diff of this run: losing it costs no run. Takes TAKE_S and a walk through the workspace at most."""
         try:
             await asyncio.to_thread(self._history.keep, self._run_id, moment, self._workspace)
-        except (OSError, WorkspaceMissing) as error:
+        except OSError as error:
             log.warning("workspace not kept", run_id=self._run_id, moment=moment, error=str(error))
+        except WorkspaceMissing:  # as above
+            log.info("workspace not kept: it is missing", run_id=self._run_id, moment=moment)

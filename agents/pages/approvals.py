@@ -27,13 +27,16 @@ class Option:
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """Open: somebody waits for an answer. `about`: what the tool call in question would do."""
+    """Open: somebody waits for an answer. `about`: what the tool call in question would do. `is_whole`: all of it is
+    shown, so it can be approved; `is_known`: the call that it names is there."""
 
     approval_id: str
     text: str
     tool: str
     about: list[calls.Section]
     options: list[Option]
+    is_whole: bool
+    is_known: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,13 +48,19 @@ class Questions:
 
 
 def of(
-    approvals: Sequence[dict[str, Any]], run: dict[str, Any] | None, called: Mapping[str, dict[str, Any]]
+    approvals: Sequence[dict[str, Any]],
+    run: dict[str, Any] | None,
+    called: Mapping[str, dict[str, Any]],
+    *,
+    everything: bool = False,
 ) -> Questions:
-    """Those of one run. `called`: its tool calls by id."""
+    """Those of one run. `called`: its tool calls by id. `everything`: long arguments, too."""
     closed = [one for one in approvals if not is_waiting(one, run)]
     waiting = [one for one in approvals if is_waiting(one, run)]
     return Questions(
-        [_question(one, called) for one in waiting[:SHOWN_OPEN]], closed[-SHOWN_ANSWERED:], _summary(closed)
+        [_question(one, called, everything) for one in waiting[:SHOWN_OPEN]],
+        closed[-SHOWN_ANSWERED:],
+        _summary(closed),
     )
 
 
@@ -59,14 +68,19 @@ def is_waiting(approval: Mapping[str, Any], run: Mapping[str, Any] | None) -> bo
     return approval["decision"] is None and run is not None and run["finished_at"] is None
 
 
-def _question(approval: dict[str, Any], called: Mapping[str, dict[str, Any]]) -> Question:
+def _question(approval: dict[str, Any], called: Mapping[str, dict[str, Any]], everything: bool) -> Question:
     call = called.get(approval["call_id"] or "")
+    kept = calls.MOST_TEXT if everything else calls.KEPT_ASKED
+    about = calls.sections(call["arguments"], kept) if call else []
+    is_known = call is not None or approval["call_id"] is None
     return Question(
         approval_id=approval["approval_id"],
         text=approval["question"],
         tool=call["name"] if call else "",
-        about=calls.sections(call["arguments"], calls.KEPT_ASKED) if call else [],
+        about=about,
         options=[_option(decision) for decision in approval["options"]],
+        is_whole=is_known and not any(section.cut for section in about),
+        is_known=is_known,
     )
 
 

@@ -19,6 +19,8 @@ KEPT_TEXT = 20_000
 """Characters of one section in a card. A reader can have the rest."""
 KEPT_ASKED = 200_000
 """The same of what somebody is asked to approve: nobody should approve what is not shown."""
+MOST_TEXT = 2_000_000
+"""The same for who wants all: a page has to hold it. No program can say more in one line."""
 LINE_SHARE = 50
 """Of a diff as many lines are kept as such lines on average fill the characters."""
 CONTEXT_LINES = 3
@@ -144,7 +146,7 @@ def _lines(text: str) -> list[str]:
 def _within(lines: list[tuple[str, str]], kept: int) -> list[tuple[str, str]]:
     shown: list[tuple[str, str]] = []
     room = kept
-    for sign, line in lines[: kept // LINE_SHARE]:
+    for sign, line in lines[: kept // LINE_SHARE] if kept < MOST_TEXT else lines:
         room -= len(line)
         if room < 0:
             break

@@ -112,7 +112,7 @@ def of(state: State, files_url: str, *, everything: bool = False) -> Conversatio
                 ]
                 shown.append(Message(key, message["role"], views))
         if shown and run_id not in state["queue"]:
-            turns.append(_turn(run_id, shown, messages, runs.get(run_id), state))
+            turns.append(_turn(run_id, shown, messages, runs.get(run_id), state, everything))
     queued = [Queued(run_id, _prompt(groups.get(run_id, []))) for run_id in state["queue"]]
     return Conversation(turns, queued, left_out)
 
@@ -158,6 +158,7 @@ def _turn(
     messages: list[dict[str, Any]],
     run: dict[str, Any] | None,
     state: State,
+    everything: bool,
 ) -> Turn:
     status = run["status"] if run else ""
     asked = [approval for approval in state["approvals"] if approval["run_id"] == run_id]
@@ -166,7 +167,7 @@ def _turn(
         run_id=run_id,
         messages=shown,
         plan=plan.of(state.get("plan"), run),
-        questions=approvals.of(asked, run, _calls(messages) if asked else {}),
+        questions=approvals.of(asked, run, _calls(messages) if asked else {}, everything=everything),
         status=status,
         budget=[measures.budget(share) for share in run.get("budget", [])] if run else [],
         error=error,

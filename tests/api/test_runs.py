@@ -115,6 +115,35 @@ def test_a_key_that_is_none_is_refused(api, agent_id, key):
     assert field(answer) == "Idempotency-Key"
 
 
+def test_no_more_runs_wait_than_may(api, agent_id, settings):
+    settings.QUEUE_MAX_RUNS = 2
+    path, body = f"/api/agents/{agent_id}/runs", {"input": "x"}
+    first, _ = (api.call("POST", path, body, **{"Idempotency-Key": key})[1]["id"] for key in "ab")
+    for strategy in ("enqueue", "steer", "interrupt"):
+        answer = api.send("POST", path, {**body, "strategy": strategy})
+        assert problem((answer.status_code, answer.json())) == (429, "queue-full")
+        assert int(answer["Retry-After"]) > 0
+    assert problem(api.call("POST", f"/api/runs/{first}/retry")) == (429, "queue-full")
+    assert api.call("POST", path, body, **{"Idempotency-Key": "a"})[1]["id"] == first, "nothing new is asked for"
+    other = api.call("POST", "/api/agents", {"definition": "demo", "input": "x"})
+    assert other[0] == 201, "each agent has a queue of its own"
+    write(agent_id, [draft("status", first, status="running")])
+    assert api.call("POST", path, body)[0] == 202, "one has begun"
+
+
+def test_many_posts_at_once_do_not_fill_the_queue_over_its_limit(api, agent_id, settings):
+    settings.QUEUE_MAX_RUNS = 3
+
+    def send(_: int) -> int:
+        try:
+            return int(api.call("POST", f"/api/agents/{agent_id}/runs", {"input": "x"})[0])
+        finally:
+            connection.close()
+
+    with ThreadPoolExecutor(4) as threads:
+        assert sorted(threads.map(send, range(6))) == [202] * 3 + [429] * 3
+
+
 def test_many_posts_with_one_key_at_once_give_one_run(api, agent_id):
     def send(_: int) -> str:
         try:

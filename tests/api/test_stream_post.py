@@ -88,6 +88,15 @@ def test_a_stream_begins_behind_what_whoever_posts_has_seen_live(api, agent_id, 
     assert wanted.until_run == str(Run.objects.get(input="Go on").pk)
 
 
+def test_full_queue_is_refused_with_the_time_to_wait(api, agent_id, run_id, settings):
+    settings.QUEUE_MAX_RUNS = 1
+    opened(api, agent_id, {"input": "Go on"})
+    with pytest.raises(Problem) as refusal:
+        opened(api, agent_id, {"input": "And on"})
+    assert (refusal.value.status, refusal.value.code) == (429, "queue-full")
+    assert dict(refusal.value.headers)[b"Retry-After"].isdigit()
+
+
 def test_the_same_request_again_is_the_same_run_from_its_first_event(api, agent_id, run_id):
     before = journal.head(agent_id).tip
     key = {"Idempotency-Key": "k"}

@@ -83,17 +83,19 @@ class Stub:
     def state(self) -> dict[str, Any]:
         return fold(self.events)
 
-    def page(self) -> str:
+    def page(self, everything: bool = False) -> str:
         events = self.events[: self.page_at]
         cursor = Cursor(events[-1].epoch, events[-1].seq) if events else Cursor(0, 0)
         request = RequestFactory().get("/")
         request.user = User(username="ada")
         state = fold(events)
         self.agent.title = state["title"]
-        return render_to_string("agents/agent.html", self._context(cursor, state), request)
+        return render_to_string("agents/agent.html", self._context(cursor, state, everything), request)
 
-    def _context(self, cursor: Cursor, state: State) -> dict[str, Any]:
-        return page_context(self.agent, cursor, state, definition=self.definition, side=self.side)
+    def _context(self, cursor: Cursor, state: State, everything: bool) -> dict[str, Any]:
+        return page_context(
+            self.agent, cursor, state, definition=self.definition, everything=everything, side=self.side
+        )
 
 
 class _Server(ThreadingHTTPServer):
@@ -129,7 +131,7 @@ def _handler(stub: Stub) -> type[BaseHTTPRequestHandler]:
             if url.path.startswith("/static/"):
                 self._file(Path(finders.find(url.path.removeprefix("/static/")) or "nothing"))
             elif url.path == urlsplit(stub.page_url).path:
-                self._answer(200, stub.page().encode(), "text/html; charset=utf-8")
+                self._answer(200, stub.page(url.query == "all").encode(), "text/html; charset=utf-8")
             elif url.path == f"{api}/stream":
                 self._stream(parse_qs(url.query).get("after", [""])[0])
             elif url.path == f"{api}/events":

@@ -68,13 +68,60 @@ def test_what_is_too_long_to_be_shown_is_said_and_can_be_had(stub: Stub, watched
     expect(card).not_to_contain_text("more characters")
 
 
-def test_call_that_comes_after_its_question_shows_in_the_card(stub: Stub, watched: Page) -> None:
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        {"command": "x" * 200_100},
+        {"command": "ls", "more": "x" * 200_100},
+        {"path": "a", "content": "x\n" * 4_100},
+    ],
+)
+def test_only_what_is_shown_whole_can_be_approved(
+    stub: Stub, watched: Page, browser: Browser, arguments: dict[str, object]
+) -> None:
+    stub.append(log_of(*asked(arguments=arguments, options=["approve", "later", "deny"])))
+    plain = browser.new_context(java_script_enabled=False).new_page()
+    for page in (plain, watched):
+        page.goto(stub.page_url)
+        for name, is_possible in (("Approve", False), ("Later", False), ("Deny", True)):
+            expect(page.get_by_role("button", name=name, exact=True)).to_be_enabled(enabled=is_possible)
+        expect(page.locator(".approval")).to_contain_text("Show all of it before you approve it.")
+    plain.get_by_role("link", name="Show all of it").click()
+    expect(plain.get_by_role("button", name="Approve", exact=True)).to_be_enabled()
+    plain.context.close()
+    watched.locator(".approval").focus()
+    watched.keyboard.press("a")
+    watched.get_by_role("button", name=re.compile("^Show all")).click()
+    expect(watched.locator(".approval")).not_to_contain_text("before you approve")
+    watched.get_by_role("button", name="Approve", exact=True).click()
+    assert decision(stub) == {"decision": "approve"}, "the key before it did nothing"
+
+
+def test_approval_that_failed_leaves_what_is_not_shown_whole_locked(stub: Stub, watched: Page) -> None:
+    stub.append(log_of(*asked(arguments={"command": "x" * 200_100})))
+    watched.goto(stub.page_url)
+    watched.route("**/approvals/**", lambda route: route.abort())
+    watched.get_by_role("button", name="Deny").click()
+    expect(watched.locator(".approval .field-error")).not_to_be_empty()
+    expect(watched.get_by_role("button", name="Deny")).to_be_enabled()
+    expect(watched.get_by_role("button", name="Approve")).to_be_disabled()
+
+
+def test_call_that_comes_after_its_question_can_be_approved_when_it_is_shown(
+    stub: Stub, watched: Page, browser: Browser
+) -> None:
     ask, call = asked()[4], asked()[3]
     stub.append(log_of(*started(), ask))
-    watched.goto(stub.page_url)
-    expect(watched.locator(".approval")).to_be_visible()
+    plain = browser.new_context(java_script_enabled=False).new_page()
+    for page in (plain, watched):
+        page.goto(stub.page_url)
+        expect(page.locator(".approval")).to_contain_text("What it would do is not known yet")
+        expect(page.get_by_role("button", name="Approve")).to_be_disabled()
+        expect(page.get_by_role("button", name="Deny")).to_be_enabled()
+    plain.context.close()
     stub.append(log_of(call, after=4))
     expect(watched.locator(".approval .command")).to_have_text("rm -rf build")
+    expect(watched.get_by_role("button", name="Approve")).to_be_enabled()
 
 
 def test_call_says_that_it_waits_and_not_that_it_runs(stub: Stub, watched: Page, browser: Browser) -> None:

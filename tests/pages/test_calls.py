@@ -26,3 +26,9 @@ def test_diffs_of_a_result_over_acp_are_told_whatever_is_in_it() -> None:
     told = calls.diffs({"text": "", "diffs": listed})
     assert [(one.name, one.lines) for one in told] == [("a", [("+", "x")]), ("", [("+", "y")])]
     assert calls.diffs({"diffs": "nonsense"}) == calls.diffs("text") == calls.diffs(None) == []
+
+
+def test_whoever_wants_all_gets_all_of_a_file_with_many_lines() -> None:
+    given = {"path": "a", "content": "x\n" * 41_000}
+    assert calls.sections(given, calls.KEPT_ASKED)[0].cut == "… 37,000 more lines"
+    assert calls.sections(given, calls.MOST_TEXT)[0].cut == ""

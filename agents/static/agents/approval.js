@@ -7,6 +7,9 @@ const SHOWN_OPEN = 20;
 const SHOWN_ANSWERED = 50;
 const YES = /^(approve|allow|accept|always|proceed|yes)\b/i;
 const NO = /^(deny|reject|refuse|cancel|don.t|no)\b/i;
+/** Why a question can't be approved yet. The same as in templates/agents/_approvals.html. */
+const UNREAD = "Show all of it before you approve it.";
+const UNKNOWN = "What it would do is not known yet, so it can’t be approved.";
 const KINDS = { yes: "primary", no: "stop", "": null };
 
 /** Those of one run: {open: [{key, approval, call}], closed}. `messages`: of the run, where the calls are. */
@@ -86,14 +89,20 @@ function answerItem({ question, decision, by, reason }) {
   return row;
 }
 
-/** One that waits. A and D answer it while the card or one of its buttons has the focus, which it never takes itself. */
+/**
+ * One that waits. A and D answer it while the card or one of its buttons has the focus, which it never takes itself. Until all
+ * of the call's arguments are shown it can only be denied: nobody should approve what is not shown.
+ */
 class Card {
   constructor(item, context) {
     this.api = context.api;
+    this.isWhole = item.approval.call_id === null;
+    this.isSending = false;
     this.problem = h("p", { class: "field-error", role: "alert" });
     this.reason = h("input", { name: "reason", maxlength: "2000" });
     this.about = h("div", { class: "approval-about" });
     this.tool = h("p", { class: "hint" });
+    this.locked = h("p", { class: "hint" });
     const { approval } = item;
     this.buttons = approval.options.map((decision) => this.#button(approval, decision));
     this.node = h(
@@ -102,6 +111,7 @@ class Card {
       h("p", { class: "approval-question", dir: "auto" }, approval.question),
       this.tool,
       this.about,
+      this.locked,
       h("div", { class: "approval-answer" }, h("label", {}, "Reason (optional) ", this.reason), h("div", { class: "row" }, ...this.buttons)),
       this.problem,
     );
@@ -109,10 +119,20 @@ class Card {
   }
 
   update({ call }) {
-    if (!call) return;
+    this.isKnown = Boolean(call);
+    if (!call) return this.#lock();
     this.tool.replaceChildren("The agent wants to use ", h("code", {}, call.name), ":");
     const chars = JSON.stringify(call.arguments).length;
-    draw(this.about, (kept) => sections(call.arguments, kept), KEPT_ASKED, chars);
+    draw(this.about, (kept) => sections(call.arguments, kept), KEPT_ASKED, chars, (isWhole) => {
+      this.isWhole = isWhole;
+      this.#lock();
+    });
+  }
+
+  #lock() {
+    for (const button of this.buttons) button.disabled = this.isSending || !(this.isWhole || button.dataset.kind === "no");
+    setText(this.locked, this.isWhole ? "" : this.isKnown ? UNREAD : UNKNOWN);
+    this.locked.hidden = this.isWhole;
   }
 
   #button(approval, decision) {
@@ -133,6 +153,7 @@ class Card {
   }
 
   async #decide(approval, decision) {
+    this.isSending = true;
     for (const button of this.buttons) button.disabled = true;
     setText(this.problem, "");
     try {
@@ -142,7 +163,8 @@ class Card {
       // The answer shows when its event arrives: the page says what the log says.
     } catch (error) {
       setText(this.problem, error.message);
-      for (const button of this.buttons) button.disabled = false;
+      this.isSending = false;
+      this.#lock();
     }
   }
 }

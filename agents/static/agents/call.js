@@ -72,7 +72,7 @@ export function diff(path, old, content, kept = KEPT_TEXT) {
 function within(lines, kept) {
   const shown = [];
   let room = kept;
-  for (const [sign, line] of lines.slice(0, Math.floor(kept / LINE_SHARE))) {
+  for (const [sign, line] of kept < MOST_TEXT ? lines.slice(0, Math.floor(kept / LINE_SHARE)) : lines) {
     room -= line.length;
     if (room < 0) break;
     shown.push([sign, plainly(line)]);
@@ -123,13 +123,18 @@ function linesOf(text) {
 
 // Nodes --------------------------------------------------------------------------------------------------------------
 
-/** Draws sections into `root`; a reader can have what is cut. `make(kept)` makes them, `chars` is how much there is. */
-export function draw(root, make, kept, chars) {
+/**
+ * Draws sections into `root`; a reader can have what is cut. `make(kept)` makes them, `chars` is how much there is. `onDrawn` is
+ * told each time whether all of it is shown.
+ */
+export function draw(root, make, kept, chars, onDrawn = () => {}) {
   const made = make(kept);
+  const isCut = made.some(({ cut }) => cut);
   root.replaceChildren(...made.filter(({ kind }) => kind !== "field").map(block), ...fields(made.filter(({ kind }) => kind === "field")));
-  if (kept < MOST_TEXT && made.some(({ cut }) => cut)) {
-    root.append(showAll(chars, () => draw(root, make, MOST_TEXT, chars)));
+  if (kept < MOST_TEXT && isCut) {
+    root.append(showAll(chars, () => draw(root, make, MOST_TEXT, chars, onDrawn)));
   }
+  onDrawn(!isCut);
 }
 
 export function showAll(chars, onclick) {
