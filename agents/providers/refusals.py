@@ -75,7 +75,7 @@ def stream_error(refusal: Refusal, dialect: Dialect, path: str, *, is_event_stre
     said = body(refusal, dialect)
     if not is_event_stream:
         return json.dumps(said).encode() + b"\n"
-    if path.endswith("/responses"):
+    if dialect == "openai" and path.endswith("/responses"):
         said = {**said["error"], "type": "error", "sequence_number": 0}
     name = "event: error\n" if said.get("type") == "error" else ""
     return f"{name}data: {json.dumps(said)}\n\n".encode()
