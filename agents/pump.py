@@ -1,8 +1,9 @@
 """From a container's output to the log: bytes ─► lines ─► drafts ─► coalesced batches ─► writer.
 
-Every batch carries the offset behind it, so whoever takes the log over reads on exactly there. The program's own `done`
-line and what follows it are held back until the program has ended: `done` is a run's last event. Until then the offset
-stays in front of that line, so a takeover meets it again (or rereads all).
+Every batch carries the offset behind it, so whoever takes the log over reads on exactly there. Half a character waits
+for its other half (see surrogates.py): the batch then also says where its line begins, and that line is read again. The
+program's own `done` line and what follows it are held back until the program has ended: `done` is a run's last event.
+Until then the offset stays in front of that line, so a takeover meets it again (or rereads all).
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 
 from agents.intake import COALESCE_S, Intake
 from agents.protocols.conversation import Conversation
+from agents.surrogates import SurrogateJoiner
 from containers.engine import BEGINNING, Offset, Output, Stream
 from containers.protocols.jsonl import Line
 from streaming.events import Draft, Event
@@ -26,12 +28,13 @@ PARSED_BYTES = 4 * 1024
 AFTER_DONE_CHARS = 64 * 1024
 """How much of what a program prints after its `done` is kept; the rest is counted."""
 STDERR_TAIL_LINES = 10
-Append = Callable[[list[Draft], Offset], Awaitable[list[Event]]]
+Append = Callable[[list[Draft], Offset, Offset], Awaitable[list[Event]]]
+"""Drafts, the offset behind them, and where to begin to read on."""
 
 
 class Pump:
-    """Output is to be read from `begin` on: where the log ends, or the beginning, where the conversation is a fold of
-    all that was printed; what is in the log is only rehearsed then.
+    """Output is to be read from `begin` on, which may be before `after`, where the log ends; from its beginning, where
+    the conversation is a fold of all that was printed. What is in the log is only rehearsed then.
 
     `append` puts drafts into the log. `changed` is called when `program_done` or `over_limit` turns true.
 
@@ -40,10 +43,16 @@ class Pump:
     """
 
     def __init__(
-        self, conversation: Conversation, after: Offset, limit_bytes: int, append: Append, changed: Callable[[], None]
+        self,
+        conversation: Conversation,
+        after: Offset,
+        limit_bytes: int,
+        append: Append,
+        changed: Callable[[], None],
+        begin: Offset | None = None,
     ) -> None:
         self.offset = after
-        self.begin = BEGINNING if conversation.rereads else after
+        self.begin = BEGINNING if conversation.rereads else begin or after
         self._rereads = conversation.rereads
         self.over_limit = False
         self.stderr_tail: list[str] = []
@@ -58,6 +67,8 @@ class Pump:
         self._append = append
         self._changed = changed
         self._intake = Intake()
+        self._halves = SurrogateJoiner()
+        self._line_start = self.begin.stdout
         self._filled = asyncio.Event()
         self._flushing = asyncio.Lock()
         self._lines = 0
@@ -76,6 +87,7 @@ class Pump:
                 flushing.result()  # raises why: the writer has lost the log
             for line in self._parser.finish():
                 self._take(line)
+            self._intake.add(self._halves.finish(self._conversation.run_id))
             await self.flush()
             reading.result()
         finally:
@@ -85,10 +97,10 @@ class Pump:
 
     async def flush(self) -> None:
         async with self._flushing:
-            drafts, offset = self._intake.take(), self.offset
+            drafts, offset, since = self._intake.take(), self.offset, self._halves.waits_since
             self._filled.clear()
             if drafts:
-                await self._append(drafts, offset)
+                await self._append(drafts, offset, offset if since is None else offset._replace(stdout=since))
 
     async def _read(self, output: AsyncIterator[Output]) -> None:
         async with contextlib.aclosing(output) as pieces:  # type: ignore[type-var]  # an async generator by contract, typed as an iterator
@@ -121,8 +133,11 @@ class Pump:
     def _take(self, line: Line) -> None:
         if line.stream == "stderr" and isinstance(line.value, str):
             self.stderr_tail = [*self.stderr_tail, line.value][-STDERR_TAIL_LINES:]
-        if self._rereads and self._is_in_log(line):
-            self._conversation.rehearse(line)
+        start = self._line_start
+        if line.stream == "stdout":
+            self._line_start = line.end_offset.stdout
+        if self._is_in_log(line):
+            self._halves.join(self._conversation.rehearse(line), start)
             return
         if self._conversation.done is not None:
             self._take_late(line)
@@ -132,7 +147,7 @@ class Pump:
             self._changed()
             if not self._rereads:
                 return
-        self._intake.add(drafts)
+        self._intake.add(self._halves.join(drafts, start))
         self.offset = Offset(*map(max, self.offset, line.end_offset)) if self._rereads else line.end_offset
 
     def _is_in_log(self, line: Line) -> bool:

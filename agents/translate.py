@@ -33,6 +33,7 @@ SAYABLE = frozenset(
 )
 DELTAS = {"text": "message_id", "thinking": "message_id", "tool-output": "call_id"}
 """With the field that says whose they are."""
+ENDS_OF_DELTAS = ("tool-result", "message")
 DEFAULT_MESSAGE_ID = "m1"
 _NEEDS_MESSAGE_ID = frozenset(("text", "thinking", "message"))
 NEWLINE = "\n"
@@ -72,6 +73,11 @@ class Translator:
             return [made]
         except EventInvalid:
             return self.as_log(line)
+
+    def rehearse(self, line: Line) -> list[Draft]:
+        """Of a line whose events are in the log: deltas, and what ends them. Changes nothing that `resume` has set."""
+        is_object = isinstance(line.value, dict)
+        return self.translate(line) if is_object and line.value["type"] in (*DELTAS, *ENDS_OF_DELTAS) else []
 
     def _delta(self, type_: str, said: dict[str, Any]) -> Draft | None:
         """What programs say most, without the checks that the parser has made: a token a line is a delta a line."""

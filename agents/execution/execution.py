@@ -229,10 +229,17 @@ class Execution:
 
     async def _follow(self, content: str, attempt: Attempt) -> tuple[Exit | None, Stop | None]:
         """Output into the log until the container has ended, of its own accord or because it had to."""
-        offset = position.read(self._writer.position, self.run_id, attempt.number)
+        read_to = self._writer.position, self.run_id, attempt.number
         most_bytes = self._definition.limits.limits().output_bytes
         self._conversation.open(await self._opening(content, attempt), self._wishes.notify)
-        self._pump = pump = Pump(self._conversation, offset, most_bytes, self._run_log.append, self._wishes.notify)
+        self._pump = pump = Pump(
+            self._conversation,
+            position.read(*read_to),
+            most_bytes,
+            self._run_log.append,
+            self._wishes.notify,
+            position.read_begin(*read_to),
+        )
         self._ask()  # for what may be told only now: a program that was taken over is not told its start again
         # Beside reading: a program may print for a long time before it reads, and its stdin may not take a long line.
         tasks = [pumping := asyncio.create_task(pump.run(self._engine.output(self._ref, pump.begin)))]

@@ -44,8 +44,11 @@ class RunLog:
             for approval in self.state["approvals"]
         )
 
-    async def append(self, drafts: list[Draft], offset: Offset | None = None) -> list[Event]:
-        """`offset`: where reading the container's output goes on behind these. Raises Fenced."""
+    async def append(
+        self, drafts: list[Draft], offset: Offset | None = None, begin: Offset | None = None
+    ) -> list[Event]:
+        """`offset`: what of the container's output is in the log with these; `begin`: where to read on, if it is before
+        that. Raises Fenced."""
         if not drafts:
             return []
         drafts = [*drafts, *(more for watch in self.watchers for more in watch(drafts))]
@@ -55,7 +58,7 @@ class RunLog:
             drafts = [*drafts, draft("status", self.run_id, status="waiting", reason=question)]
         at = None
         if offset is not None and self.attempt is not None:
-            at = position.write(self.run_id, self.attempt.number, offset)
+            at = position.write(self.run_id, self.attempt.number, offset, begin)
         events = await self._writer.append(drafts, at)
         self.tally.add(events)
         if asks:

@@ -47,6 +47,10 @@ class AcpConversation:
         self._news = asyncio.Event()
 
     @property
+    def run_id(self) -> str:
+        return self._translator.run_id
+
+    @property
     def done(self) -> Draft | None:
         return self._translator.done
 
@@ -139,9 +143,9 @@ class AcpConversation:
             return self._translator.as_log(line)
         return [made for one in said for made in self._translator.translate(_as_said(one))]
 
-    def rehearse(self, line: Line) -> None:
-        if isinstance(line.value, dict):
-            self._take(line.value)
+    def rehearse(self, line: Line) -> list[Draft]:
+        said = self._take(line.value) if isinstance(line.value, dict) else None
+        return [draft for one in said or () for draft in self._translator.rehearse(_as_said(one))]
 
     def late(self, line: Line) -> list[Draft]:
         """Agents still say what their session has cost."""

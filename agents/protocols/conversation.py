@@ -46,6 +46,9 @@ class Conversation(Protocol):
     """Does the program end after `done`? Then printing after it is a mistake, and how it exits counts."""
 
     @property
+    def run_id(self) -> str: ...
+
+    @property
     def done(self) -> Draft | None:
         """The program's own word on how the run ended."""
 
@@ -64,8 +67,8 @@ class Conversation(Protocol):
     def translate(self, line: Line) -> list[Draft]:
         """What a line means. Never raises."""
 
-    def rehearse(self, line: Line) -> None:
-        """A line whose events are in the log."""
+    def rehearse(self, line: Line) -> list[Draft]:
+        """A line whose events are in the log: those of them that text after it may complete."""
 
     def late(self, line: Line) -> list[Draft]:
         """A line that came after `done`."""

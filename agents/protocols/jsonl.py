@@ -30,6 +30,10 @@ class JsonlConversation:
         self._opening: Opening | None = None
 
     @property
+    def run_id(self) -> str:
+        return self._translator.run_id
+
+    @property
     def done(self) -> Draft | None:
         return self._translator.done
 
@@ -52,8 +56,8 @@ class JsonlConversation:
     def translate(self, line: Line) -> list[Draft]:
         return self._translator.translate(line)
 
-    def rehearse(self, line: Line) -> None:
-        """Never: it reads on where the log ends."""
+    def rehearse(self, line: Line) -> list[Draft]:
+        return self._translator.rehearse(line)
 
     def late(self, line: Line) -> list[Draft]:
         return self._translator.as_log(line)

@@ -6,7 +6,7 @@ headers     what of a request and of an answer is passed on
 requests    what is changed in a request so that its answer says what it cost
 counting    what an answer says it used
 prices      what that costs
-scrub       no part of a key comes back
+key_echo    no key comes back
 refusals    what the gateway itself answers, in each provider's own shape
 forwarding  one call: asked, streamed back, counted
 server      HTTP for the programs of one run

@@ -19,10 +19,10 @@ from aiohttp import web
 
 from agents.providers import headers, requests
 from agents.providers.counting import Counted, Reader
+from agents.providers.key_echo import AnswerCheck, is_secret, redact
 from agents.providers.keys import Access
 from agents.providers.provider import Call
-from agents.providers.refusals import ProviderUnreachable, RequestTooLarge
-from agents.providers.scrub import scrub_of
+from agents.providers.refusals import ProviderEchoedKey, ProviderUnreachable, RequestTooLarge
 from agents.providers.upstream import Upstream
 
 log = structlog.get_logger(__name__)
@@ -78,7 +78,8 @@ class Forwarding:
         async with answer:
             if answer.status >= 300:
                 return await self._failed(access, answer)
-            passing = _Passing(request, access, answer, model, body.bytes, self._ledger if call.counts else None)
+            ledger = self._ledger if call.counts else None
+            passing = _Passing(request, access, answer, path, model, body.bytes, ledger)
             return await passing.run()
 
     async def _ask(
@@ -106,12 +107,12 @@ class Forwarding:
                 f"{access.provider.title} answers {answer.status}, elsewhere; is {access.provider.base_setting} right?"
             )
         try:
-            said = await _head(answer)
+            said = await _head(answer, ERROR_BYTES + len(access.key))  # a key at the cut is whole, too
         except (aiohttp.ClientError, TimeoutError):
             said = b""
-        said = scrub_of(access.key).error(said)
+        said = redact(said, access.key)[:ERROR_BYTES]
         await self._ledger.note(f"{access.provider.name} answered {answer.status}: {_one_line(said)}")
-        return web.Response(status=answer.status, body=said, headers=headers.answered(answer.headers.items()))
+        return web.Response(status=answer.status, body=said, headers=_answered(answer, access.key))
 
 
 class _Body:
@@ -147,6 +148,7 @@ class _Passing:
         request: web.BaseRequest,
         access: Access,
         answer: aiohttp.ClientResponse,
+        path: str,
         model: str,
         request_bytes: int,
         ledger: Ledger | None,
@@ -156,24 +158,42 @@ class _Passing:
         self._answer = answer
         self._ledger = ledger
         self._reader = Reader(answer.headers.get("Content-Type", ""), model, request_bytes)
-        self._scrub = scrub_of(access.key)
-        self._response = web.StreamResponse(status=answer.status, headers=headers.answered(answer.headers.items()))
+        self._path = path
+        self._check = AnswerCheck(access.key)
+        self._response = web.StreamResponse(status=answer.status, headers=_answered(answer, access.key))
         self._entered = ledger is None
         self._gone_at: float | None = None
 
     async def run(self) -> web.StreamResponse:
-        """To the end of the answer, or as far as it comes."""
-        whole = False
+        """To the end of the answer, or as far as it comes. Raises ProviderEchoedKey if nothing was passed on before."""
+        whole, rest = False, b""
+        echoed: ProviderEchoedKey | None = None
         try:
-            await self._prepare()
+            if self._reader.streams:
+                await self._prepare()
             whole = await self._pass_on()
+            rest = self._check.finish() if whole else b""
+        except ProviderEchoedKey as error:
+            self._answer.close()
+            echoed = error
         finally:
             await self._enter(whole)
-        if whole and self._gone_at is None:
+        if echoed is not None:
+            rest = await self._error_of(echoed)
+        if (whole or rest) and self._gone_at is None:
+            await self._send(rest)
             await self._write_end()
         else:
             self._cut()
         return self._response
+
+    async def _error_of(self, echoed: ProviderEchoedKey) -> bytes:
+        """What ends an answer that has begun; nothing where no error can stand."""
+        if not self._response.prepared and not echoed.passed:
+            raise echoed
+        if self._ledger is not None:
+            await self._ledger.note(f"model call ended: {echoed.code}: {echoed.message}")
+        return echoed.passed + self._check.error_after(echoed, self._access.provider.dialect_of(self._path), self._path)
 
     async def _pass_on(self) -> bool:
         """Did the answer come to its end? The program does not know of that before `_write_end`."""
@@ -182,7 +202,7 @@ class _Passing:
                 self._reader.feed(piece)
                 if self._reader.counted.ended:
                     await self._enter(True)
-                await self._send(piece)
+                await self._send(self._check.feed(piece))
                 if self._gone_at is not None and (self._entered or monotonic() >= self._gone_at + DRAIN_S):
                     return False
             return True
@@ -210,6 +230,8 @@ class _Passing:
 
     async def _write_end(self) -> None:
         try:
+            if not self._response.prepared:  # it was empty
+                await self._response.prepare(self._request)
             await self._response.write_eof()
         except ConnectionError:
             self._cut()
@@ -217,9 +239,11 @@ class _Passing:
     async def _send(self, piece: bytes) -> None:
         if self._gone_at is not None or not piece:
             return
+        if not self._response.prepared:
+            await self._prepare()
         try:
             async with asyncio.timeout(TAKE_TIMEOUT_S):
-                await self._response.write(self._scrub.piece(piece))
+                await self._response.write(piece)
         except (ConnectionError, TimeoutError):
             self._gone_at = monotonic()
 
@@ -238,13 +262,18 @@ async def _counted(path: str, body: bytes) -> tuple[bytes, str]:
     return await asyncio.to_thread(requests.counted, path, body)
 
 
-async def _head(answer: aiohttp.ClientResponse) -> bytes:
+async def _head(answer: aiohttp.ClientResponse, most_bytes: int) -> bytes:
     said = bytearray()
     async for piece in answer.content.iter_any():
         said += piece
-        if len(said) >= ERROR_BYTES:
+        if len(said) >= most_bytes:
             break
-    return bytes(said[:ERROR_BYTES])
+    return bytes(said[:most_bytes])
+
+
+def _answered(answer: aiohttp.ClientResponse, key: str) -> dict[str, str]:
+    passed = headers.answered(answer.headers.items())
+    return {name: redact(value.encode(), key).decode() for name, value in passed.items()} if is_secret(key) else passed
 
 
 def _words(error: Exception) -> str:

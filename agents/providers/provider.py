@@ -52,6 +52,10 @@ class Provider:
                 return call, match.groupdict().get("model") or ""
         return None
 
+    def dialect_of(self, path: str) -> Dialect:
+        """Ollama also has OpenAI's API."""
+        return "openai" if self.dialect == "ollama" and path.startswith("/v1/") else self.dialect
+
     def url(self, base: str, path: str) -> str:
         return base.rstrip("/").removesuffix(self.prefix) + path
 

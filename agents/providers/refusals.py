@@ -5,6 +5,7 @@ The code stands in front of the message, where every client shows it.
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 from agents.providers.provider import Dialect
@@ -45,6 +46,13 @@ class ProviderUnreachable(Refusal):
     code, status = "provider-unreachable", 502
 
 
+class ProviderEchoedKey(Refusal):
+    """`passed` is what of the answer comes before."""
+
+    code = "provider-echoed-key"
+    passed = b""
+
+
 _GEMINI_STATUS = {402: "RESOURCE_EXHAUSTED", 403: "PERMISSION_DENIED", 404: "NOT_FOUND", 413: "INVALID_ARGUMENT"}
 _ANTHROPIC_TYPE = {402: "billing_error", 403: "permission_error", 404: "not_found_error", 413: "request_too_large"}
 
@@ -60,3 +68,14 @@ def body(refusal: Refusal, dialect: Dialect) -> dict[str, Any]:
     if dialect == "ollama":  # its native API has the words alone, and OpenAI's clients take those too
         return {"error": message}
     return {"error": {"message": message, "type": "agentsite", "param": None, "code": refusal.code}}
+
+
+def stream_error(refusal: Refusal, dialect: Dialect, path: str, *, is_event_stream: bool) -> bytes:
+    """The same as the last words of a stream that has begun."""
+    said = body(refusal, dialect)
+    if not is_event_stream:
+        return json.dumps(said).encode() + b"\n"
+    if dialect == "openai" and path.endswith("/responses"):
+        said = {**said["error"], "type": "error", "sequence_number": 0}
+    name = "event: error\n" if said.get("type") == "error" else ""
+    return f"{name}data: {json.dumps(said)}\n\n".encode()

@@ -104,9 +104,7 @@ class ProviderGateway:
                 self._ledger.ended()
         except Refusal as refusal:
             await self._ledger.note(f"model call refused: {refusal.code}: {refusal.message}")
-            dialect = provider.dialect if provider is not None else "openai"
-            if dialect == "ollama" and path.startswith("/v1/"):
-                dialect = "openai"
+            dialect = provider.dialect_of(path) if provider is not None else "openai"
             return web.json_response(refusals.body(refusal, dialect), status=refusal.status)
 
     def _wanted(self, provider: Provider | None, method: str, path: str) -> tuple[Call, str]:

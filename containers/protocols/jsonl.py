@@ -2,6 +2,8 @@
 
 What a `type` means is not known here. What leaves `Parser` can be stored anywhere: its strings are valid UTF-8 without
 U+0000 (PostgreSQL refuses it in text and jsonb), its numbers are finite and fit 64 bits, its nesting is bounded.
+One exception: a string named `content` or `text` may begin with the second half of a surrogate pair and end with a
+first half, because the other half may be in another delta. Who stores deltas joins them first.
 """
 
 from __future__ import annotations
@@ -23,6 +25,7 @@ MAX_DEPTH = 64
 
 _REPLACEMENT = "\ufffd"
 _UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
+_SPLIT_FIELDS = frozenset(("content", "text"))
 _INT64 = range(-(2**63), 2**63)
 _INT64_DIGITS = 20
 
@@ -153,16 +156,24 @@ def _parse_object(text: str, is_object: Callable[[dict[str, Any]], bool]) -> dic
     return value if isinstance(value, dict) and is_object(value) else None
 
 
-def _storable(value: Any, depth: int) -> Any:
+def _storable(value: Any, depth: int, name: str = "") -> Any:
     if isinstance(value, str):
-        return _UNSTORABLE.sub(_REPLACEMENT, value)
+        storable = _UNSTORABLE.sub(_REPLACEMENT, value)
+        return _with_halves(storable, value) if name in _SPLIT_FIELDS and storable is not value else storable
     if not isinstance(value, dict | list):
         return value
     if depth == 0:
         raise ValueError("nested too deep")
     if isinstance(value, list):
         return [_storable(item, depth - 1) for item in value]
-    return {_UNSTORABLE.sub(_REPLACEMENT, key): _storable(item, depth - 1) for key, item in value.items()}
+    return {_UNSTORABLE.sub(_REPLACEMENT, key): _storable(item, depth - 1, key) for key, item in value.items()}
+
+
+def _with_halves(storable: str, text: str) -> str:
+    """With the halves at the ends of `text` that may belong to the text before and after it."""
+    if "\udc00" <= text[0] <= "\udfff":
+        storable = text[0] + storable[1:]
+    return storable[:-1] + text[-1] if "\ud800" <= text[-1] <= "\udbff" else storable
 
 
 def _parse_int(digits: str) -> int:

@@ -96,7 +96,7 @@ class World:
         self.slow_s = 0.0
         self.pump = Pump(JsonlConversation(Translator(RUN)), after, limit_bytes, self._append, lambda: None)
 
-    async def _append(self, drafts: list[Draft], offset: Offset) -> list[Any]:
+    async def _append(self, drafts: list[Draft], offset: Offset, begin: Offset) -> list[Any]:
         self.batches.append((asyncio.get_running_loop().time(), drafts, offset))
         await asyncio.sleep(self.slow_s)
         return []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
 import threading
 from typing import Any
@@ -10,8 +11,10 @@ from typing import Any
 import aiohttp
 import pytest
 from aiohttp import web
+from pydantic import SecretStr
 
 from agents.providers import forwarding, server
+from agents.providers.key_echo import AnswerCheck
 from tests.agents import mock_upstream as said
 from tests.agents.mock_upstream import stream, whole
 from tests.agents.provider_way import KEY, STREAMS, Way
@@ -19,23 +22,96 @@ from tests.agents.provider_way import KEY, STREAMS, Way
 # Providers that fail -----------------------------------------------------------------------------------------------
 
 
-async def test_an_error_passes_with_its_status_and_without_any_part_of_the_key(
-    way: Way, caplog: pytest.LogCaptureFixture
-) -> None:
+async def test_an_error_passes_with_its_status_and_without_the_key(way: Way, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.DEBUG)
-    body = {"error": {"message": f"Incorrect API key provided: {KEY[:9]}***{KEY[-4:]}", "type": "auth"}}
-    way.mock.always = whole(body, 401, **{"Set-Cookie": "a=b", "openai-organization": "org-1", "retry-after": "7"})
+    body = {"error": {"message": f"Incorrect API key provided: {KEY}, {KEY[:9]}***{KEY[-4:]}", "type": "auth"}}
+    head = {"Set-Cookie": "a=b", "openai-organization": "org-1", "retry-after": "7", "x-request-id": f"r-{KEY}"}
+    way.mock.always = whole(body, 401, **head)
     async with way.post() as answer:
         assert answer.status == 401
         assert answer.headers["retry-after"] == "7"
+        assert answer.headers["x-request-id"] == "r-***"
         assert "Set-Cookie" not in answer.headers
         assert "openai-organization" not in answer.headers
         text = await answer.text()
     everything = f"{text}{way.books.notes}{caplog.text}{[vars(record) for record in caplog.records]}"
-    assert "Incorrect API key provided" in everything
-    parts = [KEY[:9], KEY[-4:], *(KEY[at : at + 6] for at in range(8, len(KEY) - 5))]
-    assert [part for part in parts if part in everything] == []
+    assert f"Incorrect API key provided: ***, {KEY[:9]}***{KEY[-4:]}" in text
+    assert KEY not in everything
     assert way.books.entered == [], "it cost nothing"
+
+
+async def test_a_key_at_the_cut_of_a_long_error_is_taken_out_too(way: Way, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(forwarding, "ERROR_BYTES", 1000)
+
+    async def refuse(_: web.Request) -> web.Response:
+        return web.Response(text="x" * 990 + KEY + "y" * 1000, status=500)
+
+    way.mock.always = refuse
+    async with way.post() as answer:
+        assert await answer.text() == "x" * 990 + "***" + "y" * 7
+
+
+ECHOES: dict[str, Any] = {
+    "chat": (lambda text: {"choices": [{"delta": {"content": text}}]}, b"data: "),
+    "responses": (lambda text: {"type": "response.output_text.delta", "delta": text}, b"event: error\ndata: "),
+    "messages": (lambda text: {"type": "content_block_delta", "delta": {"text": text}}, b"event: error\ndata: "),
+    "gemini": (lambda text: {"candidates": [{"content": {"parts": [{"text": text}]}}]}, b"data: "),
+    "ollama": (lambda text: {"message": {"content": text}, "done": False}, b""),
+}
+
+
+@pytest.mark.parametrize("pieces", [["It is ", KEY, " here"], ["It is ", KEY[:11], KEY[11:], " here"]])
+@pytest.mark.parametrize("name", ECHOES)
+async def test_an_answer_with_the_whole_key_ends_with_an_error(
+    way: Way, monkeypatch: pytest.MonkeyPatch, name: str, pieces: list[str]
+) -> None:
+    """Every provider's API; Ollama's asks for no key, so one is put in its place here."""
+    monkeypatch.setattr(forwarding, "AnswerCheck", lambda _: AnswerCheck(KEY))
+    path, _, type_ = STREAMS[name]
+    made, before = ECHOES[name]
+    end = b"\n" if name == "ollama" else b"\n\n"
+    lead = b"" if name == "ollama" else b"data: "
+    *first, second_last, last = [lead + json.dumps(made(text)).encode() + end for text in pieces]
+    way.mock.always = stream(*first, second_last, last, content_type=type_, wait=threading.Event())
+    async with asyncio.timeout(20), way.post(path) as answer:
+        got = await answer.read()
+    passed, error = got[: len(b"".join(first))], got[len(b"".join(first)) :]
+    assert passed == b"".join(first), "what came before stays"
+    assert error.startswith(before)
+    assert error.endswith(end)
+    assert b"provider-echoed-key: " in error
+    json.loads(error[len(before) :])
+    assert KEY.encode() not in got
+    assert "provider-echoed-key" in way.books.notes[0]
+    ((_, _, estimated),) = way.books.entered
+    assert estimated
+
+
+@pytest.mark.parametrize("indent", [None, 2])
+async def test_a_whole_answer_with_the_key_is_an_error_instead(way: Way, indent: int | None) -> None:
+    async def answers(_: web.Request) -> web.Response:
+        return web.Response(text=json.dumps(said.chat_whole(text=f"It is {KEY}"), indent=indent))
+
+    way.mock.always = answers
+    async with way.post(body={"model": "gpt-5-mini"}) as answer:
+        assert answer.status == 403
+        assert (await answer.json())["error"]["code"] == "provider-echoed-key"
+    assert way.books.entered[0][1].output_tokens == 3
+
+
+@pytest.mark.parametrize("key", ["ollama", "x", "-key", "sk-no-key-required"])
+async def test_what_a_model_says_is_never_changed(way: Way, settings: Any, key: str) -> None:
+    settings.PROVIDER_KEYS = {**settings.PROVIDER_KEYS, "openai": SecretStr(key)}
+    words = 'bash {"command":"echo import ollama > out.txt"} with api-keys sk-no-key-required'
+    pieces = said.chat_stream(text=words)
+    refused = {"error": {"message": f"no such {words}"}}
+    way.mock.then.extend([stream(*pieces), whole(said.chat_whole(text=words)), whole(refused, 400)])
+    async with way.post() as answer:
+        assert await answer.read() == b"".join(pieces)
+    async with way.post(body={"model": "gpt-5-mini"}) as answer:
+        assert await answer.json() == said.chat_whole(text=words)
+    async with way.post() as answer:
+        assert await answer.json() == refused
 
 
 async def test_a_provider_that_is_not_there_or_leads_elsewhere(way: Way, settings: Any) -> None:

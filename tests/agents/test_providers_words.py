@@ -11,12 +11,12 @@ from django.conf import settings
 
 from agents.definitions.definition import ProviderName
 from agents.models.provider_key import PROVIDER_CHOICES
-from agents.providers import headers, requests
+from agents.providers import headers, key_echo, requests
 from agents.providers.counting import Counted, Reader
+from agents.providers.key_echo import AnswerCheck, redact
 from agents.providers.prices import cost_usd
 from agents.providers.provider import PROVIDERS, provider_of_model
-from agents.providers.refusals import BudgetExceeded, PathNotAllowed, body
-from agents.providers.scrub import ANSWER_RUN, Scrub
+from agents.providers.refusals import BudgetExceeded, PathNotAllowed, ProviderEchoedKey, body
 from tests.agents import mock_upstream as said
 
 SSE, NDJSON = "text/event-stream; charset=utf-8", "application/x-ndjson"
@@ -229,35 +229,123 @@ def test_only_known_headers_and_parameters_pass() -> None:
 # Keys --------------------------------------------------------------------------------------------------------------
 
 KEY = "sk-proj-Zq8vT3nLw0xKd7RbYcPf"
+ORDINARY_KEYS = [
+    "ollama",
+    "x",
+    "-key",
+    "not-needed",
+    "sk-no-key-required",
+    "aaaaaaaaaaaaaaaa1A",
+    "1234567890123456",
+    "",
+]
 
 
-@pytest.mark.parametrize("shape", ["whole", "ends", "parts"])
-def test_no_run_of_four_of_a_key_comes_back_in_an_error(shape: str) -> None:
-    shown = {"whole": KEY, "ends": f"{KEY[:7]}***{KEY[-4:]}", "parts": " ".join(KEY[i : i + 9] for i in range(20))}[
-        shape
+@pytest.mark.parametrize("key", ORDINARY_KEYS)
+def test_a_key_that_is_ordinary_text_changes_nothing(key: str) -> None:
+    answer = f'data: {{"content": "import ollama > out.txt, api-keys, sk-no-key-required {key}"}}\n\n'.encode()
+    check = AnswerCheck(key)
+    assert check.feed(answer) + check.finish() == answer
+    error = b'{"error": {"message": "out.txt: no api-keys, ' + key.encode() + b'"}}'
+    assert redact(error, key) == error
+
+
+@pytest.mark.parametrize(
+    "key", [KEY, "AIzaSyD3x8Qm2LkP0vTn7RbYcWfHjEuGi5Zo9A4", "0f9d8c7b6a5e4d3c2b1a", "J2xHf5YvKdQ8nWzR"]
+)
+def test_a_whole_key_never_comes_back_in_an_error(key: str) -> None:
+    escaped = "".join(f"\\u{ord(char):04x}" for char in key)
+    for shown in (key, escaped):
+        answer = f'{{"error": {{"message": "Incorrect API key: {shown}.", "param":null, "code": "invalid_api_key"}}}}'
+        redacted = json.loads(redact(answer.encode(), key))["error"]
+        assert redacted == {"message": "Incorrect API key: ***.", "param": None, "code": "invalid_api_key"}
+        assert redact(f"<html>{shown}</html>".encode(), key) == b"<html>***</html>"
+
+
+def test_an_error_with_a_part_of_a_key_stays_as_it_is() -> None:
+    error = f'{{ "error":{{"message": "Incorrect API key provided: {KEY[:8]}***{KEY[-4:]}"}} }}\n'.encode()
+    assert redact(error, KEY) == error
+
+
+def fed(check: AnswerCheck, *pieces: bytes) -> tuple[bytes, ProviderEchoedKey | None]:
+    """What was passed on, and the error that ended it."""
+    passed = b""
+    try:
+        for piece in pieces:
+            passed += check.feed(piece)
+        return passed + check.finish(), None
+    except ProviderEchoedKey as echoed:
+        return passed + echoed.passed, echoed
+
+
+DELTAS: dict[str, Any] = {
+    "chat": lambda text: {"choices": [{"delta": {"content": text}}]},
+    "chat arguments": lambda text: {"choices": [{"delta": {"tool_calls": [{"function": {"arguments": text}}]}}]},
+    "responses": lambda text: {"type": "response.output_text.delta", "delta": text},
+    "messages": lambda text: {"type": "content_block_delta", "delta": {"type": "text_delta", "text": text}},
+    "gemini": lambda text: {"candidates": [{"content": {"parts": [{"text": text}]}}]},
+}
+
+
+@pytest.mark.parametrize("cut_into", [1, 7, 10_000])
+@pytest.mark.parametrize("piece_chars", [1, 5, 100])
+@pytest.mark.parametrize("format_", DELTAS)
+def test_an_answer_with_the_key_ends_before_it_however_it_is_split(
+    format_: str, piece_chars: int, cut_into: int
+) -> None:
+    words = f"Use {KEY} now"
+    pieces = [words[at : at + piece_chars] for at in range(0, len(words), piece_chars)]
+    stream = b"".join(said.events(*map(DELTAS[format_], pieces)))
+    passed, echoed = fed(AnswerCheck(KEY), *(stream[at : at + cut_into] for at in range(0, len(stream), cut_into)))
+    assert echoed is not None
+    assert stream.startswith(passed)
+    assert passed.endswith(b"\n\n") or not passed
+    together = "".join(json.loads(line[6:]).__repr__() for line in passed.splitlines() if line)
+    assert KEY not in together
+    assert len(passed.split(b"\n\n")) >= len(pieces) - 5 - len(KEY) // piece_chars, "no more is kept back than that"
+
+
+@pytest.mark.parametrize("cut_into", [1, 50, 10_000])
+def test_an_answer_without_the_key_passes_byte_for_byte(cut_into: int) -> None:
+    words = [f"a key begins with {KEY[:-1]}", f"{KEY[1:]} ends", "\\u0073\u00e4\r", "x" * 3000]
+    streams = [b"".join(said.events(*({"type": "text", "text": text} for text in words)))]
+    streams += [pieces.replace(b"\n", b"\r\n") for pieces in streams]
+    streams += [b"event: a\n" + streams[0] + b": comment\nid: 1\n\ndata: cut", b"{}", b"", b"no json"]
+    streams += [
+        json.dumps({"choices": [{"text": text} for text in words]}, indent=indent).encode() for indent in (None, 2)
     ]
-    answer = {"error": {"message": f"Incorrect API key provided: {shown}.", "code": "invalid_api_key"}}
-    scrubbed = Scrub(KEY).error(json.dumps(answer).encode())
-    assert not [KEY[i : i + 4] for i in range(len(KEY) - 3) if KEY[i : i + 4].encode() in scrubbed]
-    assert json.loads(scrubbed)["error"]["code"] == "invalid_api_key"
-    assert "Incorrect API key provided" in json.loads(scrubbed)["error"]["message"]
-    plain = Scrub(KEY).error(f"<html>{shown}</html>".encode())
-    assert not [KEY[i : i + 4] for i in range(len(KEY) - 3) if KEY[i : i + 4].encode() in plain]
+    streams += [b'[{"a": 1}\n,\n{"b": 2}]', b'{"a": 1}\n{"b": 2}\n']
+    for stream in streams:
+        check = AnswerCheck(KEY)
+        got = b"".join(check.feed(stream[at : at + cut_into]) for at in range(0, len(stream), cut_into))
+        assert got + check.finish() == stream
 
 
-def test_an_error_in_the_middle_of_a_stream_is_scrubbed_and_words_are_left_alone() -> None:
-    scrub = Scrub(KEY)
-    (piece,) = said.events({"type": "error", "error": {"message": f"bad key {KEY[:9]}"}})
-    assert KEY[:8].encode() not in scrub.piece(piece)
-    assert scrub.piece(piece).startswith(b"data: {")
-    words = b'data: {"choices":[{"delta":{"content":"keys begin with sk-proj-"}}]}\n\n'
-    assert scrub.piece(words) is words
-    assert KEY.encode() not in scrub.piece(b'data: {"text":"' + KEY.encode() + b'"}')
-    for at in range(len(KEY) - ANSWER_RUN + 1):
-        run = KEY[at : at + ANSWER_RUN].encode()
-        assert run not in scrub.piece(b'data: {"text":"-' + run + b'-"}')
-    assert Scrub("").piece(words) is words
-    assert Scrub("").error(b'{"a":1}') == b'{"a": 1}'
+def test_lines_pass_as_they_come_and_documents_at_their_end() -> None:
+    for stream in (b'data: {"a": 1}\n\n', b'{"a": 1}\n', b"[{\n"):
+        assert AnswerCheck(KEY).feed(stream) == stream
+    check = AnswerCheck(KEY)
+    assert check.feed(b'{\n "a": 1,\n') == b""
+    check = AnswerCheck(KEY)
+    assert check.feed(b"data: 1\n\nevent: e\n") == b"data: 1\n\n"
+    assert check.feed(b"data: 2\n\n") == b"event: e\ndata: 2\n\n"
+
+
+def test_a_line_without_an_end_passes_in_pieces_and_the_key_in_it_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(key_echo, "HELD_BYTES", 1000)
+    check = AnswerCheck(KEY)
+    assert len(b"".join(check.feed(b"x" * 300) for _ in range(20))) > 4000
+    passed, echoed = fed(check, ("x" * 1990 + KEY[:9]).encode(), (KEY[9:] + "y" * 2000).encode())
+    assert passed.endswith(KEY[:9].encode())
+    assert echoed is not None
+    assert check.error_after(echoed, "openai", "") == b""
+
+
+def test_an_error_in_the_middle_of_a_stream_keeps_its_words_without_the_key() -> None:
+    (piece,) = said.events({"type": "error", "error": {"message": f"bad key {KEY}, that is {KEY[:9]}"}})
+    passed = AnswerCheck(KEY).feed(piece)
+    assert json.loads(passed[6:])["error"]["message"] == f"bad key ***, that is {KEY[:9]}"
+    assert passed.endswith(b"\n\n")
 
 
 def test_refusals_have_each_providers_shape_and_our_code() -> None:

@@ -6,8 +6,10 @@ from __future__ import annotations
 import pytest
 from pydantic_ai.exceptions import ModelHTTPError
 
+from agents.providers.provider import PROVIDERS
+from agents.providers.refusals import ProviderEchoedKey, stream_error
 from containers.images.agent.errors import GATEWAY_CODES, describe
-from tests.provider import Call, Fault, MockProvider, Thinking, refusal, turn
+from tests.provider import Call, Fault, MockProvider, Raw, Thinking, refusal, turn
 from tests.provider.script import Kind, Manner
 
 from .agent_driving import MODELS, Agent
@@ -177,6 +179,22 @@ def test_a_model_that_nobody_has_is_said_before_anything_is_asked(
     assert error_of(one)["code"] == code
     assert words in str(error_of(one)["message"])
     assert not provider.requests
+
+
+@pytest.mark.parametrize("model", ["openai", "openai-chat:gpt-4o", "anthropic", "gemini", "ollama"])
+def test_an_answer_that_the_gateway_ended_says_why_and_is_not_asked_for_again(
+    provider: MockProvider, agent: Launch, model: str
+) -> None:
+    name = model.partition("-")[0]
+    path = "/v1/chat/completions" if model in ("openai-chat:gpt-4o", "ollama") else "/v1/responses"
+    dialect = PROVIDERS[name].dialect_of(path)
+    echoed = stream_error(ProviderEchoedKey("it holds the key"), dialect, path, is_event_stream=True)
+    provider.say(turn(raw=Raw(echoed)), turn("Never asked for."))
+    one = agent(model=model)
+    one.finish()
+    error = error_of(one)
+    assert (error["code"], error["message"], error["retryable"]) == ("provider-echoed-key", "it holds the key", False)
+    assert len(provider.requests) == 1
 
 
 def test_a_provider_that_is_not_there_is_unreachable(provider: MockProvider, agent: Launch) -> None:

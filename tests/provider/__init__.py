@@ -9,7 +9,7 @@ Ours, since none of those on PyPI speaks all four, and npm's needs Node: see CHA
 `python -m tests.provider --port 9999` runs it by itself.
 """
 
-from .script import Asked, Call, Fault, Message, Queue, Text, Thinking, Turn, by_progress, refusal, turn
+from .script import Asked, Call, Fault, Message, Queue, Raw, Text, Thinking, Turn, by_progress, refusal, turn
 from .server import MockProvider, Recorded
 
 __all__ = [
@@ -19,6 +19,7 @@ __all__ = [
     "Message",
     "MockProvider",
     "Queue",
+    "Raw",
     "Recorded",
     "Text",
     "Thinking",

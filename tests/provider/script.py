@@ -71,6 +71,15 @@ class Fault:
 
 
 @dataclass(frozen=True, slots=True)
+class Raw:
+    """An answer in bytes, for what no format of ours says."""
+
+    body: bytes
+    status: int = 200
+    content_type: str = "text/event-stream"
+
+
+@dataclass(frozen=True, slots=True)
 class Turn:
     """`hold` is waited for before the first byte, `hold_last` before the last piece: set by a test when it likes."""
 
@@ -83,6 +92,10 @@ class Turn:
     piece_characters: int = 16
     input_tokens: int | None = None
     output_tokens: int | None = None
+    finish: str | None = None
+    """In place of the format's own word for how the answer ended."""
+    raw: Raw | None = None
+    """Sent in place of all that."""
 
     def pieces(self, text: str) -> Iterator[str]:
         for start in range(0, len(text), self.piece_characters):

@@ -13,6 +13,7 @@ GATEWAY_CODES = (
     "provider-not-configured",
     "path-not-allowed",
     "provider-unreachable",
+    "provider-echoed-key",
 )
 """The site's own gateway answers with these, inside the provider's shape of an error."""
 DETAIL_CHARACTERS = 400

@@ -155,8 +155,11 @@ def _result(fields: dict[str, Any]) -> Any:
 
 
 def _more_output(call_id: str, call: Call) -> list[Said]:
-    """Updates carry all the output so far; events carry what is new. What was changed is in the result."""
+    """Updates carry all the output so far; events carry what is new. What was changed is in the result. Half a
+    character at the end comes again, whole, with the next update."""
     output = cut(output_of(call.fields.get("content")))
+    if "\ud800" <= output[-1:] <= "\udbff":
+        output = output[:-1]
     if not output.startswith(call.output) or output == call.output:
         return []
     new, call.output = output[len(call.output) :], output
