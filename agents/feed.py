@@ -1,6 +1,6 @@
-"""The per-user feed (django-eventstream): "this agent changed", for lists and badges.
+"""The per-user feed (django-eventstream): "this agent changed", for lists and for agents' pages in hidden tabs.
 
-Low-rate and duplicate-tolerant, so its gaps do no harm: lists also ask the API now and then. Never used for logs.
+Low-rate and duplicate-tolerant, so its gaps do no harm: both also ask the API now and then. Never used for logs.
 """
 
 from __future__ import annotations

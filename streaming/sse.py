@@ -33,6 +33,7 @@ Pieces = AsyncGenerator[bytes]
 HEADERS = [
     (b"content-type", b"text/event-stream; charset=utf-8"),
     (b"cache-control", b"no-cache, no-transform"),
+    (b"content-encoding", b"identity"),  # or nginx compresses it where it is told to, and holds frames back
     (b"x-accel-buffering", b"no"),
     (b"x-content-type-options", b"nosniff"),
 ]

@@ -10,9 +10,9 @@ from tests.journeys.site import UpSite
 
 
 @contextmanager
-def running(directory: Path) -> Iterator[str]:
+def running(directory: Path, definitions: str = "") -> Iterator[str]:
     """Yields the one-time login link. Raises ServerFailed, with the output, when the site does not start or stop."""
-    site = UpSite(directory, engine="process")
+    site = UpSite(directory, engine="process", definitions=definitions)
     try:
         yield site.start().login_link
         site.interrupt()

@@ -9,8 +9,8 @@ from __future__ import annotations
 import json
 import mimetypes
 import threading
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -53,6 +53,10 @@ class Stub:
     open: bool = True
     connections: list[str] = field(default_factory=list)
     """The cursor of each stream request, in order."""
+    feeds: int = 0
+    """Connections to the feed, so far."""
+    hints: int = 0
+    """Times that the feed has said that the agent changed."""
     requests: list[tuple[str, str, str]] = field(default_factory=list)
     changed: threading.Condition = field(default_factory=threading.Condition)
     url: str = ""
@@ -70,6 +74,15 @@ class Stub:
 
     generation: int = 0
 
+    def hint(self) -> None:
+        with self.changed:
+            self.hints += 1
+            self.changed.notify_all()
+
+    def wait_for(self, condition: Callable[[], object], what: str) -> None:
+        with self.changed:
+            assert self.changed.wait_for(condition, timeout=10), what
+
     def request(self) -> tuple[str, str, str]:
         """The first request with a body, waited for: method, path, body."""
         with self.changed:
@@ -82,6 +95,10 @@ class Stub:
 
     def state(self) -> dict[str, Any]:
         return fold(self.events)
+
+    def snapshot(self) -> dict[str, Any]:
+        tip = self.events[-1]
+        return {"agent_id": tip.agent_id, "epoch": tip.epoch, "seq": tip.seq, "state": fold(self.events)}
 
     def page(self, everything: bool = False) -> str:
         events = self.events[: self.page_at]
@@ -135,9 +152,11 @@ def _handler(stub: Stub) -> type[BaseHTTPRequestHandler]:
             elif url.path == f"{api}/stream":
                 self._stream(parse_qs(url.query).get("after", [""])[0])
             elif url.path == f"{api}/events":
-                wanted = parse_qs(url.query)["type"][0]
-                found = [json.loads(event.encode()) for event in stub.events if event.type == wanted]
-                self._json(200, {"events": found, "next": "1-9", "complete": True})
+                self._events(**{name: values[0] for name, values in parse_qs(url.query).items()})
+            elif url.path == f"{api}/snapshot":
+                self._json(200, stub.snapshot())
+            elif url.path == "/api/feed":
+                self._feed()
             elif url.path == f"{urlsplit(stub.page_url).path}side/":
                 self._side()
             elif url.path == api:
@@ -146,6 +165,40 @@ def _handler(stub: Stub) -> type[BaseHTTPRequestHandler]:
                 self._answer(200, b'<svg xmlns="http://www.w3.org/2000/svg" width="9" height="9"/>', "image/svg+xml")
             else:
                 self._answer(200, b"<!doctype html><title>elsewhere</title>", "text/html")
+
+        def _events(self, after: str = "0-0", type: str | None = None, limit: str = "100", run: str = "") -> None:
+            if stub.refuse:
+                self._json(stub.refuse, {"error": {"code": "no", "message": "No."}})
+                return
+            cursor = parse(after)
+            assert cursor is not None
+            if stub.reset:
+                stub.reset = False
+                self._json(410, {"error": {"code": "cursor-gone", "message": "Gone."}})
+                return
+            left = [event for event in stub.events if event.seq > cursor.seq and type in (None, event.type)]
+            found = [json.loads(event.encode()) for event in left[: int(limit)]]
+            self._json(200, {"events": found, "next": "1-9", "complete": len(found) == len(left)})
+
+        def _feed(self) -> None:
+            """As django-eventstream says it."""
+            self._begin_stream()
+            with stub.changed, suppress(OSError):
+                stub.feeds += 1
+                stub.changed.notify_all()
+                self.wfile.write(b"retry: 50\n\nevent: stream-open\ndata:\n\n")
+                generation, hints = stub.generation, stub.hints
+                data = encode({"agent_id": str(stub.agent.pk), "status": "", "title": ""})
+                while stub.generation == generation:
+                    self.wfile.write(f"event: message\ndata: {data}\n\n".encode() * (stub.hints - hints))
+                    hints = stub.hints
+                    stub.changed.wait(15)
+
+        def _begin_stream(self) -> None:
+            self.send_response(200)
+            self.send_header("Content-Type", "text/event-stream")
+            self.send_header("Cache-Control", "no-cache, no-transform")
+            self.end_headers()
 
         def _side(self) -> None:
             stub.side_asked.put(None)
@@ -186,10 +239,7 @@ def _handler(stub: Stub) -> type[BaseHTTPRequestHandler]:
             if stub.refuse:
                 self._json(stub.refuse, {"error": {"code": "no", "message": "No."}})
                 return
-            self.send_response(200)
-            self.send_header("Content-Type", "text/event-stream")
-            self.send_header("Cache-Control", "no-cache, no-transform")
-            self.end_headers()
+            self._begin_stream()
             try:
                 self.wfile.write(b"retry: 50\n\n")
                 for frame in self._frames(parse(after)):
@@ -206,8 +256,7 @@ def _handler(stub: Stub) -> type[BaseHTTPRequestHandler]:
                     yield f"data: {encode({'type': 'reset', 'reason': 'superseded'})}\n\n"
                 at = len(stub.events)
                 tip = stub.events[-1]
-                snapshot = {"type": "snapshot", "agent_id": tip.agent_id, "epoch": tip.epoch, "seq": tip.seq}
-                yield f"id: {tip.epoch}-{tip.seq}\ndata: {encode({**snapshot, 'state': fold(stub.events)})}\n\n"
+                yield f"id: {tip.epoch}-{tip.seq}\ndata: {encode({'type': 'snapshot', **stub.snapshot()})}\n\n"
             while stub.generation == generation:
                 for event in stub.events[at:]:
                     at = event.seq

@@ -63,6 +63,7 @@ def test_pages_bring_a_policy_that_runs_no_inline_script_and_keep_to_it(ada: Use
     agent, _ = lifecycle.create_agent(ada, "demo", input="hello")
     for path in ("/", "/agents/new/", page_of(agent), "/login/", "/nowhere/"):
         response = client.get(path)
+        assert "worker-src 'self';" in response["Content-Security-Policy"]
         assert "script-src 'self';" in response["Content-Security-Policy"]
         html = response.content.decode()
         assert not re.search(r"<style|\sstyle=|\son[a-z]+=|javascript:", html)

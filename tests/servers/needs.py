@@ -1,4 +1,4 @@
-"""What this machine may lack: container engines, bubblewrap, a Chromium. A problem is one line for the report."""
+"""What this machine may lack: engines, bubblewrap, proxies, a Chromium. A problem is one line for the report."""
 
 from __future__ import annotations
 
@@ -104,6 +104,17 @@ def bwrap_problem() -> str | None:
 def npm_problem() -> str | None:
     """It fetches what is in the images of other people's agents."""
     return None if shutil.which("npm") else "no npm (package npm)"
+
+
+def proxies_problem() -> str | None:
+    """Those of which docs/deploying.md has configurations."""
+    missing = [name for name in ("nginx", "caddy") if proxy_path(name) is None]
+    return f"no {' and no '.join(missing)} (packages nginx, caddy)" if missing else None
+
+
+def proxy_path(name: str) -> str | None:
+    """Debian's nginx is where ordinary users do not look."""
+    return shutil.which(name, path=f"{os.environ.get('PATH', '')}:/usr/sbin")
 
 
 def chromium_path() -> str | None:

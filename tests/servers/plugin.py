@@ -92,6 +92,7 @@ def pytest_report_header(config: pytest.Config) -> list[str]:
         f"npm: {needs.npm_problem() or 'there'}",
         f"podman: {needs.podman_problem() or needs.podman_url()}",
         f"gvisor: {needs.gvisor_problem() or needs.GVISOR}",
+        f"proxies: {needs.proxies_problem() or 'nginx, caddy'}",
         f"browser: {needs.browser_problem() or needs.chromium_path() or 'installed by playwright'}",
     ]
 
@@ -117,6 +118,8 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
         _require(needs.podman_problem(), "AGENTSITE_REQUIRE_PODMAN")
     if item.get_closest_marker("gvisor"):
         _require(needs.gvisor_problem(), "AGENTSITE_REQUIRE_GVISOR")
+    if item.get_closest_marker("proxies"):
+        _require(needs.proxies_problem(), "AGENTSITE_REQUIRE_PROXIES")
     if item.get_closest_marker("browser"):
         _require(needs.browser_problem(), "AGENTSITE_REQUIRE_BROWSER")
         # Playwright's loop makes Django think that a synchronous test is a coroutine.

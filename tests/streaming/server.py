@@ -131,6 +131,14 @@ class WebServer:
     # What there is --------------------------------------------------------------------------------------------------
 
     @property
+    def address(self) -> str:
+        return f"127.0.0.1:{self._port.number}"
+
+    @property
+    def authorization(self) -> dict[str, str]:
+        return {"Authorization": f"Bearer {self._token}"}
+
+    @property
     def pid(self) -> int:
         return self._process.pid
 

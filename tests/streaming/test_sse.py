@@ -22,6 +22,7 @@ pytestmark = pytest.mark.sqlite
 HEADERS = {
     "content-type": "text/event-stream; charset=utf-8",
     "cache-control": "no-cache, no-transform",
+    "content-encoding": "identity",
     "x-accel-buffering": "no",
     "x-content-type-options": "nosniff",
 }

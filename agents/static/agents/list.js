@@ -3,6 +3,7 @@
  * server renders it (with the same search and filters), and the rows that differ are replaced. Without the feed it is
  * fetched now and then.
  */
+import { Feed } from "./feed.js";
 import { duration } from "./measures.js";
 import { localTimes } from "./times.js";
 
@@ -15,9 +16,12 @@ let timer = null;
 let feedIsOpen = false;
 let fetching = false;
 let again = false;
+let isStale = false;
 
-/** A burst of changes costs one request. */
+/** A burst of changes costs one request, and a hidden list asks when it is seen. */
 function changed() {
+  isStale = document.hidden;
+  if (isStale) return;
   timer ??= setTimeout(() => {
     timer = null;
     refresh();
@@ -121,28 +125,23 @@ list.addEventListener("change", (event) => {
 
 /* The feed ---------------------------------------------------------------------------------------------------------- */
 
-function listen() {
-  const feed = new EventSource(list.dataset.feed);
-  feed.onopen = () => {
+const feed = new Feed({
+  onOpen() {
     feedIsOpen = true;
     changed(); // whatever happened while nobody listened
-  };
-  feed.onmessage = changed;
-  feed.onerror = () => {
+  },
+  onChange: changed,
+  onClosed() {
     feedIsOpen = false;
-    if (feed.readyState === EventSource.CLOSED) setTimeout(listen, POLL_MS);
-  };
-  addEventListener("pagehide", () => feed.close(), { once: true });
-}
+  },
+});
 
 present(list);
 ready();
-listen();
+feed.join();
 setInterval(() => !feedIsOpen && !document.hidden && refresh(), POLL_MS);
 setInterval(() => !document.hidden && tick(list), TICK_MS);
+document.addEventListener("visibilitychange", () => isStale && changed());
 addEventListener("pageshow", (event) => {
-  if (!event.persisted) return;
-  feedIsOpen = false;
-  listen();
-  count(); // the browser may have brought ticks back
+  if (event.persisted) count(); // the browser may have brought ticks back
 });

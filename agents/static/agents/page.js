@@ -7,6 +7,7 @@ import { Api } from "./api.js";
 import { Conversation } from "./conversation.js";
 import { setAttribute, setText } from "./dom.js";
 import { parse } from "./exact.js";
+import { Feed } from "./feed.js";
 import { Files } from "./files.js";
 import { Focus } from "./focus.js";
 import { Follow } from "./follow.js";
@@ -63,7 +64,7 @@ class AgentPage {
     });
     this.queue = new Queue({ list: $("queue"), error: (words) => this.prompt.say(words), api });
     this.stream = new AgentStream({
-      url: `${agentUrl}/stream`,
+      agentUrl,
       cursor,
       seq: Number(cursor.split("-")[1]),
       onEvent: (event) => this.#apply(event),
@@ -71,17 +72,26 @@ class AgentPage {
       onConnection: (name, retryAt) => this.#showConnection(name, retryAt),
       probe: () => api.status(agentUrl),
       patienceMs: () => (this.state.active_run === null ? PATIENCE_IDLE_MS : PATIENCE_ACTIVE_MS),
-      mayRest: () => this.state.active_run === null && !this.state.queue.length,
     });
+    const catchUp = () => this.stream.catchUp();
+    this.feed = new Feed({ onOpen: catchUp, onChange: (id) => id === agentId && catchUp(), onClosed: () => {} });
     this.scheduled = false;
+    this.tabScheduled = false;
     this.isolationOf = null;
   }
 
   start() {
     $("earlier")?.parentNode.remove();
-    document.addEventListener("visibilitychange", () => !document.hidden && this.#render());
+    document.addEventListener("visibilitychange", () => this.#turned());
     this.#render();
     this.stream.start();
+    if (document.hidden) this.feed.join();
+  }
+
+  #turned() {
+    if (document.hidden) return this.feed.join();
+    this.feed.leave();
+    this.#render();
   }
 
   #apply(event) {
@@ -98,11 +108,16 @@ class AgentPage {
     this.#schedule();
   }
 
-  /** One drawing a frame, however many events came. A hidden page draws only its tab. */
+  /** One drawing a frame, however many events came. A hidden page has no frames and draws only its tab, of which it tells
+   * the last state alone: after a sleep nobody wants to hear of questions that were answered long ago. */
   #schedule() {
-    if (document.hidden) {
-      this.header.renderTab(this.state);
-      this.news.render(this.state);
+    if (document.hidden && !this.tabScheduled) {
+      this.tabScheduled = true;
+      queueMicrotask(() => {
+        this.tabScheduled = false;
+        this.header.renderTab(this.state);
+        this.news.render(this.state);
+      });
     }
     if (this.scheduled) return;
     this.scheduled = true;

@@ -1,5 +1,7 @@
 /**
- * One agent's event stream, followed for as long as the page lives: gap-free, in order, each event once.
+ * One agent's log, followed for as long as the page lives: gap-free, in order, each event once. A page that is seen has the
+ * event stream. A hidden one has no connection, since a browser opens six to a site over HTTP/1.1, for all its tabs: it asks
+ * for what is new when the feed says that its agent changed (`catchUp`), and has the stream again when it is seen.
  *
  * EventSource reconnects by itself and resends the last id. What it can't do is done here: it gives up on any answer but
  * 200, says nothing of the status, shows no heartbeats, and does not notice a connection that died while the machine
@@ -16,32 +18,33 @@ const UNNOTICED_MS = 1500;
 const TICK_MS = 5000;
 /** A tick this late means that the machine slept or the page was frozen. */
 const SLEPT_MS = 20_000;
+/** As many as the server gives at once. */
+const EVENTS_MOST = 1000;
 
 export class AgentStream {
   /**
-   * `url`: of the stream. `cursor`, `seq`: of the state the page has. Handlers: `onEvent(event)`, `onSnapshot(state)`,
+   * `agentUrl`: in the API. `cursor`, `seq`: of the state the page has. Handlers: `onEvent(event)`, `onSnapshot(state)`,
    * `onConnection(name, retryAt)` with live, reconnecting, offline, logged-out or deleted, and when it
    * tries again (Date.now(), null where only the browser knows). `probe()`: a promise of the HTTP
    * status of the agent, asked when the stream is refused. `patienceMs()`: how long silence is believed.
-   * `mayRest()`: whether a hidden page may let go of its connection (a browser has six for all its tabs).
    */
-  constructor({ url, cursor, seq, onEvent, onSnapshot, onConnection, probe, patienceMs, mayRest }) {
-    Object.assign(this, { url, cursor, seq, onEvent, onSnapshot, onConnection, probe });
-    this.patienceMs = patienceMs ?? (() => 300_000);
-    this.mayRest = mayRest ?? (() => false);
+  constructor({ agentUrl, cursor, seq, onEvent, onSnapshot, onConnection, probe, patienceMs }) {
+    Object.assign(this, { agentUrl, cursor, seq, onEvent, onSnapshot, onConnection, probe, patienceMs });
     this.source = null;
     this.failures = 0;
     this.awaitsSnapshot = false;
     this.gapAfter = null;
     this.ended = false;
-    this.resting = false;
+    this.isCatchingUp = false;
+    this.isBehind = false;
+    this.heardAt = performance.now();
     this.connection = null;
     this.retryAt = null;
   }
 
   start() {
     this.#watch();
-    this.#open();
+    this.reopen();
   }
 
   /** For good: the agent is deleted, or the reader logged out. */
@@ -55,15 +58,56 @@ export class AgentStream {
 
   /** Opens anew from the last applied cursor; nothing is lost by it. */
   reopen() {
-    if (this.ended) return;
     clearTimeout(this.retry);
-    this.#open();
+    if (!this.ended && !document.hidden) this.#open();
+  }
+
+  /** For a hidden page that hears of a change: applies what is new of the stored log. */
+  async catchUp() {
+    this.isBehind = true;
+    if (this.isCatchingUp) return;
+    this.isCatchingUp = true;
+    while (this.isBehind && this.#isAside) {
+      this.isBehind = false;
+      await this.#readPage().catch(() => null); // not reachable just now: the next change, or the stream, brings it
+    }
+    this.isCatchingUp = false;
+  }
+
+  get #isAside() {
+    return document.hidden && !this.ended;
+  }
+
+  async #readPage() {
+    this.heardAt = performance.now();
+    const after = this.cursor && encodeURIComponent(this.cursor);
+    const page = after && (await this.#get(`events?after=${after}&limit=${EVENTS_MOST}`));
+    if (page) {
+      for (const event of page.events) this.#event(event, `${event.epoch}-${event.seq}`);
+      this.isBehind ||= !page.complete;
+    } else {
+      const { epoch, seq, state } = await this.#get("snapshot");
+      this.#replace(state, seq, `${epoch}-${seq}`);
+    }
+  }
+
+  /** Null where the cursor can't be honoured. Rejects when there is no answer, or when it is not wanted any more. */
+  async #get(path) {
+    const response = await fetch(`${this.agentUrl}/${path}`, { headers: { Accept: "application/json" }, cache: "no-store" });
+    if (response.status === 410) return null;
+    if (!response.ok) {
+      this.#judge(response.status);
+      throw new Error(`${response.status}`);
+    }
+    const answer = parse(await response.text());
+    if (!this.#isAside) throw new Error("the stream has it, from the same cursor");
+    return answer;
   }
 
   #open() {
     this.#close();
-    this.resting = false;
-    const source = new EventSource(this.cursor ? `${this.url}?after=${encodeURIComponent(this.cursor)}` : this.url);
+    const url = `${this.agentUrl}/stream`;
+    const source = new EventSource(this.cursor ? `${url}?after=${encodeURIComponent(this.cursor)}` : url);
     this.source = source;
     this.heardAt = performance.now();
     this.opening = setTimeout(() => this.#say("reconnecting"), UNNOTICED_MS);
@@ -89,13 +133,17 @@ export class AgentStream {
     if (frame.type === "reset") {
       this.awaitsSnapshot = true;
     } else if (frame.type === "snapshot") {
-      this.awaitsSnapshot = false;
-      this.gapAfter = null;
-      this.#advance(frame.seq, message.lastEventId);
-      this.onSnapshot(frame.state);
+      this.#replace(frame.state, frame.seq, message.lastEventId);
     } else if (!this.awaitsSnapshot) {
       this.#event(frame, message.lastEventId);
     }
+  }
+
+  #replace(state, seq, cursor) {
+    this.awaitsSnapshot = false;
+    this.gapAfter = null;
+    this.#advance(seq, cursor);
+    this.onSnapshot(state);
   }
 
   #event(event, id) {
@@ -132,9 +180,14 @@ export class AgentStream {
   async #ask() {
     const status = await this.probe().catch(() => 0);
     if (this.ended || this.source) return;
+    if (!this.#judge(status)) this.#retryLater();
+  }
+
+  /** Whether the agent's status says that there is nothing to follow any more. */
+  #judge(status) {
     if (status === 401) this.end("logged-out");
     else if (status === 404) this.end("deleted");
-    else this.#retryLater();
+    return this.ended;
   }
 
   #retryLater() {
@@ -160,7 +213,7 @@ export class AgentStream {
     addEventListener("pagehide", () => this.#close());
     addEventListener("pageshow", (event) => event.persisted && this.reopen());
     document.addEventListener("resume", () => this.reopen());
-    document.addEventListener("visibilitychange", () => this.#seen());
+    document.addEventListener("visibilitychange", () => this.#turned());
     let last = { at: Date.now(), hidden: document.hidden };
     this.ticking = setInterval(() => {
       const now = { at: Date.now(), hidden: document.hidden };
@@ -171,22 +224,18 @@ export class AgentStream {
     }, TICK_MS);
   }
 
-  #seen() {
-    if (document.hidden || this.ended) return;
-    const live = this.source?.readyState === EventSource.OPEN;
-    if (!live || performance.now() - this.heardAt > SLEPT_MS) this.reopen();
+  /** Hidden or shown. It lets go at once: to come back costs one request, and many tabs may be opened within a second. */
+  #turned() {
+    this.#close();
+    this.reopen();
   }
 
   #doubt() {
-    if (this.ended || !this.source) return;
-    if (document.hidden && this.mayRest()) {
-      this.#close();
-      this.resting = true;
-      this.#say("reconnecting"); // what a reader sees who comes back, until it is open again
-      return;
-    }
+    if (this.ended || (!this.source && !document.hidden)) return;
     const silence = performance.now() - this.heardAt;
-    const open = this.source.readyState === EventSource.OPEN;
-    if (silence > (open ? this.patienceMs() : CONNECT_MS)) this.reopen();
+    const connecting = this.source?.readyState === EventSource.CONNECTING;
+    if (silence <= (connecting ? CONNECT_MS : this.patienceMs())) return;
+    if (document.hidden) this.catchUp(); // the feed may lose a word, and not every browser has it for hidden pages
+    else this.reopen();
   }
 }
