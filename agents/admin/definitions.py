@@ -16,6 +16,6 @@ def definitions_page(request: HttpRequest) -> HttpResponse:
         "title": "Definitions",
         "definitions": list(known.definitions.values()),
         "invalid": dict(known.invalid),
-        "problem": None if known.invalid else known.problem,
+        "problem": known.problem if known.is_stale else None,
     }
     return render(request, "admin/agents/definitions.html", context)

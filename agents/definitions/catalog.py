@@ -33,11 +33,12 @@ _NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,99}")
 class Catalog:
     """`definitions`: those that can be run. `invalid`: the mistake of each definition that has one; it is among
     `definitions` only where its last good version is known. `problem`: the first mistake, with the file's name. Each
-    mistake is one line that names line and field."""
+    mistake is one line that names line and field. `is_stale`: the file can't be read now, and this is what it was."""
 
     definitions: Mapping[str, Definition] = field(default_factory=dict)
     invalid: Mapping[str, str] = field(default_factory=dict)
     problem: str | None = None
+    is_stale: bool = False
 
     def mistake_of(self, name: str) -> str | None:
         """Why no definition of that name can be run; None if it can be, or if there is none."""
@@ -87,7 +88,7 @@ class CatalogFile:
         if problem != self._catalog.problem:
             log.error("definitions not read, the last good ones stay in force", problem=problem)
         self._seen = seen
-        self._catalog = Catalog(self._catalog.definitions, self._catalog.invalid, problem)
+        self._catalog = Catalog(self._catalog.definitions, self._catalog.invalid, problem, is_stale=True)
 
 
 class _SiteCatalog:
