@@ -3,6 +3,7 @@
 AgentsError
 ├── NotFound              no such agent or run for this user                                      404
 ├── UnknownDefinition     no definition of that name                                              422
+│   └── DefinitionInvalid     it has a mistake in agents.toml                                     422
 ├── ChoiceNotAllowed      the definition does not allow (any more) what its agent was made with   422
 ├── AgentBusy             `reject` was asked for and a run is active or queued                    409
 ├── QueueFull             as many runs of the agent wait as may; comes with Retry-After               429
@@ -43,6 +44,10 @@ class NotFound(AgentsError):
 
 class UnknownDefinition(AgentsError):
     code, status = "unknown-definition", 422
+
+
+class DefinitionInvalid(UnknownDefinition):
+    code, status = "invalid-definition", 422
 
 
 class ChoiceNotAllowed(AgentsError):

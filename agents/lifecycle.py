@@ -29,6 +29,7 @@ from agents.definitions.definition import DefinitionLimits
 from agents.errors import (
     AgentBusy,
     AlreadyAnswered,
+    DefinitionInvalid,
     IdempotencyConflict,
     InputInvalid,
     InputTooLarge,
@@ -101,9 +102,11 @@ def create_agent(
 
 
 def definition(name: str) -> Definition:
-    """The definition in force. Raises UnknownDefinition, which says what there is."""
+    """The definition in force. Raises UnknownDefinition, which says what there is, or DefinitionInvalid."""
     known = catalog.current()
     found = known.definitions.get(name)
+    if (mistake := known.mistake_of(name)) is not None:
+        raise DefinitionInvalid(f"definition {name!r} has a mistake in agents.toml, {mistake}")
     if found is None:
         names = ", ".join(sorted(known.definitions)) or "none"
         raise UnknownDefinition(f"no definition {name!r}; there are: {names}", problem=known.problem)

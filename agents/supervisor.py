@@ -16,7 +16,7 @@ import structlog
 from agents import attempts, choices, order, reconcile, sweep
 from agents.definitions import Definition, catalog
 from agents.engines import Engines
-from agents.errors import AgentsError, ChoiceNotAllowed, InputInvalid, UnknownDefinition
+from agents.errors import AgentsError, ChoiceNotAllowed, DefinitionInvalid, InputInvalid, UnknownDefinition
 from agents.execution import Detached, Execution
 from agents.hosts import OnAnotherHost
 from agents.lease import Lease
@@ -241,9 +241,12 @@ def _load(run_id: str) -> Mapping[str, Any] | None:
 
 
 def _definition(run: Mapping[str, Any]) -> Definition:
-    """With what was chosen for its agent. Raises UnknownDefinition, ChoiceNotAllowed."""
+    """With what was chosen for its agent. Raises UnknownDefinition, DefinitionInvalid, ChoiceNotAllowed."""
     name = run["agent__definition"]
-    definition = catalog.current().definitions.get(name)
+    known = catalog.current()
+    definition = known.definitions.get(name)
+    if (mistake := known.mistake_of(name)) is not None:
+        raise DefinitionInvalid(f"definition {name!r} has a mistake in agents.toml, {mistake}")
     if definition is None:
         raise UnknownDefinition(f"there is no definition {name!r} any more")
     try:

@@ -7,6 +7,7 @@ approval, the end of a run, another's id or seq) stays words of the program: it 
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from time import monotonic
 from typing import Any
@@ -37,6 +38,7 @@ ENDS_OF_DELTAS = ("tool-result", "message")
 DEFAULT_MESSAGE_ID = "m1"
 _NEEDS_MESSAGE_ID = frozenset(("text", "thinking", "message"))
 NEWLINE = "\n"
+_PROMPT_ID = re.compile(r"u-[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
 
 
 class Translator:
@@ -87,14 +89,11 @@ class Translator:
         whose, content = said.get(target, DEFAULT_MESSAGE_ID if target == "message_id" else None), said.get("content")
         if not (isinstance(whose, str) and 0 < len(whose) <= NAME_CHARS and isinstance(content, str)):
             return None
-        return (
-            None
-            if whose == user_message_id(self.run_id)
-            else Draft(type_, self.run_id, {target: whose, "content": content})
-        )
+        return None if _is_users(whose) else Draft(type_, self.run_id, {target: whose, "content": content})
 
     def _is_anothers(self, type_: str, said: dict[str, Any]) -> bool:
-        """What would be taken for something else: a user's words, our own, an answer to another question."""
+        """What would be taken for something else: a user's words, our own, an answer to another question. Calls count
+        too: the fold gives a message that begins with a call that call's id."""
         if type_ == "message" and said.get("role", "assistant") == "user":
             return True
         if type_ == "approval-request":
@@ -104,7 +103,7 @@ class Translator:
             return said.get("stream") == "egress"
         if type_ == "usage" and self._counted_here:
             return True
-        return type_ in _NEEDS_MESSAGE_ID and said.get("message_id") == user_message_id(self.run_id)
+        return any(_is_users(said.get(name)) for name in ("message_id", "call_id"))
 
     def _completed(self, type_: str, said: dict[str, Any]) -> dict[str, Any]:
         """What a program may leave out."""
@@ -158,6 +157,11 @@ class Translator:
 def user_message_id(run_id: str) -> str:
     """The id of a run's prompt in the conversation."""
     return f"u-{run_id}"
+
+
+def _is_users(name: Any) -> bool:
+    """Whether it is the id of a prompt, also of another run: some clients keep the messages of all runs by id alone."""
+    return isinstance(name, str) and _PROMPT_ID.fullmatch(name) is not None
 
 
 def _as_said(value: dict[str, Any]) -> str:

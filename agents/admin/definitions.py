@@ -15,6 +15,7 @@ def definitions_page(request: HttpRequest) -> HttpResponse:
         **admin.site.each_context(request),
         "title": "Definitions",
         "definitions": list(known.definitions.values()),
-        "problem": known.problem,
+        "invalid": dict(known.invalid),
+        "problem": known.problem if known.is_stale else None,
     }
     return render(request, "admin/agents/definitions.html", context)

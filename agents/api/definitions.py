@@ -47,10 +47,20 @@ class DefinitionAnswer(BaseModel):
     budget: dict[str, float]
 
 
+class InvalidDefinition(BaseModel):
+    """`mistake`: by line and field."""
+
+    name: str
+    mistake: str
+
+
 class DefinitionList(BaseModel):
-    """`problem`: a mistake in the file, by line and field. The definitions are then the last good ones."""
+    """`invalid`: definitions that have a mistake in the file; one is among `definitions` only where its last good
+    version is still in force. `problem`: the first mistake in the file, also one that hides all of its definitions;
+    they are then the last good ones."""
 
     definitions: list[DefinitionAnswer]
+    invalid: list[InvalidDefinition]
     problem: str | None
 
 
@@ -90,7 +100,11 @@ class ProviderList(BaseModel):
 @router.get("/definitions", response=DefinitionList)
 def list_definitions(request: HttpRequest) -> dict[str, Any]:
     known = catalog.current()
-    return {"definitions": [_answer(found) for found in known.definitions.values()], "problem": known.problem}
+    return {
+        "definitions": [_answer(found) for found in known.definitions.values()],
+        "invalid": [{"name": name, "mistake": mistake} for name, mistake in known.invalid.items()],
+        "problem": known.problem,
+    }
 
 
 @router.get("/models", response=ModelList)

@@ -1,4 +1,8 @@
-"""The catalog of definitions, read again whenever its file changes; a mistake leaves the last good ones in force."""
+"""The catalog of definitions, read again whenever its file changes.
+
+A mistake in one definition concerns that definition only. A mistake that hides all of them (no TOML, an unknown table)
+leaves all of them as they were. In both cases the last good version stays in force, if this process has read one.
+"""
 
 from __future__ import annotations
 
@@ -27,10 +31,18 @@ _NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,99}")
 
 @dataclass(frozen=True, slots=True)
 class Catalog:
-    """`problem` is one line that names file, line and field; the definitions are then those from before it."""
+    """`definitions`: those that can be run. `invalid`: the mistake of each definition that has one; it is among
+    `definitions` only where its last good version is known. `problem`: the first mistake, with the file's name. Each
+    mistake is one line that names line and field. `is_stale`: the file can't be read now, and this is what it was."""
 
     definitions: Mapping[str, Definition] = field(default_factory=dict)
+    invalid: Mapping[str, str] = field(default_factory=dict)
     problem: str | None = None
+    is_stale: bool = False
+
+    def mistake_of(self, name: str) -> str | None:
+        """Why no definition of that name can be run; None if it can be, or if there is none."""
+        return None if name in self.definitions else self.invalid.get(name)
 
 
 class Mistake(Exception):
@@ -53,8 +65,7 @@ class CatalogFile:
                 seen = (stat.st_mtime_ns, stat.st_ctime_ns, stat.st_size, stat.st_ino)
                 if seen != self._seen:
                     ceilings = Ceilings(**settings.DEFINITION_CEILINGS)
-                    self._catalog = Catalog(read(self._path.read_text(encoding="utf-8"), ceilings))
-                    self._seen = seen
+                    self._take(seen, read(self._path.read_text(encoding="utf-8"), ceilings))
             except OSError as error:
                 self._keep(None, f"{self._path.name}: {error.strerror or error}")
             except UnicodeDecodeError:
@@ -63,11 +74,21 @@ class CatalogFile:
                 self._keep(seen, f"{self._path.name}: {mistake}")
             return self._catalog
 
+    def _take(self, seen: Identity, found: Catalog) -> None:
+        for name, mistake in found.invalid.items():
+            if self._catalog.invalid.get(name) != mistake:
+                log.error("a definition has a mistake", file=self._path.name, mistake=mistake)
+        known = self._catalog.definitions
+        last_good = {name: known[name] for name in found.invalid if name in known}
+        problem = f"{self._path.name}: {found.problem}" if found.problem else None
+        self._seen = seen
+        self._catalog = Catalog({**found.definitions, **last_good}, found.invalid, problem)
+
     def _keep(self, seen: Identity | None, problem: str) -> None:
         if problem != self._catalog.problem:
             log.error("definitions not read, the last good ones stay in force", problem=problem)
         self._seen = seen
-        self._catalog = Catalog(self._catalog.definitions, problem)
+        self._catalog = Catalog(self._catalog.definitions, self._catalog.invalid, problem, is_stale=True)
 
 
 class _SiteCatalog:
@@ -85,8 +106,8 @@ def _file(path: Path) -> CatalogFile:
 catalog = _SiteCatalog()
 
 
-def read(text: str, ceilings: Ceilings) -> dict[str, Definition]:
-    """The definitions in a TOML text, none wider than `ceilings`. Raises Mistake, for the first one found."""
+def read(text: str, ceilings: Ceilings) -> Catalog:
+    """The definitions in a TOML text, none wider than `ceilings`. Raises Mistake for one that hides all of them."""
     try:
         document = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
@@ -98,7 +119,14 @@ def read(text: str, ceilings: Ceilings) -> dict[str, Definition]:
     tables = document.get("definitions", {})
     if not isinstance(tables, dict):
         raise _mistake(text, ["definitions"], "definitions", "must be tables [definitions.NAME]")
-    return {name: _held(text, _definition(text, name, table), ceilings) for name, table in tables.items()}
+    definitions: dict[str, Definition] = {}
+    invalid: dict[str, str] = {}
+    for name, table in tables.items():
+        try:
+            definitions[name] = _held(text, _definition(text, name, table), ceilings)
+        except Mistake as mistake:
+            invalid[name] = str(mistake)
+    return Catalog(definitions, invalid, next(iter(invalid.values()), None))
 
 
 def _mistake(text: str, path: Sequence[str], field_name: str, problem: str) -> Mistake:

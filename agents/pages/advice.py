@@ -27,6 +27,7 @@ ADVICE = {
     "engine-unavailable": "The engine does not answer. `agentsite doctor` says what is wrong; then try again.",
     "engine-permission": "The engine does not answer to this user. `agentsite doctor` says what is wrong.",
     "unknown-definition": "Its definition is not there any more. Put it back, or make another agent.",
+    "invalid-definition": "Its definition has a mistake. Correct it in agents.toml, then try again.",
     "choice-not-allowed": "Its definition no longer allows its model or tools. Make a new agent, or allow them there.",
     "workspace-unreadable": "Its files could not be looked at. Look at the permissions of its workspace.",
 }

@@ -20,6 +20,10 @@ LEFT, RIGHT, TOP, BOTTOM = 46, 4, 8, 22
 """A chart is about as wide as a phone, so that its letters are as large there as anywhere."""
 PARTS = ("completed", "failed", "cancelled", "open")
 TICKS_ABOUT = 4
+STEPS_MS = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 10_000, 20_000, 30_000, 60_000, 120_000, 300_000,
+            600_000, 1_200_000, 1_800_000)  # fmt: skip
+"""Steps of time that read well; from an hour on they are 1, 2 or 5 times a power of ten hours."""
+HOUR_MS = 3_600_000
 LOG_RATIO = 30
 """From the shortest to the longest: beyond that a linear scale would press most of them onto its floor."""
 LOG_TICKS_MS = (10, 100, 1000, 10_000, 60_000, 600_000, 3_600_000, 36_000_000, 360_000_000)
@@ -95,11 +99,11 @@ def durations(days: Sequence[Day]) -> Chart | None:
         y, scale = _logarithmic(low, high), "logarithmic scale"
         ticks = [tick for tick in LOG_TICKS_MS if low <= tick <= high]
     else:
-        steps = _steps(most / 1000)
-        y, scale = _linear(steps[-1] * 1000), "from 0"
-        ticks = [round(step * 1000) for step in steps]
+        ticks = _time_steps(most)
+        y, scale = _linear(ticks[-1]), "from 0"
     lines = [_line("p50", days, lambda of: of.p50, y), _line("p95", days, lambda of: of.p95, y)]
-    labels = [Tick(_n(y(tick)), _short(tick)) for tick in ticks]
+    name = _in_one_unit(ticks[1]) if scale == "from 0" else _short
+    labels = [Tick(_n(y(tick)), name(tick)) for tick in ticks]
     return Chart(labels, _dates(days), [], lines, f"how long runs took, {scale}")
 
 
@@ -131,6 +135,24 @@ def _steps(most: float, *, whole: bool = False) -> list[float]:
     if whole:
         step = max(1, round(step))
     return [at * step for at in range(max(1, math.ceil(most / step - 1e-9)) + 1)]
+
+
+def _time_steps(most_ms: int) -> list[int]:
+    """From zero to the first one that is not below `most_ms`."""
+    raw = most_ms / TICKS_ABOUT
+    step = next((step for step in STEPS_MS if step >= raw * 0.999), None)
+    if step is None:
+        hours = _steps(most_ms / HOUR_MS, whole=True)
+        return [round(step * HOUR_MS) for step in hours]
+    return [at * step for at in range(max(1, math.ceil(most_ms / step - 1e-9)) + 1)]
+
+
+def _in_one_unit(step_ms: int) -> Callable[[float], str]:
+    """Names all ticks of a scale in the unit in which its step is whole: 0, 20 s, 40 s, 60 s, 80 s. In minutes the last
+    one would be 1.33333 min. Only seconds have tenths."""
+    units = ((HOUR_MS, HOUR_MS, "h"), (60_000, 60_000, "min"), (1000, 100, "s"))
+    unit_ms, unit = next(((unit, name) for unit, part, name in units if step_ms % part == 0), (1, "ms"))
+    return lambda ms: f"{ms / unit_ms:,g} {unit}" if ms else "0"
 
 
 def _linear(top: float) -> Callable[[float], float]:

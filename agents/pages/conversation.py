@@ -197,7 +197,15 @@ def _again(run: dict[str, Any] | None, state: State) -> list[str]:
         return []
     if run["finished_at"] is None or run["status"] not in FINAL_WORDS:
         return []
-    return ["resume", "retry"] if run["started_at"] else ["retry"]
+    return ["resume", "retry"] if can_continue(run, state) else ["retry"]
+
+
+def can_continue(run: dict[str, Any], state: State) -> bool:
+    """Whether there is something to go on from: it is the latest run, it did not complete, and its program has said
+    something."""
+    if run is not state["runs"][-1] or run["finished_at"] is None or run["status"] not in FINAL_WORDS:
+        return False
+    return any(message["run_id"] == run["id"] and message["role"] != "user" for message in state["messages"])
 
 
 def _part(part: dict[str, Any], role: str, files_url: str, *, is_asked: bool) -> Part:

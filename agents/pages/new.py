@@ -63,6 +63,7 @@ def new_agent(request: HttpRequest) -> HttpResponse:
     context = {
         "catalog": known,
         "offers": list(_offers(definitions.values(), options)),
+        "invalid": [(name, mistake) for name, mistake in known.invalid.items() if name not in definitions],
         "form": form,
         "site_budget": _site_budget(),
     }

@@ -7,6 +7,7 @@ from typing import Any
 
 from agents.models import Agent
 from agents.pages import measures, tree
+from agents.pages.conversation import can_continue
 from agents.pages.side import RUNS_SHOWN
 from streaming.events import FINAL
 from streaming.fold import State
@@ -36,6 +37,7 @@ def _runs(state: State, spent: dict[str, str]) -> list[dict[str, Any]]:
             "duration": measures.run_duration(run),
             "spent": spent.get(run["id"], ""),
             "is_over": run["status"] in FINAL and run["finished_at"] is not None,
+            "can_continue": can_continue(run, state),
         }
         for number, run in reversed(runs)
     ]

@@ -12,6 +12,7 @@ from django.utils import timezone
 
 from agents import retention
 from agents.models import Attempt, Run
+from agents.models.run import RunStatus
 from agents.pages import advice, markdown, measures, timeline, waterfall
 from agents.pages.timeline import Timeline
 from agents.pages.waterfall import Waterfall
@@ -62,7 +63,7 @@ class Reading:
 class RunFacts:
     """`spent`: tokens and cost, in words. `answer`: the result, if it is a text, as the agent page shows it; other
     results are in `result`. `cut`: not all events were read. `trimmed`: the oldest are not stored any
-    more. `events_after`: the cursor before its first event."""
+    more. `can_continue`: as in agents.pages.conversation. `events_after`: the cursor before its first event."""
 
     run: Run
     attempts: list[Attempt]
@@ -78,6 +79,7 @@ class RunFacts:
     advice: str
     cut: bool
     trimmed: bool
+    can_continue: bool
     events_after: str
 
 
@@ -100,8 +102,15 @@ def facts(run: Run) -> RunFacts:
         advice=advice.of(run.error_code),
         cut=cut,
         trimmed=retention.is_trimmed(run),
+        can_continue=_can_continue(run, told),
         events_after=_events_after(run),
     )
+
+
+def _can_continue(run: Run, told: Timeline) -> bool:
+    if not run.is_finished or run.status == RunStatus.COMPLETED or not told.has_spoken:
+        return False
+    return not Run.objects.filter(agent=run.agent_id, number__gt=run.number).exists()
 
 
 def _events_after(run: Run) -> str:

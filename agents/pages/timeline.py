@@ -78,6 +78,8 @@ class Timeline:
     usage: dict[str, Any] | None = None
     model_calls: int = 0
     tool_calls: int = 0
+    has_spoken: bool = False
+    """Its program has said something that stands in the conversation."""
     clocks_differ: bool = False
 
     def busy_ms(self, *kinds: Kind) -> float:
@@ -125,6 +127,7 @@ class _Teller:
         self._epoch = event.epoch
         if event.type in _OF_THE_PROGRAM and event.data.get("role") != "user":
             self._spoken(event.type)
+            self.line.has_spoken |= event.type in _IN_THE_CONVERSATION
         if event.type not in ("thinking", "usage"):
             self._end_thinking()
         if (step := _STEPS.get(event.type)) is not None:
@@ -305,6 +308,7 @@ class _Teller:
 
 
 _OF_THE_PROGRAM = SAYABLE - {"error"}
+_IN_THE_CONVERSATION = frozenset(("text", "thinking", "message", "tool-call"))
 _STEPS: dict[str, Callable[[_Teller, dict[str, Any]], None]] = {
     "status": _Teller._status,
     "done": _Teller._done,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import json
 import re
 from collections.abc import Iterable, Iterator
@@ -16,11 +17,14 @@ from agents.pages import markdown, visible
 from agents.pages.diff import LINE_CHARS, Piece, markup
 from agents.pages.highlight import highlight
 from agents.workspace.types import ending, image_type
+from containers.images.demo.programs import text_encoding
 
 Kind = Literal["text", "markdown", "table", "image", "binary"]
 VIEW_BYTES = 512 * 1024
 """Of a file that are read for its page."""
 VIEW_LINES = 5000
+CONTROLS = 0.05
+"""Most of a text that may be control characters."""
 TABLE_ROWS = 200
 TABLE_COLUMNS = 50
 CELL_CHARS = 300
@@ -31,10 +35,11 @@ _JSON_TOKEN = re.compile(r'"(?:[^"\\]|\\.)*"|[{}\[\],:]|[^\s{}\[\],:"]+')
 
 @dataclass(slots=True)
 class View:
-    """`cut`: bytes of the file that were not read. `lines_left_out`: of those that were. `has_source`: there is another
-    way to show it."""
+    """`encoding`: its name where that is not UTF-8. `cut`: bytes of the file that were not read. `lines_left_out`: of
+    those that were. `has_source`: there is another way to show it."""
 
     kind: Kind
+    encoding: str = ""
     cut: int = 0
     lines: list[list[Piece]] = field(default_factory=list)
     lines_left_out: int = 0
@@ -55,27 +60,24 @@ def of(path: str, content: bytes, size: int, files_url: str, *, source: bool = F
     """`content`: the file's first VIEW_BYTES. `source`: as it is written, where it would be rendered."""
     if image_type(path) and not (source and ending(path) == "svg"):
         return View("image", has_source=ending(path) == "svg")
-    text = _text(content, cut=size > len(content))
-    if text is None:
+    is_cut = size > len(content)
+    codec = text_encoding.detect(content, is_cut=is_cut)
+    text = text_encoding.decoded(content, codec, is_cut=is_cut) if codec else None
+    if codec is None or text is None or _looks_binary(text):
         return View("binary")
+    text = text if "\n" in text else text.replace("\r", "\n")  # as old Macintosh programs end lines
     view = None if source else _rendered(path, text, size, files_url)
     if view is None:
         view = _as_text(path, text)
         view.has_source = view.is_source = source and _can_render(path)
+    view.encoding = "" if codec == "utf-8-sig" else text_encoding.name_of(codec)
     view.cut = max(0, size - len(content))
     return view
 
 
-def _text(content: bytes, *, cut: bool) -> str | None:
-    """None if it is no text. A character that the cut went through is left out."""
-    if b"\0" in content:
-        return None
-    try:
-        return content.decode()
-    except UnicodeDecodeError as error:
-        if cut and error.end >= len(content) - 3:
-            return content[: error.start].decode(errors="replace")
-        return None
+def _looks_binary(text: str) -> bool:
+    """Any bytes are a text in some encoding; in none of them are so many control characters one."""
+    return sum(char < " " and char not in "\t\n\r\f\b\x1b" for char in text) > CONTROLS * len(text)
 
 
 def _can_render(path: str) -> bool:
@@ -135,8 +137,8 @@ def _table(text: str, delimiter: str | None) -> View | None:
     """None for what is no table."""
     first = text.partition("\n")[0]
     delimiter = delimiter or max(",;\t|", key=first.count)
-    try:
-        rows = [row for row in csv.reader(text.split("\n"), delimiter=delimiter) if row]
+    try:  # a line end within quotes belongs to its cell
+        rows = [row for row in csv.reader(io.StringIO(text, newline=""), delimiter=delimiter) if row]
     except csv.Error:
         return None
     if len(rows) < 2:

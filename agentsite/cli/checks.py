@@ -21,7 +21,7 @@ from containers.errors import EngineError
 from containers.registry import AUTO, Choice, Place, choose
 
 if TYPE_CHECKING:
-    from agents.definitions import Definition
+    from agents.definitions import Catalog
 
 
 def make_directory(directory: Path) -> None:
@@ -50,6 +50,13 @@ def free_port(host: str, port: int) -> int:
                 ) from None
             raise CliProblem(f"can't listen on {host}:{port}: {error.strerror}") from None
         return int(probe.getsockname()[1])
+
+
+def reachable(host: str) -> str:
+    """Of a site that listens on `host`, as an address has it."""
+    if host in ("0.0.0.0", "::"):
+        return "127.0.0.1"
+    return f"[{host}]" if ":" in host else host
 
 
 async def redis(url: str, patience_s: float = 0.0) -> None:
@@ -111,17 +118,18 @@ def broker(url: str) -> None:
         raise CliProblem(f"the broker at {_without_password(url)} does not answer: {reason}") from None
 
 
-def definitions(environment: Environment, say: Callable[[str], None]) -> dict[str, Definition]:
-    """A site that runs keeps the last good ones; one that starts has none. They may also be written later."""
+def definitions(environment: Environment, say: Callable[[str], None]) -> Catalog:
+    """Those of the site, which may also be written later. A file that can't be read at all is a CliProblem: a site that
+    started without it would end the runs that it finds at work."""
     path = environment.definitions_file.expanduser().absolute()
-    from agents.definitions.catalog import Mistake, read
+    from agents.definitions.catalog import Catalog, Mistake, read
     from agents.definitions.ceilings import Ceilings
 
     try:
         return read(path.read_text(encoding="utf-8"), Ceilings(**environment.ceilings()))
     except FileNotFoundError:
         say(f"nothing can be run until there are definitions in {path}")
-        return {}
+        return Catalog()
     except OSError as error:
         raise CliProblem(f"{path}: {error.strerror}") from None
     except UnicodeDecodeError:

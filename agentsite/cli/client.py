@@ -16,6 +16,7 @@ from agentsite.environment import load_environment
 
 BEGINNING = "0-0"
 """The cursor before everything that an agent ever said."""
+DEFAULT_URL = f"http://{Environment.model_fields['host'].default}:{Environment.model_fields['port'].default}"
 PAGE_MOST = 200
 """Of a list, in one answer of the API."""
 
@@ -28,9 +29,12 @@ class Client:
     def __init__(self, url: str | None = None, token: str | None = None) -> None:
         environment = load_environment()
         path = environment.directory() / "admin-token"
+        self.variables: tuple[str, ...] = ()
+        """Of the environment: what other commands need beside `options`."""
         if token is None and environment.token:
             token = environment.token
         if token is None:
+            self.variables = ("AGENTSITE_DATA_DIR",)
             try:
                 token = path.read_text().strip()
             except OSError:
@@ -39,9 +43,9 @@ class Client:
                 ) from None
         if not (token.isascii() and token.isprintable()):
             raise CliProblem("the API token has characters that no token has")
-        self.options = ("--url", url) if url else ()
-        """What other commands need to speak to the same site."""
-        self.url = (url or f"http://{environment.host}:{environment.port}").rstrip("/")
+        self.url = (url or f"http://{checks.reachable(environment.host)}:{environment.port}").rstrip("/")
+        self.options = () if self.url == DEFAULT_URL else ("--url", self.url)
+        """What other commands need to speak to the same site, also from another shell. Never the token."""
         try:
             self._http = httpx.Client(
                 base_url=self.url,

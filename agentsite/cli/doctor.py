@@ -22,11 +22,17 @@ def doctor() -> int:
     environment = load_environment()
     needed = [_directory(environment), _redis(environment.redis_url), _database(environment.database_url)]
     engines = asyncio.run(_engines(environment))
-    for good, name, said in [*needed, *(engine._replace(name=f"engine {engine.name}") for engine in engines)]:
+    definitions = _definitions(environment)
+    for good, name, said in [
+        *needed,
+        *definitions,
+        *(engine._replace(name=f"engine {engine.name}") for engine in engines),
+    ]:
         print(f"{'ok ' if good else 'no '} {name:<16} {said}")
     choice = _choice(environment.engine, engines)
     print(f"\n{choice.said}")
-    return 0 if choice.good and all(line.good for line in needed) else 2
+    can_start = any(line.good for line in definitions)
+    return 0 if choice.good and can_start and all(line.good for line in needed) else 2
 
 
 def _choice(setting: str, engines: list[Line]) -> Line:
@@ -66,6 +72,19 @@ def _database(url: str) -> Line:
     if url:
         return _checked("database", checks.database, "answers at DATABASE_URL")
     return Line(True, "database", "SQLite in the data dir")
+
+
+def _definitions(environment: Environment) -> list[Line]:
+    """A line for all that can be started, and one for each that has a mistake."""
+    path = environment.definitions_file.expanduser().absolute()
+    said: list[str] = []
+    try:
+        catalog = checks.definitions(environment, said.append)
+    except CliProblem as problem:
+        return [Line(False, "definitions", str(problem))]
+    names = ", ".join(catalog.definitions) or f"none in {path}"
+    invalid = [Line(False, "definitions", mistake) for mistake in catalog.invalid.values()]
+    return [Line(bool(catalog.definitions) or not catalog.invalid, "definitions", names), *invalid]
 
 
 def _checked(name: str, check: Callable[[], None], good: str) -> Line:

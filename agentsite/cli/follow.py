@@ -1,9 +1,15 @@
-"""Following an agent in the terminal: prints what it says, survives cut connections, ends with the run."""
+"""Following an agent in the terminal: prints what it says, asks what it asks, survives cut connections, ends with the
+run."""
 
 from __future__ import annotations
 
+import os
+import queue
+import select
 import sys
+import threading
 import time
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from rich.console import Console
@@ -11,33 +17,39 @@ from rich.text import Text
 
 from agentsite.cli.client import Client, StreamEnded
 from agentsite.cli.hints import Hints
-from agentsite.cli.safe import as_line, safe
+from agentsite.cli.keyboard import Keyboard
+from agentsite.cli.problem import CliProblem
+from agentsite.cli.questions import Questions
+from agentsite.cli.safe import as_line, exact, safe
 
 EXIT_CODES = {"completed": 0, "failed": 1, "cancelled": 3}
 INTERRUPTED = 130
 RETRY_S = 1.0
+FRAMES_MOST = 1000
+"""Read ahead of what is printed; then the site waits, and disconnects us should it take too long."""
 
 
-def follow(client: Client, agent_id: str, after: str, run_id: str | None = None, *, as_json: bool) -> int:
-    """Until the end of `run_id`: exit code by how it ended. Without one, until Ctrl-C.
+def follow(
+    client: Client, agent_id: str, after: str, run_id: str | None = None, *, as_json: bool, until: str | None = None
+) -> int:
+    """Until the end of `run_id`: exit code by how it ended. Without one, until Ctrl-C. Questions that were asked before
+    the cursor `until` are put once everything up to it has been shown: most of them are answered by then.
 
-    A stream that breaks is taken up again behind the last event seen. What is not the agent's (which run this is, that
-    it goes on after Ctrl-C) is on stderr.
+    On a terminal questions are answered in place. What is not the agent's (which run this is, that it goes on after
+    Ctrl-C) is on stderr.
     """
-    hints = Hints(client, agent_id)
-    printer = _Printer(hints, as_json)
-    following = _Following(run_id, printer, after)
+    hints, printer = Hints(client, agent_id), _Printer(as_json)
+    questions = None
+    if not as_json and Keyboard.is_there():
+        questions = Questions(Keyboard(), client.answer, printer.say, hints.answers)
+        printer.before_output = questions.interrupt
+    following = _Following(run_id, printer, questions, hints, asks_from=int((until or after).partition("-")[2]))
+    frames = _frames(client, agent_id, after)
     try:
         if run_id is not None and not as_json:
             print(hints.started(run_id), file=sys.stderr)
-        while True:
-            try:
-                for frame in client.stream(agent_id, following.last):
-                    following.take(frame)
-                    if following.status is not None:
-                        return EXIT_CODES[following.status]
-            except StreamEnded:
-                time.sleep(RETRY_S)
+        status = _attend(frames, following, questions) if questions else next(filter(None, map(following.take, frames)))
+        return EXIT_CODES[status]
     except KeyboardInterrupt:
         printer.end()
         if run_id is not None:
@@ -45,31 +57,139 @@ def follow(client: Client, agent_id: str, after: str, run_id: str | None = None,
         return INTERRUPTED
 
 
+def _attend(frames: Iterator[dict[str, Any]], following: _Following, questions: Questions) -> str:
+    """Frames and keys, each when it comes. How the run ended."""
+    beside = _Beside(frames)
+    beside.start()
+    try:
+        while True:
+            readable, _, _ = select.select([beside, *([questions] if questions.are_open else [])], [], [])
+            if beside not in readable:
+                questions.take_key()
+            elif (status := following.take(beside.next())) is not None:
+                return status
+    finally:
+        beside.end()
+        questions.close()
+
+
+def _frames(client: Client, agent_id: str, after: str) -> Iterator[dict[str, Any]]:
+    """The agent's stream, for ever. One that breaks is taken up again behind the last event. Raises CliProblem."""
+    while True:
+        try:
+            for frame in client.stream(agent_id, after):
+                if "seq" in frame:
+                    after = f"{frame['epoch']}-{frame['seq']}"
+                yield frame
+        except StreamEnded:
+            time.sleep(RETRY_S)
+
+
+class _Beside(threading.Thread):
+    """Frames that are read while the keyboard is, too."""
+
+    def __init__(self, frames: Iterator[dict[str, Any]]) -> None:
+        super().__init__(daemon=True)
+        self._frames = frames
+        self._queue: queue.Queue[dict[str, Any] | CliProblem] = queue.Queue(FRAMES_MOST)
+        self._reader, self._writer = os.pipe()
+        self._is_over = False
+
+    def fileno(self) -> int:
+        """Readable when there is a frame."""
+        return self._reader
+
+    def next(self) -> dict[str, Any]:
+        """Raises CliProblem if the site refuses to go on."""
+        os.read(self._reader, 1)
+        frame = self._queue.get()
+        if isinstance(frame, CliProblem):
+            raise frame
+        return frame
+
+    def run(self) -> None:
+        try:
+            for frame in self._frames:
+                self._put(frame)
+        except CliProblem as problem:
+            self._put(problem)
+        except Exception:
+            if not self._is_over:  # else the connection was closed under our hands
+                raise
+
+    def end(self) -> None:
+        self._is_over = True
+
+    def _put(self, frame: dict[str, Any] | CliProblem) -> None:
+        self._queue.put(frame)
+        os.write(self._writer, b".")
+
+
 class _Following:
-    def __init__(self, run_id: str | None, printer: _Printer, after: str) -> None:
-        self.last = after
-        self.status: str | None = None
+    """`asks_from`: the seq from which on questions are put."""
+
+    def __init__(
+        self, run_id: str | None, printer: _Printer, questions: Questions | None, hints: Hints, asks_from: int
+    ) -> None:
+        self._status: str | None = None
         self._run_id = run_id
         self._printer = printer
+        self._questions = questions
+        self._hints = hints
+        self._asks_from = asks_from
+        self._calls: dict[tuple[str, str], dict[str, Any]] = {}
+        """Of runs that go on: what a question is about."""
 
-    def take(self, frame: dict[str, Any]) -> None:
-        if "seq" in frame:
-            self.last = f"{frame['epoch']}-{frame['seq']}"
+    def take(self, frame: dict[str, Any]) -> str | None:
+        """How the run has ended, once it has."""
         if frame["type"] == "reset":
             self._printer.lost(frame["reason"])
         elif frame["type"] == "snapshot":
-            for run in frame["state"]["runs"]:
-                if run["id"] == self._run_id and run["finished_at"]:
-                    self.status = run["status"]
+            self._take_state(frame["state"])
         elif self._run_id in (None, frame["run_id"]):
             self._printer.show(frame)
-            if frame["type"] == "done" and self._run_id is not None:
-                self.status = frame["data"]["status"]
+            self._note(frame["type"], frame["run_id"], frame["data"])
+        if self._questions is not None and frame.get("seq", 0) >= self._asks_from:
+            self._questions.ask()
+        return self._status
+
+    def _note(self, type_: str, run_id: str, data: dict[str, Any]) -> None:
+        if type_ == "tool-call":
+            self._calls[run_id, data["call_id"]] = data
+        elif type_ == "approval-request":
+            self._put(run_id, data)
+        elif type_ == "approval-response" and self._questions is not None:
+            self._questions.remove(run_id, data["approval_id"])
+        elif type_ == "done":
+            self._calls = {key: call for key, call in self._calls.items() if key[0] != run_id}
+            if self._questions is not None:
+                self._questions.remove(run_id)
+            if run_id == self._run_id:
+                self._status = data["status"]
+
+    def _put(self, run_id: str, question: dict[str, Any]) -> None:
+        self._printer.about(self._calls.get((run_id, question.get("call_id") or "")))
+        if self._questions is None:
+            self._printer.commands(self._hints.answers(run_id, question))
+        else:
+            self._questions.add({**question, "run_id": run_id})
+
+    def _take_state(self, state: dict[str, Any]) -> None:
+        """After a reset: what was asked may have been answered, or taken back."""
+        for run in state["runs"]:
+            if self._questions is not None:
+                self._questions.remove(run["id"])
+            if run["id"] == self._run_id and run["finished_at"]:
+                self._status = run["status"]
+        for asked in state["approvals"]:
+            is_open = asked["decision"] is None and asked["run_id"] == state["active_run"]
+            if is_open and self._run_id in (None, asked["run_id"]):
+                self._put(asked["run_id"], asked)
 
 
 class _Printer:
-    def __init__(self, hints: Hints, as_json: bool) -> None:
-        self._hints = hints
+    def __init__(self, as_json: bool) -> None:
+        self.before_output: Callable[[], None] = lambda: None
         self._as_json = as_json
         self._console = Console(highlight=False, soft_wrap=True)
         self._open = False
@@ -80,24 +200,39 @@ class _Printer:
             return
         data, kind = event["data"], event["type"]
         if kind in _FLOWING:
+            self.before_output()
             self._flow(data["content"], _FLOWING[kind])
             return
         line = _LINES.get(kind, lambda _: None)(data)
         if line is not None:
-            self.end()
-            self._console.print(Text(safe(line[0]), style=line[1]))
-        if kind == "approval-request":
-            self._console.print(Text(self._hints.answers(event["run_id"], data), style="dim"))
+            self._line(*line)
+
+    def about(self, call: dict[str, Any] | None) -> None:
+        """What somebody is asked about, to the last character."""
+        if call is not None and not self._as_json:
+            self._line(f"{exact(call['name'])} {exact(call['arguments'])}", "")
+
+    def commands(self, lines: str) -> None:
+        if not self._as_json:
+            self._line(lines, "dim")
 
     def lost(self, reason: str) -> None:
         if not self._as_json:
-            self.end()
-            self._console.print(Text(f"! some of this was taken back by the site ({safe(reason)})", style="red"))
+            self._line(f"! some of this was taken back by the site ({reason})", "red")
+
+    def say(self, text: str, style: str) -> None:
+        """As it is: a prompt stays on its line."""
+        self._console.print(Text(safe(text), style=style), end="")
 
     def end(self) -> None:
         if self._open:
             self._console.print()
             self._open = False
+
+    def _line(self, text: str, style: str) -> None:
+        self.before_output()
+        self.end()
+        self._console.print(Text(safe(text), style=style))
 
     def _flow(self, text: str, style: str) -> None:
         self._console.print(Text(safe(text), style=style), end="")

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import shlex
 from typing import Any
 
 from agentsite.cli.client import Client
+from agentsite.cli.invocation import command_line
 from agentsite.cli.safe import safe
 
 
@@ -14,6 +14,7 @@ class Hints:
 
     def __init__(self, client: Client, agent_id: str) -> None:
         self._options = client.options
+        self._variables = client.variables
         self._agent_id = agent_id
         self._page = f"{client.url}/agents/{agent_id}/"
 
@@ -32,4 +33,4 @@ class Hints:
         """The agent chose some of the arguments: they are quoted for the shell (once they are safe: what is dropped
         later could be a quote), and none is an option (`--url=…` would be sent the token)."""
         end = ["--"] if any(argument.startswith("-") for argument in arguments) else []
-        return shlex.join(["agentsite", name, *self._options, *end, *map(safe, arguments)])
+        return command_line([name, *self._options, *end, *map(safe, arguments)], self._variables)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import shlex
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import TypeVar
@@ -11,6 +12,7 @@ from aiodocker.exceptions import DockerError
 
 from agentsite.cli import checks
 from agentsite.cli.images import ca_bundle
+from agentsite.cli.invocation import NAME, command_line
 from agentsite.cli.problem import CliProblem
 from agentsite.cli.tables import images as show
 from agentsite.environment import load_environment
@@ -40,7 +42,9 @@ def check() -> int:
     wrong = [one for one in _look(named) if one.state != "present"]
     for one in wrong:
         what = "is missing" if one.state == "missing" else "is stale: its folder has changed since it was built"
-        print(f"{one.reference} {what} (for {', '.join(named[one.reference])}); run `{remedy(one.reference)}`")
+        print(
+            f"{one.reference} {what} (for {', '.join(named[one.reference])}); run `{_as_called(remedy(one.reference))}`"
+        )
     if not wrong:
         print(f"all images are there: {', '.join(named) or 'no definition names one'}")
     return FAILED if wrong else 0
@@ -75,8 +79,11 @@ def age(created_at: datetime | None) -> str:
 def _named() -> dict[str, list[str]]:
     """Image → definitions, in the order of the file."""
     named: dict[str, list[str]] = {}
-    definitions = checks.definitions(load_environment(), _say)
-    for definition in definitions.values():
+    environment = load_environment()
+    catalog = checks.definitions(environment, _say)
+    if catalog.problem is not None:
+        raise CliProblem(f"{environment.definitions_file}: {catalog.problem}")
+    for definition in catalog.definitions.values():
         named.setdefault(definition.image, []).append(definition.name)
     return named
 
@@ -104,6 +111,11 @@ def _with_engine(work: Callable[[DockerApi], Awaitable[T]]) -> T:
         raise CliProblem(str(error), FAILED) from None
     except (EngineError, DockerError, OSError) as error:
         raise CliProblem(" ".join(str(error).split())) from None
+
+
+def _as_called(command: str) -> str:
+    program, *words = shlex.split(command)
+    return command_line(words) if program == NAME else command
 
 
 def _say(line: str) -> None:

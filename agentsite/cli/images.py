@@ -8,6 +8,7 @@ from pathlib import Path
 
 from aiodocker.exceptions import DockerError
 
+from agentsite.cli.invocation import command_line
 from containers.engines.docker_api import DockerApi
 from containers.errors import EngineError
 from containers.images.build import Image, build, find_images, is_current
@@ -46,7 +47,7 @@ async def _build(api: DockerApi, image: Image, say: Callable[[str], None]) -> No
     try:
         await build(api, image, base_image=None, ca_bundle=ca_bundle(), force=False, say=lambda _: None)
     except WheelsMissing as error:
-        say(f"{image.tag} is not built, {error}; later: agentsite images build {image.name}")
+        say(f"{image.tag} is not built, {error}; later: {command_line(['images', 'build', image.name])}")
     else:
         say(f"{image.tag} is built")
 

@@ -152,8 +152,8 @@ def attach(agent: str, as_json: AsJson = False, url: Url = None, token: Token = 
     from agentsite.cli.follow import follow
 
     with Client(url, token) as client:
-        client.call("GET", f"/api/agents/{agent}")  # says what is wrong at once; later a cut stream is taken up again
-        raise SystemExit(follow(client, agent, BEGINNING, as_json=as_json))
+        now = client.tip(agent)  # says what is wrong at once; later a cut stream is taken up again
+        raise SystemExit(follow(client, agent, BEGINNING, as_json=as_json, until=now))
 
 
 @app.command()
@@ -180,7 +180,7 @@ def cancel(run: str, url: Url = None, token: Token = None) -> None:
 
     with Client(url, token) as client:
         answer = client.call("POST", f"/api/runs/{run}/cancel")
-    print(f"run {run}: {answer.get('status', 'cancel requested')}")
+    print(f"run {run}: {answer['status'] if answer['finished_at'] else 'cancel requested'}")
 
 
 @app.command()

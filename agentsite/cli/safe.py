@@ -20,6 +20,13 @@ def safe(text: str) -> str:
     return _CONTROL.sub("", text)
 
 
+def exact(value: Any) -> str:
+    """JSON in which every character can be seen: what is only shown by its effect, or not at all, is escaped. Nothing
+    is dropped, for somebody decides about it."""
+    text = json.dumps(value, ensure_ascii=False, indent=2)
+    return "".join(one if one.isprintable() or one == "\n" else json.dumps(one)[1:-1] for one in text)
+
+
 def as_line(event: dict[str, Any]) -> str:
     """JSON on one line that no terminal obeys."""
     return _RAW.sub(lambda match: f"\\u{ord(match[0]):04x}", json.dumps(event, ensure_ascii=False))

@@ -10,6 +10,7 @@ from rich.cells import cell_len, set_cell_size
 from rich.console import Console
 from rich.text import Text
 
+from agentsite.cli.invocation import command_line
 from agentsite.cli.safe import as_line, safe
 
 GAP = "  "
@@ -33,7 +34,11 @@ def show(
 
 def agents(found: Sequence[dict[str, Any]]) -> None:
     rows = [(one["id"], one["definition"], one["status"], one["title"]) for one in found]
-    _show(("id", "definition", "status", "title"), rows, 'No agents yet. Start one: agentsite run demo "…"')
+    _show(
+        ("id", "definition", "status", "title"),
+        rows,
+        f"No agents yet. Start one: {command_line(['run', 'demo', 'Analyse the data'])}",
+    )
 
 
 def runs(found: Sequence[dict[str, Any]]) -> None:

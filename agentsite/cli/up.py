@@ -56,7 +56,9 @@ class _Stack:
         return 0
 
     async def _start(self) -> None:
-        checks.definitions(self._environment, self._children.say)
+        catalog = checks.definitions(self._environment, self._children.say)
+        for name, mistake in catalog.invalid.items():
+            self._children.say(f"definition {name} can't be started until its mistake is corrected: {mistake}")
         await self._start_redis()
         if self._environment.broker_url:
             await asyncio.to_thread(checks.broker, self._environment.broker_url)
@@ -66,7 +68,7 @@ class _Stack:
         for name in ("web", "worker", "beat"):
             environment = os.environ if name == "worker" else without_provider_keys(os.environ)
             await self._children.start(Child(name, _command(name), environment))
-        base = f"http://{_shown(self._environment.host)}:{self._environment.port}"
+        base = f"http://{checks.reachable(self._environment.host)}:{self._environment.port}"
         if await self._answers(f"{base}/healthz"):
             self._children.say(engine)
             print(f"ready: {base}/  log in (once, within a day): {base}/login/link/{link}", flush=True)
@@ -127,9 +129,3 @@ def _command(name: str) -> list[str]:
     import sys
 
     return [sys.executable, "-m", "agentsite", name]
-
-
-def _shown(host: str) -> str:
-    if host in ("0.0.0.0", "::"):
-        return "127.0.0.1"
-    return f"[{host}]" if ":" in host else host

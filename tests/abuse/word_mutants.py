@@ -36,7 +36,7 @@ WORDS = {
         [Change(TRANSLATE, 'if type_ == "message" and said.get("role", "assistant") == "user":', "if False:")],
     ),
     "a prompt's id": Mutant(
-        SITES_WORDS, [Change(TRANSLATE, 'said.get("message_id") == user_message_id(self.run_id)', "False")]
+        SITES_WORDS, [Change(TRANSLATE, '_is_users(said.get(name)) for name in ("message_id", "call_id")', "[]")]
     ),
     "fields that are the site's": Mutant(
         SITES_WORDS,

@@ -7,6 +7,8 @@ import json
 import pytest
 
 from agents import lifecycle
+from agents.definitions.catalog import _file as catalog_file
+from agents.errors import DefinitionInvalid
 from tests.agents.bad_program import run_bad
 from tests.agents.site import Site, errors, statuses
 
@@ -46,6 +48,21 @@ def test_a_definition_removed_meanwhile_ends_the_run(site: Site) -> None:
     site.ask_worker(site.worker(), str(agent.pk))
     events = site.end(run)
     assert errors(events) == ["unknown-definition"]
+    assert statuses(events) == ["queued", "failed"]
+
+
+def test_a_definition_with_a_mistake_can_not_be_started_and_says_so(site: Site) -> None:
+    agent = site.agent(site.define("other", ""))
+    run = lifecycle.submit_run(agent, "go")
+    site.file.write_text('[definitions.other]\nimage = 5\n[definitions.fine]\nimage = "a"\n')
+    catalog_file.cache_clear()  # as a process does that has not read the file before
+    with pytest.raises(DefinitionInvalid, match=r"'other' has a mistake in agents.toml, line 2: other.image: "):
+        lifecycle.create_agent(site.owner, "other", input="go")
+    with pytest.raises(DefinitionInvalid):
+        lifecycle.submit_run(agent, "go")
+    site.ask_worker(site.worker(), str(agent.pk))
+    events = site.end(run)
+    assert errors(events) == ["invalid-definition"]
     assert statuses(events) == ["queued", "failed"]
 
 

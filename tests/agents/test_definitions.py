@@ -33,7 +33,11 @@ def problem(file: Path, text: str | bytes) -> str:
     assert set(catalog.current().definitions) == {"one"}
     file.write_bytes(text if isinstance(text, bytes) else text.encode())
     found = catalog.current()
-    assert set(found.definitions) == {"one"}, "the last good ones stay in force"
+    if found.invalid:
+        assert not found.definitions, "the others are as the file has them"
+        assert found.problem == f"agents.toml: {next(iter(found.invalid.values()))}"
+    else:
+        assert set(found.definitions) == {"one"}, "the last good ones stay in force"
     assert found.problem is not None
     assert "\n" not in found.problem
     assert "None" not in found.problem
@@ -51,6 +55,34 @@ def test_a_change_is_seen_at_once_and_a_mistake_mended_too(file: Path) -> None:
     file.write_text(GOOD)
     assert catalog.current().problem is None
     assert set(catalog.current().definitions) == {"one"}
+
+
+BAD = "[definitions.two]\nimage = 5\n"
+
+
+def test_a_mistake_concerns_only_its_own_definition(file: Path) -> None:
+    file.write_text(BAD + GOOD)
+    found = CatalogFile(file).current()
+    assert set(found.definitions) == {"one"}
+    assert dict(found.invalid) == {"two": "line 2: two.image: Input should be a valid string"}
+    assert found.mistake_of("two") == found.invalid["two"]
+    assert found.mistake_of("one") is None
+    assert found.mistake_of("three") is None
+
+
+def test_the_last_good_version_of_a_definition_stays_in_force(file: Path) -> None:
+    catalog = CatalogFile(file)
+    file.write_text(GOOD + BAD.replace("5", '"b"'))
+    assert catalog.current().definitions["two"].image == "b"
+    file.write_text(GOOD.replace('"a"', '"c"') + BAD)
+    found = catalog.current()
+    assert {name: one.image for name, one in found.definitions.items()} == {"one": "c", "two": "b"}
+    assert set(found.invalid) == {"two"}
+    assert found.mistake_of("two") is None
+    file.write_text(GOOD + BAD + "[definitions")
+    assert set(catalog.current().definitions) == {"one", "two"}
+    file.write_text(GOOD)
+    assert (set(catalog.current().definitions), dict(catalog.current().invalid)) == ({"one"}, {})
 
 
 def test_a_file_of_the_same_time_and_size_is_seen_too(file: Path) -> None:

@@ -26,7 +26,17 @@ def test_a_mistake_in_the_file_is_named_and_the_last_good_definitions_stay(api):
     body = api.get("/api/definitions")
     assert "line 3" in body["problem"]
     assert "limit" in body["problem"]
-    assert [found["name"] for found in body["definitions"]] == ["demo", "other"]
+    assert [found["name"] for found in body["definitions"]] == ["demo"]
+    assert body["invalid"] == [{"name": "demo", "mistake": "line 3: demo.limit: Extra inputs are not permitted"}]
+
+
+def test_an_agent_of_a_definition_with_a_mistake_is_refused_with_the_mistake(api):
+    site.DEFINITIONS_FILE.write_text("[definitions.fresh]\nimage = 5\n")
+    assert [one["name"] for one in api.get("/api/definitions")["invalid"]] == ["fresh"]
+    status, body = api.call("POST", "/api/agents", {"definition": "fresh"})
+    assert (status, body["error"]["code"]) == (422, "invalid-definition")
+    assert "line 2: fresh.image" in body["error"]["message"]
+    assert body["error"]["details"]["field"] == "definition"
 
 
 def test_models_and_mcp_servers_are_those_that_definitions_name(api):

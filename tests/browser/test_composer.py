@@ -29,9 +29,10 @@ def queued(content: str, run: str = QUEUED, after: int = 3) -> list[Event]:
     ]
 
 
-def ended(status: str, **error: str) -> list[Event]:
+def ended(status: str, says: str = "I begin.", **error: str) -> list[Event]:
+    said: list[tuple[str, dict[str, object]]] = [("text", {"message_id": "m", "content": says})] if says else []
     problem: list[tuple[str, dict[str, object]]] = [("error", dict(error))] if error else []
-    return log_of(*started(), *problem, ("done", {"status": status}))
+    return log_of(*started(), *said, *problem, ("done", {"status": status}))
 
 
 def test_strategy_is_offered_while_a_run_is_active_and_goes_along(stub: Stub, watched: Page) -> None:
@@ -161,12 +162,23 @@ def test_run_that_ended_badly_can_be_gone_on_with(stub: Stub, watched: Page, but
     assert stub.request()[:2] == ("POST", f"/api/runs/{RUN}/{path}")
 
 
+def test_a_run_that_said_nothing_can_only_be_tried_again(stub: Stub, watched: Page) -> None:
+    stub.append(log_of(*started()))
+    watched.goto(stub.page_url)
+    error = {"code": "image-missing", "message": "It is not here."}
+    stub.append(log_of(("error", error), ("done", {"status": "failed"}), after=3))
+    expect(watched.locator(".again").get_by_role("button")).to_have_text(["Try again"])
+    row = watched.locator("#run-list li").first
+    expect(row.get_by_role("button", name="Try again")).to_be_visible()
+    expect(row.get_by_role("button", name="Continue")).to_be_hidden()
+
+
 def test_nothing_is_offered_behind_a_run_that_went_well_or_is_not_the_last(stub: Stub, watched: Page) -> None:
     stub.append(ended("completed"))
     watched.goto(stub.page_url)
     settled(watched, stub)
     expect(watched.locator(".again")).to_have_count(0)
-    stub.events[:] = [*ended("cancelled"), *queued("Next.", after=4)]
+    stub.events[:] = [*ended("cancelled"), *queued("Next.", after=5)]
     watched.goto(stub.page_url)
     settled(watched, stub)
     expect(watched.locator(".again")).to_have_count(0)

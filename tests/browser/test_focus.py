@@ -96,7 +96,7 @@ def test_continued_run_leaves_the_focus_to_the_prompt_box(stub: Stub, watched: P
     watched.goto(stub.page_url)
     watched.get_by_role("button", name="Continue", exact=True).press("Enter")
     stub.request()
-    stub.append(queued("Go on.", after=4))
+    stub.append(queued("Go on.", after=5))
     expect(watched.locator(".again")).to_have_count(0)
     assert focused(watched) == "input"
 

@@ -105,6 +105,23 @@ def test_a_new_agent_is_made_with_what_was_chosen(tab: Page) -> None:
     assert made["tools"] == ["read_file", "write_file", "edit_file", "list_files", "search"]
 
 
+def test_a_field_error_has_the_colour_of_errors(reader: BrowserContext) -> None:
+    tab = reader.new_page()  # the answer is a 400
+    tab.goto("/agents/new/")
+    tab.locator(".options:visible summary").press("Enter")
+    tab.get_by_label("Minutes").locator("visible=true").fill("0")
+    tab.get_by_role("button", name="Start").click()
+    error = tab.locator(".field-error:visible")
+    expect(error).to_be_visible()
+    painted = """(node) => {
+        const probe = document.body.appendChild(document.createElement("i"));
+        probe.style.color = getComputedStyle(document.documentElement).getPropertyValue("--bad");
+        return [getComputedStyle(node).color, getComputedStyle(probe).color];
+    }"""
+    assert len(set(error.evaluate(painted))) == 1
+    tab.close()
+
+
 def test_a_sample_prompt_is_taken_with_its_definition(tab: Page) -> None:
     tab.goto("/agents/new/")
     tab.get_by_role("button", name=re.compile("Look around")).click()

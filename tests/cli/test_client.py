@@ -6,14 +6,19 @@ import json
 import re
 import shlex
 import signal
+import subprocess
+import sys
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from agentsite.cli.client import Client
 from agentsite.cli.hints import Hints
-from tests.cli.terminal import END_S, Terminal
+from agentsite.cli.invocation import command_line
+from tests.cli.terminal import END_S, Pty, Terminal
+from tests.faults.stack import REPOSITORY
 from tests.journeys.site import UpSite
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(180)]
@@ -25,8 +30,18 @@ PROGRAMS = {
     "asks": SAY
     + "say(type='approval-request', approval_id='tea/1', question='Tea?', options=['Yes, please', '--url=http://x']); "
     + "answer = json.loads(sys.stdin.readline()); say(type='text', content=f'{answer}')",
+    "writes": SAY
+    + "say(type='tool-call', call_id='c1', name='bash', arguments={'command': 'rm -r \u202eolb'}); "
+    + "say(type='approval-request', approval_id='a1', call_id='c1', question='Run?', options=['approve', 'deny']); "
+    + "say(type='text', content='Meanwhile. '); "
+    + "answer = json.loads(sys.stdin.readline()); "
+    + "say(type='text', content=f\"{answer['decision']} {answer.get('reason')}\")",
     "paints": SAY + r"say(type='text', content='\x1b[31mred\x1b]0;mine\x07\u202e.')",
 }
+
+
+CALLED = shlex.split(command_line([]))
+CROOKED = "\n[definitions.crooked]\nimage = 5\n"
 
 
 def definition(name: str, program: str) -> str:
@@ -36,7 +51,7 @@ def definition(name: str, program: str) -> str:
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[UpSite]:
-    definitions = "".join(definition(name, program) for name, program in PROGRAMS.items())
+    definitions = "".join(definition(name, program) for name, program in PROGRAMS.items()) + CROOKED
     up = UpSite(tmp_path_factory.mktemp("up"), engine="process", definitions=definitions)
     try:
         yield up.start()
@@ -51,6 +66,16 @@ def at_site(site: UpSite, capsys: pytest.CaptureFixture[str], monkeypatch: pytes
 
 def events_of(out: str) -> list[dict[str, Any]]:
     return [json.loads(line) for line in out.splitlines()]
+
+
+# a definition with a mistake ------------------------------------------------------------------------------------------
+
+
+def test_a_site_starts_in_spite_of_a_mistake_and_says_which(site: UpSite, at_site: Terminal):
+    mistake = "crooked.image: Input should be a valid string"
+    (said,) = [line for line in site.printed().splitlines() if mistake in line and "can't be started" in line]
+    assert "definition crooked" in said
+    assert mistake in at_site("run", "crooked", "Go").problem
 
 
 # move -----------------------------------------------------------------------------------------------------------------
@@ -126,7 +151,7 @@ def test_ctrl_c_says_that_the_run_goes_on_and_how_to_follow_and_cancel_it(
         running.send_signal(signal.SIGINT)
         _, err = running.communicate(timeout=END_S)
     assert running.returncode == 130
-    found = re.fullmatch(r"the run goes on; (agentsite attach .*) or (agentsite cancel .*)", err.splitlines()[-1])
+    found = re.fullmatch(r"the run goes on; (\S+ attach .*) or (\S+ cancel .*)", err.splitlines()[-1])
     assert found is not None, err
     attach, cancel = (shlex.split(line)[1:] for line in found.groups())
     assert attach[:-1] == ["attach", "--url", site.url]
@@ -186,8 +211,9 @@ def test_a_question_is_answered_by_the_command_line_that_is_shown_with_it(site: 
         yes, option, page = (next(running.stdout).strip() for _ in range(3))
         assert f"{site.url}/agents/" in page
         assert shlex.split(option)[-4] == "--"
-        name, *words = shlex.split(yes)
-        assert (name, words[0], words[-1]) == ("agentsite", "approve", "Yes, please")
+        assert shlex.split(yes)[: len(CALLED)] == CALLED
+        words = shlex.split(yes)[len(CALLED) :]
+        assert (words[0], words[-1]) == ("approve", "Yes, please")
         run_id = words[-3]
         assert "must be one of" in at_site("approve", run_id, "tea/1", "No").problem
         assert "asks for no approval" in at_site("approve", run_id, "coffee", "Yes, please").problem
@@ -200,6 +226,118 @@ def test_a_question_is_answered_by_the_command_line_that_is_shown_with_it(site: 
     assert "the run has ended" in at_site(*words).problem
 
 
+def whole(before: str) -> bool:
+    """Was everything that is asked about shown, and what hides made visible?"""
+    return '"command": "rm -r \\u202eolb"' in before
+
+
+@pytest.mark.parametrize(
+    ("key", "answer"),
+    [("y", "approve"), ("a", "approve"), ("1", "approve"), ("n", "deny"), ("d", "deny"), ("2", "deny")],
+)
+def test_a_question_is_answered_with_a_key_where_it_is_asked(site: UpSite, key: str, answer: str):
+    with Pty("run", "writes", "Clean up", "--url", site.url, "--token", site.token) as terminal:
+        assert whole(terminal.see("[y] approve  [n] deny  [r] a reason first > "))
+        terminal.press(key)
+        terminal.see(f"= {answer}  (admin)\n")
+        terminal.see(f"{answer} None")
+        terminal.see("completed in ")
+        assert terminal.end() == 0
+
+
+def test_a_reason_goes_with_the_answer(site: UpSite):
+    with Pty("run", "writes", "Clean up", "--url", site.url, "--token", site.token) as terminal:
+        terminal.see("[r] a reason first > ")
+        terminal.press("r")
+        terminal.see("Reason: ")
+        terminal.press("not todd\x7fay \u00e4\n")
+        terminal.see("[r] another reason > ")
+        terminal.press("n")
+        terminal.see("deny not today \u00e4")
+        assert terminal.end() == 0
+
+
+def test_what_was_typed_before_a_question_is_no_answer(site: UpSite):
+    with Pty("run", "writes", "Clean up", "--url", site.url, "--token", site.token) as terminal:
+        terminal.press("yyy")
+        terminal.see("[y] approve")
+        terminal.press("n")
+        terminal.see("= deny  (admin)\n")
+        assert terminal.end() == 0
+
+
+def test_a_question_that_is_answered_elsewhere_is_taken_back(site: UpSite):
+    with Pty("attach", new_agent(site, "writes"), "--url", site.url, "--token", site.token) as terminal:
+        terminal.see("[y] approve")
+        assert not terminal.echoes
+        with Client(site.url, site.token) as client:
+            (agent,) = client.listed("/api/agents", "agents", 1)[0]
+            (run,) = client.listed(f"/api/agents/{agent['id']}/runs", "runs", 1)[0]
+            client.answer(run["id"], "a1", "deny", "")
+        terminal.see("= deny  (admin)\n")
+        terminal.see("completed in ")
+        assert terminal.echoes
+        terminal.press("\x03")
+        assert terminal.end() == 130
+
+
+def test_what_was_answered_long_ago_is_not_asked_again(site: UpSite):
+    agent_id = new_agent(site, "writes")
+    with Client(site.url, site.token) as client:
+        with Pty("attach", agent_id, "--url", site.url, "--token", site.token) as terminal:
+            terminal.see("[y] approve")
+            terminal.press("y")
+            terminal.see("completed in ")
+        run_id = client.start_run(agent_id, "Again")
+        with Pty("attach", agent_id, "--url", site.url, "--token", site.token) as terminal:
+            assert "[y]" not in terminal.see("= approve  (admin)\n")
+            terminal.see("[y] approve")
+            client.call("POST", f"/api/runs/{run_id}/cancel")
+            terminal.see("cancelled in ")
+            assert terminal.echoes
+
+
+def new_agent(site: UpSite, definition: str) -> str:
+    with Client(site.url, site.token) as client:
+        return client.start_agent(definition, "Go")[0]
+
+
+def test_a_printed_command_works_as_pasted(site: UpSite, tmp_path: Path):
+    """Into a shell in the same directory that has none of our settings, and no agentsite in its PATH."""
+    scripts = tmp_path / ".venv" / "bin"
+    scripts.mkdir(parents=True)
+    script = scripts / "agentsite"
+    script.write_text(f"#!{sys.executable}\nfrom agentsite.cli import main\nmain()\n")
+    script.chmod(0o755)
+    settings = {"AGENTSITE_PORT": site.url.rpartition(":")[2], "AGENTSITE_DATA_DIR": str(site.data)}
+    shell = {"PATH": "/usr/bin:/bin", "PYTHONPATH": str(REPOSITORY)}
+    printing = subprocess.Popen(
+        [".venv/bin/agentsite", "run", "writes", "Clean up"],
+        cwd=tmp_path, env={**shell, **settings}, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    with printing:
+        assert printing.stdout is not None
+        line = next(line for line in printing.stdout if line.endswith(" a1 deny\n"))
+        pasted = subprocess.run(
+            ["sh", "-c", line], cwd=tmp_path, env=shell, capture_output=True, text=True, timeout=END_S, check=False
+        )
+        assert (pasted.returncode, pasted.stderr) == (0, "")
+        assert ".venv/bin/agentsite approve" in line
+        assert "deny" in printing.communicate(timeout=END_S)[0]
+    assert printing.returncode == 0
+
+
+def test_a_run_that_waits_is_told_to_stop(site: UpSite, at_site: Terminal):
+    with at_site.beside("run", "writes", "Clean up") as running:
+        assert running.stdout is not None
+        line = next(line for line in running.stdout if line.endswith(" a1 deny\n"))
+        run_id = shlex.split(line)[-3]
+        assert at_site("cancel", run_id).out == f"run {run_id}: cancel requested\n"
+        running.communicate(timeout=END_S)
+    assert running.returncode == 3
+    assert at_site("cancel", run_id).out == f"run {run_id}: cancelled\n"
+
+
 def test_what_an_agent_asks_runs_nothing_where_it_is_pasted(site: UpSite):
     with Client(site.url, site.token) as client:
         lines = Hints(client, "a1").answers(
@@ -207,9 +345,9 @@ def test_what_an_agent_asks_runs_nothing_where_it_is_pasted(site: UpSite):
         )
     said = [shlex.split(line) for line in lines.splitlines()[:3]]
     assert said == [
-        ["agentsite", "approve", "--url", site.url, "r1", "x]", "'; rm -rf ~; '"],
-        ["agentsite", "approve", "--url", site.url, "r1", "x]", "$(id)"],
-        ["agentsite", "approve", "--url", site.url, "--", "r1", "x]", "--token=mine"],
+        [*CALLED, "approve", "--url", site.url, "r1", "x]", "'; rm -rf ~; '"],
+        [*CALLED, "approve", "--url", site.url, "r1", "x]", "$(id)"],
+        [*CALLED, "approve", "--url", site.url, "--", "r1", "x]", "--token=mine"],
     ]
 
 

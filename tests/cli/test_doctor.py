@@ -63,6 +63,27 @@ def test_a_sandbox_comes_before_no_isolation(doctor: Terminal):
     assert shown.out.endswith("auto would choose: bwrap\n")
 
 
+def test_a_definition_with_a_mistake_is_named_and_the_others_can_run(
+    doctor: Terminal, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    file = tmp_path / "agents.toml"
+    monkeypatch.setenv("AGENTSITE_DEFINITIONS", str(file))
+    file.write_text("[definitions.crooked]\nimage = 5\n[definitions.fine]\nimage = 'a'\n")
+    shown = doctor("doctor")
+    assert shown.code == 0
+    lines = [line for line in shown.out.splitlines() if line[4:].startswith("definitions")]
+    assert lines == [
+        "ok  definitions      fine",
+        "no  definitions      line 2: crooked.image: Input should be a valid string",
+    ]
+    file.write_text("[definitions.crooked]\nimage = 5\n")
+    assert doctor("doctor").code == 2
+    file.write_text("[definitions.crooked")
+    shown = doctor("doctor")
+    assert shown.code == 2
+    assert str(file) in line(shown, "definitions")
+
+
 def test_an_engine_that_is_asked_for_has_to_be_there(doctor: Terminal, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("AGENTSITE_ENGINE", "podman")
     shown = doctor("doctor")

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from agentsite.cli.image_commands import age, size
+from agentsite.cli.invocation import command_line
 from containers.images.build import Image
 from tests.cli.terminal import Terminal
 
@@ -80,7 +81,7 @@ def test_check_is_one_line_for_what_is_missing_or_stale(
     assert terminal("images", "check") == (1, absent + "\n", "")
     monkeypatch.setattr(Image, "digest", lambda image: "of another version")
     stale = "agentsite/demo is stale: its folder has changed since it was built (for demo, twin); run `{}`"
-    command = "agentsite images build demo"
+    command = command_line(["images", "build", "demo"])
     assert terminal("images", "check") == (1, f"{stale.format(command)}\n{absent}\n", "")
 
 

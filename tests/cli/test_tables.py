@@ -10,6 +10,7 @@ from rich.cells import cell_len
 
 from agents import access
 from agentsite.cli import settings_table, tables
+from agentsite.cli.invocation import command_line
 from agentsite.environment import Environment
 from tests.cli.terminal import Terminal
 
@@ -20,7 +21,9 @@ RUN: dict[str, Any] = {"id": "r1", "number": 2, "status": "completed", "duration
 def test_a_list_of_nothing_says_so(capsys: pytest.CaptureFixture[str]):
     tables.agents([])
     tables.runs([])
-    assert capsys.readouterr().out == 'No agents yet. Start one: agentsite run demo "…"\nNo runs yet.\n'
+    assert capsys.readouterr().out == (
+        f"No agents yet. Start one: {command_line(['run', 'demo', 'Analyse the data'])}\nNo runs yet.\n"
+    )
 
 
 def test_an_agent_is_a_line(capsys: pytest.CaptureFixture[str]):

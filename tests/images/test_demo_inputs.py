@@ -40,6 +40,19 @@ NASTY = {
 }
 
 
+@pytest.mark.parametrize(("codec", "said"), [("gbk", "GBK (guessed)"), ("utf-16-le", "UTF-16")])
+def test_a_file_that_is_not_utf8_is_read_and_its_encoding_named(
+    demo: Demo, workspace: Path, codec: str, said: str
+) -> None:
+    (workspace / "cities.txt").write_bytes("city,n\n東京,1\n名古屋,2\n".encode(codec))
+    run = demo("What can you tell me?")
+    check(run)
+    assert said in run.report
+    assert "東京" in run.report
+    heads = [event["result"] for event in run.of("tool-result") if "city" in str(event["result"])]
+    assert any("名古屋,2" in str(head) for head in heads), "the head of the file that it has read"
+
+
 @pytest.mark.parametrize("name", NASTY)
 def test_a_strange_file_is_analysed_to_the_end(demo: Demo, workspace: Path, name: str) -> None:
     (workspace / name).write_bytes(NASTY[name])

@@ -11,6 +11,18 @@ Json = dict[str, Any]
 Analyse = Callable[..., Json]
 
 
+WRITTEN = [
+    ("name,preis\nMüller,5 €\n“Gut” \u2013 ja,3\n", "cp1252", "Windows-1252 (guessed)"),
+    ("name,n\nZoë\x81,1\n", "latin-1", "ISO 8859-1 (guessed)"),
+    ("姓名,金额\n张三,12\n李四,15\n", "gbk", "GBK (guessed)"),
+    ("名前,金額\n山田,12\n鈴木,15\n", "shift_jis", "Shift_JIS (guessed)"),
+    ("città,n\nNapoli,1\n", "utf-16", "UTF-16"),
+    ("città,n\nNapoli,1\n", "utf-16-le", "UTF-16"),
+    ("città,n\nNapoli,1\n", "utf-16-be", "UTF-16"),
+    ("città,n\nNapoli,1\n", "utf-8-sig", "UTF-8"),
+]
+
+
 def column(about: Json, name: str) -> Json:
     found: Json = next(column for column in about["columns"] if column["name"] == name)
     return found
@@ -56,9 +68,23 @@ def test_utf16_with_a_mark_is_read(analyse: Analyse) -> None:
     assert [column["name"] for column in about["columns"]] == ["città", "n"]
 
 
-def test_what_is_not_utf8_is_latin1_even_late_in_the_file(analyse: Analyse) -> None:
+@pytest.mark.parametrize(("text", "codec", "name"), WRITTEN)
+def test_a_table_is_read_right_whatever_it_is_written_in(analyse: Analyse, text: str, codec: str, name: str) -> None:
+    about = analyse(text.encode(codec))
+    header, *rows = [line.split(",") for line in text.splitlines()]
+    assert [column["name"] for column in about["columns"]] == header
+    assert {one["value"] for one in about["columns"][0]["top"]} == {row[0] for row in rows}
+    assert about["encoding"] == name
+
+
+def test_a_table_of_carriage_returns_is_a_table(analyse: Analyse) -> None:
+    about = analyse('a,b\r1,x\r2,"two\rlines"\r')
+    assert (about["rows"], types(about)[0]) == (2, "integer")
+
+
+def test_what_is_not_utf8_is_seen_even_late_in_the_file(analyse: Analyse) -> None:
     about = analyse(("name,n\n" + "plain,1\n" * 60_000 + "Jürgen,2\n").encode("latin-1"))
-    assert about["encoding"] == "latin-1"
+    assert about["encoding"] == "Windows-1252 (guessed)"
     assert {"value": "Jürgen", "count": 1} in column(about, "name")["top"]
 
 

@@ -31,11 +31,11 @@ def test_what_it_quotes_is_there(path: str, quote: str):
 def test_the_block_of_an_example_is_a_definition_of_its_image(image):
     readme = (image.folder / "README.md").read_text()
     (block,) = re.findall(r"```toml\n(.*?)```", readme, re.DOTALL)
-    (definition,) = read(block, Ceilings()).values()
+    (definition,) = read(block, Ceilings()).definitions.values()
     assert definition.image == image.tag
     assert f"agentsite images build {image.name}" in readme
 
 
 def test_its_own_definition_is_one():
     (block,) = re.findall(r"```toml\n(.*?)```", PAGE, re.DOTALL)
-    assert list(read(block, Ceilings())) == list(tomllib.loads(block)["definitions"])
+    assert list(read(block, Ceilings()).definitions) == list(tomllib.loads(block)["definitions"])

@@ -49,6 +49,32 @@ def answered(run: str) -> list[tuple[str, str, dict[str, Any]]]:
     return [running, said(run, "assistant", f"{run} says"), ("done", run, {"status": "completed"})]
 
 
+def ended(run: str, status: str, *steps: tuple[str, str, dict[str, Any]]) -> list[tuple[str, str, dict[str, Any]]]:
+    return [*asked(run), ("status", run, {"status": "running"}), *steps, ("done", run, {"status": status})]
+
+
+@pytest.mark.parametrize("status", ["failed", "cancelled"])
+def test_only_what_has_said_something_can_be_continued(status: str) -> None:
+    error = ("error", "r1", {"code": "image-missing", "message": "It is not here."})
+    text = ("text", "r1", {"message_id": "m", "content": "I begin."})
+    call = ("tool-call", "r1", {"call_id": "c", "name": "bash", "arguments": {}})
+    for steps, offered in (
+        ([error], ["retry"]),
+        ([("log", "r1", {"stream": "stderr", "content": "Traceback"})], ["retry"]),
+        ([text, error], ["resume", "retry"]),
+        ([call], ["resume", "retry"]),
+    ):
+        state = state_of(*ended("r1", status, *steps))
+        assert conversation.of(state, "/files/").turns[-1].again == offered
+        assert conversation.can_continue(state["runs"][0], state) is ("resume" in offered)
+
+
+def test_a_run_that_was_followed_by_another_can_not_be_continued() -> None:
+    text = ("text", "r1", {"message_id": "m", "content": "I begin."})
+    state = state_of(*ended("r1", "failed", text), *asked("r2"), *answered("r2"))
+    assert [conversation.can_continue(run, state) for run in state["runs"]] == [False, False]
+
+
 def test_prompt_that_was_handed_to_a_run_at_work_stands_in_its_turn() -> None:
     steps = [
         *asked("r1"),

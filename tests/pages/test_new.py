@@ -134,6 +134,21 @@ def test_options_of_another_definition_are_not_looked_at(client: Client) -> None
     assert Agent.objects.get().model == ""
 
 
+def test_a_definition_with_a_mistake_is_shown_with_it_and_can_not_be_chosen(
+    client: Client, definitions_file: Path
+) -> None:
+    definitions_file.write_text("[definitions.crooked]\nimage = 5\n" + WRITER)
+    text = page(client)
+    assert re.search(r'<input type="radio" disabled id="invalid-1"', text)
+    assert "It can\u2019t be started: line 2: crooked.image: Input should be a valid string" in text
+    assert 'value="crooked"' not in text
+    assert 'value="writer"' in text
+    answer = client.post("/agents/new/", {"definition": "crooked"})
+    assert answer.status_code == 400
+    assert "crooked is not one of the available choices" in html_of.unescape(answer.content.decode())
+    assert "line 2: crooked.image" in html_of.unescape(client.get("/").content.decode())
+
+
 def test_definitions_that_are_hostile_stay_text(client: Client, definitions_file: Path) -> None:
     words = json.dumps([word for word in HOSTILE if "\u202e" not in word])
     first = json.dumps(HOSTILE[1])

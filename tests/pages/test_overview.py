@@ -16,6 +16,8 @@ from django.contrib.auth.models import User
 from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
+from hypothesis import given
+from hypothesis import strategies as st
 
 from agents import presence
 from agents.budgets import daily, spending
@@ -26,6 +28,8 @@ from agents.pages.percentiles import Percentiles
 from tests.pages.hostile import HOSTILE
 from tests.pages.test_list import assert_inert
 
+LABEL_CHARS = 7
+"""What has room left of a chart."""
 pytestmark = [pytest.mark.django_db, pytest.mark.sqlite]
 
 
@@ -240,6 +244,42 @@ def test_ticks_begin_at_zero_reach_the_highest_and_are_whole(most: int) -> None:
     assert max(1, most) <= values[-1] <= max(1, most) * 2
     assert len(set(values)) == len(values) <= 7
     assert all(float(bar.y) >= charts.TOP - 0.1 for bar in chart.bars)
+
+
+@pytest.mark.parametrize(
+    ("most_ms", "labels"),
+    [
+        (3, ["0", "1 ms", "2 ms", "3 ms"]),
+        (999, ["0", "0.5 s", "1 s"]),
+        (5_000, ["0", "2 s", "4 s", "6 s"]),
+        (45_000, ["0", "20 s", "40 s", "60 s"]),
+        (80_000, ["0", "20 s", "40 s", "60 s", "80 s"]),
+        (250_000, ["0", "2 min", "4 min", "6 min"]),
+        (1_500_000, ["0", "10 min", "20 min", "30 min"]),
+        (5_400_000, ["0", "30 min", "60 min", "90 min"]),
+        (14_000_000, ["0", "1 h", "2 h", "3 h", "4 h"]),
+        (400_000_000, ["0", "50 h", "100 h", "150 h"]),
+    ],
+)
+def test_ticks_of_time_are_numbers_that_people_count_in(most_ms: int, labels: list[str]) -> None:
+    chart = charts.durations(days({"durations": Percentiles(most_ms, most_ms)}))
+    assert chart is not None
+    assert [tick.label for tick in chart.ticks] == labels
+
+
+@given(st.integers(1, 10**10))
+def test_a_label_of_an_axis_is_short_and_says_where_it_stands(most_ms: int) -> None:
+    """Longer ones would be cut at the edge of the picture: 33.3333 min read 333 min."""
+    chart = charts.durations(days({"durations": Percentiles(most_ms, most_ms)}))
+    assert chart is not None
+    assert 2 <= len(chart.ticks) <= 7
+    assert all(len(tick.label) <= LABEL_CHARS for tick in chart.ticks)
+    units = {"0": 0, "ms": 1, "s": 1000, "min": 60_000, "h": 3_600_000}
+    floor, top = float(chart.ticks[0].at), float(chart.ticks[-1].at)
+    values = [float(tick.label.split()[0].replace(",", "")) * units[tick.label.split()[-1]] for tick in chart.ticks]
+    assert values[-1] >= most_ms
+    for tick, value in zip(chart.ticks, values, strict=True):
+        assert float(tick.at) == pytest.approx(floor - (floor - top) * value / values[-1], abs=0.11)
 
 
 def test_a_day_that_is_not_known_is_a_gap_in_the_line() -> None:

@@ -109,6 +109,23 @@ def test_a_failed_run_says_what_to_do_and_can_be_continued(agent: Agent, client:
     assert "Try again Continue" in text
 
 
+def test_a_run_that_said_nothing_or_was_followed_by_another_can_only_be_tried_again(
+    agent: Agent, client: Client
+) -> None:
+    silent = story.new_run(agent, "Nothing.")
+    missing = (1.0, "error", {"code": "image-missing", "message": "It is not here."})
+    story.write(silent, [story.FAILED[0], missing, story.FAILED[-1]])
+    assert "Continue" not in text_of(client, f"/runs/{silent.pk}/")
+    assert ">Continue<" not in html_of(client, f"/agents/{agent.pk}/")
+    first = story.new_run(agent, "Too much.")
+    story.write(first, story.FAILED)
+    assert "Continue" in text_of(client, f"/runs/{first.pk}/")
+    assert html_of(client, f"/agents/{agent.pk}/").count(">Continue<") == 2, "in the conversation and the list of runs"
+    story.write(story.new_run(agent, "Less."), story.FAILED)
+    assert "Continue" not in text_of(client, f"/runs/{first.pk}/")
+    assert html_of(client, f"/agents/{agent.pk}/").count(">Continue<") == 2
+
+
 def test_a_run_that_never_began_was_withdrawn_and_can_only_be_tried_again(agent: Agent, client: Client) -> None:
     run = story.new_run(agent, "Never mind.")
     story.write(run, [(1, "done", {"status": "cancelled"})])

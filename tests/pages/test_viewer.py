@@ -38,12 +38,51 @@ def text_of(shown: View) -> str:
         ("a.json", "{}", "text"),
         ("a.html", "<script>alert(1)</script>", "text"),
         ("a.bin", b"\0", "binary"),
-        ("a.txt", b"\xff\xfe", "binary"),
+        ("a.txt", b"\xff\xfe", "text"),
+        ("a.bin", bytes(range(1, 256)), "binary"),
+        ("a.bin", b"\x7fELF\x02\x01\x01" + b"\0" * 9, "binary"),
         ("empty.txt", "", "text"),
     ],
 )
 def test_a_file_is_shown_for_what_it_is(path: str, content: bytes | str, kind: str) -> None:
     assert view(path, content).kind == kind
+
+
+WRITTEN = [
+    ("name,preis\nMüller,5 €\n", "cp1252", "Windows-1252 (guessed)"),
+    ("“gut” \u2013 don\u2019t\n", "cp1252", "Windows-1252 (guessed)"),
+    ("café\n", "latin-1", "Windows-1252 (guessed)"),
+    ("姓名,金额\n张三,12\n", "gbk", "GBK (guessed)"),
+    ("名前,金額\n山田,12\n", "shift_jis", "Shift_JIS (guessed)"),
+    ("città,n\nNapoli,1\n", "utf-16", "UTF-16"),
+    ("città,n\nNapoli,1\n", "utf-16-le", "UTF-16"),
+    ("city,n\n東京,1\n", "utf-16-be", "UTF-16"),
+    ("città,n\nNapoli,1\n", "utf-32", "UTF-32"),
+    ("città,n\nNapoli,1\n", "utf-8-sig", ""),
+    ("città,n\nNapoli,1\n", "utf-8", ""),
+]
+
+
+@pytest.mark.parametrize(("text", "codec", "name"), WRITTEN)
+def test_a_text_is_shown_right_whatever_it_is_written_in(text: str, codec: str, name: str) -> None:
+    shown = view("a.txt", text.encode(codec))
+    assert (shown.kind, text_of(shown) + "\n", shown.encoding) == ("text", text, name)
+    many = text.encode(codec) if codec in ("utf-16", "utf-32") else text.encode(codec) * 50
+    cut = view("a.txt", many[:-3], size=len(many))
+    assert text_of(cut).startswith(text.partition("\n")[0])
+    assert cut.encoding == name
+
+
+def test_a_mark_is_no_part_of_the_first_column_and_a_line_end_in_quotes_is_part_of_its_cell() -> None:
+    shown = view("a.csv", '\ufeffname,note\nx,"two\nlines"\ny,"three\r\nmore"\n')
+    assert shown.header == ["name", "note"]
+    assert shown.rows == [["x", "two[LF]lines"], ["y", "three[CR][LF]more"]]
+
+
+def test_lines_may_end_in_carriage_returns_alone() -> None:
+    assert text_of(view("a.txt", "one\rtwo\r")) == "one\ntwo"
+    shown = view("a.csv", "a,b\r1,2\r3,4\r")
+    assert (shown.header, shown.rows) == (["a", "b"], [["1", "2"], ["3", "4"]])
 
 
 @pytest.mark.parametrize("path", ["a.md", "a.csv", "a.svg"])

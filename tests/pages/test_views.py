@@ -134,9 +134,11 @@ def test_mistake_in_the_definitions_is_shown_with_its_line(client: Client, defin
     definitions_file.write_text(DEFINITIONS + "imagee = 'x'\n")
     for path in ("/", "/agents/new/"):
         html = client.get(path).content.decode()
-        assert "There is a mistake in the definitions file." in html
+        assert "A definition has a mistake." in html
         assert "line 7" in html
         assert "Data analyst" in html, "the last good version stays in force"
+    definitions_file.write_text("[definitions")
+    assert "There is a mistake in the definitions file." in client.get("/").content.decode()
 
 
 # A new agent ----------------------------------------------------------------------------------------------------------

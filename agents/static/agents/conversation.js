@@ -88,7 +88,13 @@ export function queued(state) {
 function againOf(run, state) {
   if (!run || run !== state.runs.at(-1) || state.active_run !== null || state.queue.length) return "";
   if (run.finished_at === null || !FINAL_WORDS[run.status]) return "";
-  return run.started_at ? "resume retry" : "retry";
+  return canContinue(run, state) ? "resume retry" : "retry";
+}
+
+/** Whether there is something to go on from: it is the latest run, it did not complete, and its program has said something. */
+export function canContinue(run, state) {
+  if (run !== state.runs.at(-1) || run.finished_at === null || !FINAL_WORDS[run.status]) return false;
+  return state.messages.some(({ run_id, role }) => run_id === run.id && role !== "user");
 }
 
 /** The turn as it was, if nothing in it is another object than before. */

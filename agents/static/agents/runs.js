@@ -1,4 +1,5 @@
 /** The agent's latest runs, newest first; what can be done about those that ended. All of them are on a page of their own. */
+import { canContinue } from "./conversation.js";
 import { Keyed, h, setAttribute, setText } from "./dom.js";
 import { runDuration } from "./measures.js";
 import { localTime } from "./times.js";
@@ -24,7 +25,9 @@ export class Runs {
     const items = state.runs.slice(first).map((run, at) => {
       const old = this.known.get(run.id);
       const spent = Object.hasOwn(side.spent, run.id) ? side.spent[run.id] : "";
-      return old?.run === run && old.spent === spent ? old : { run, spent, number: first + at + 1 };
+      const goesOn = canContinue(run, state);
+      const same = old?.run === run && old.spent === spent && old.goesOn === goesOn;
+      return same ? old : { run, spent, goesOn, number: first + at + 1 };
     });
     this.known = new Map(items.map((item) => [item.run.id, item]));
     this.rows.update(items.toReversed());
@@ -55,13 +58,13 @@ class Row {
     this.update(item);
   }
 
-  update({ run, spent }) {
+  update({ run, spent, goesOn }) {
     setAttribute(this.status, "data-status", run.status);
     setText(this.status, run.status);
     setText(this.time, runDuration(run));
     setText(this.about, [run.started_at && localTime(run.started_at), spent].filter(Boolean).join(" · "));
     this.again.hidden = !FINAL.has(run.status) || run.finished_at === null;
-    this.resume.hidden = this.again.hidden || run.status === "completed" || run.started_at === null;
+    this.resume.hidden = !goesOn;
     setAttribute(this.node, "title", run.started_at ? `Started ${run.started_at}` : "Not started");
   }
 }

@@ -51,7 +51,7 @@ def section(about: Json, drawn: list[Picture], request: Request) -> list[str]:
 
 def overview(about: Json) -> str:
     """How the file is written and how big it is, in a sentence or two."""
-    size = f"{number(about['bytes'])} bytes, {about['encoding'].removesuffix('-sig')}"
+    size = f"{number(about['bytes'])} bytes, {about['encoding']}"
     if about["kind"] == "text":
         return f"Text: {size}; {number(about['lines'])} lines, {number(about['words'])} words."
     separator = SEPARATORS.get(about["delimiter"], about["delimiter"])

@@ -164,7 +164,7 @@ class Session:
         folder, output = self.program_folder(), free_name(self.root, "analysis.json")
         self.voice.think("I write a program for this and run it, rather than guess: the numbers must be exact.")
         names = ["table_reading.py", "analysis.py"] if tables else []
-        for name in [*names, *(["text_analysis.py"] if texts else [])]:
+        for name in ["text_encoding.py", *names, *(["text_analysis.py"] if texts else [])]:
             self.tools.write_file(folder + name, (PROGRAMS / name).read_text(encoding="utf-8"))
         if tables:
             self.tools.run_python(
@@ -177,7 +177,7 @@ class Session:
 
     def program_folder(self) -> str:
         """The workspace itself, unless the user has files of these names there."""
-        names = ("analysis.py", "table_reading.py", "text_analysis.py")
+        names = ("analysis.py", "table_reading.py", "text_analysis.py", "text_encoding.py")
         return "" if all(free_name(self.root, name) == name for name in names) else "demo-programs/"
 
     def options(self) -> list[str]:

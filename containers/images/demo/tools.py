@@ -15,6 +15,8 @@ from uuid import uuid4
 
 from .pace import Cancelled, Pace
 from .pictures import Picture
+from .programs.text_encoding import SAMPLE as SAMPLE_BYTES
+from .programs.text_encoding import detect
 from .protocol import Wire
 from .workspace import SAMPLE, Entry, survey
 
@@ -79,7 +81,9 @@ class Toolbox:
     def read_file(self, path: str, lines: int = 6) -> None:
         def work(_: str) -> str:
             try:
-                with (self.root / path).open(encoding="utf-8-sig", errors="replace") as file:
+                with (self.root / path).open("rb") as raw:
+                    encoding = detect(raw.read(SAMPLE_BYTES), is_cut=True) or "utf-8-sig"
+                with (self.root / path).open(encoding=encoding, errors="replace") as file:
                     head = "".join(file.readline(2_000) for _ in range(lines))
             except OSError as error:
                 raise ToolFailed("unreadable-file", f"{path} cannot be read: {error.strerror}.") from error

@@ -6,10 +6,12 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from .programs.table_reading import delimiter_of, rows_of
+from .programs.table_reading import delimiter_of, rows_of, whole_lines
+from .programs.text_encoding import SAMPLE as SAMPLE_BYTES
+from .programs.text_encoding import decoded, detect
 
 MARK = "Agentsite demo agent"
-OWN_NAMES = {"analysis.py", "table_reading.py", "text_analysis.py", "analysis.json", "report.md"}
+OWN_NAMES = {"analysis.py", "table_reading.py", "text_analysis.py", "text_encoding.py", "analysis.json", "report.md"}
 TABLE_SUFFIXES = {".csv", ".tsv", ".tab", ".psv"}
 MAYBE_TABLES = {".txt", ".dat", ".data", ""}
 MAX_FILES, MAX_DEPTH = 500, 6
@@ -45,18 +47,19 @@ def survey(root: Path) -> list[Entry]:
 def kind_of(path: Path) -> str:
     try:
         with path.open("rb") as file:
-            sample = file.read(64 * 1024)
+            sample = file.read(SAMPLE_BYTES)
     except OSError:
         return "unreadable"
     if not sample.strip():
         return "empty"
     if is_own(path, sample):
         return "own"
-    if is_binary(sample):
+    text = text_of(sample)
+    if text is None:
         return "binary"
     if path.suffix.lower() in TABLE_SUFFIXES:
         return "table"
-    return "table" if path.suffix.lower() in MAYBE_TABLES and looks_like_table(sample) else "text"
+    return "table" if path.suffix.lower() in MAYBE_TABLES and looks_like_table(text) else "text"
 
 
 def is_own(path: Path, sample: bytes) -> bool:
@@ -65,17 +68,18 @@ def is_own(path: Path, sample: bytes) -> bool:
     return named and MARK.encode() in sample
 
 
-def is_binary(sample: bytes) -> bool:
-    if sample.startswith((b"\xff\xfe", b"\xfe\xff")):  # UTF-16
-        return False
-    controls = sum(byte < 32 and byte not in b"\t\n\r\f\x1b" for byte in sample)
-    return b"\0" in sample or sample.startswith(b"%PDF") or controls > len(sample) / 20
+def text_of(sample: bytes) -> str | None:
+    """None if it is no text."""
+    is_cut = len(sample) == SAMPLE_BYTES
+    codec = None if sample.startswith(b"%PDF") else detect(sample, is_cut=is_cut)
+    text = decoded(sample, codec, is_cut=is_cut) if codec else None
+    controls = sum(char < " " and char not in "\t\n\r\f\x1b" for char in text or "")
+    return None if text is None or controls > len(text) / 20 else text
 
 
-def looks_like_table(sample: bytes) -> bool:
+def looks_like_table(text: str) -> bool:
     """At least three lines that nearly all have the same number of fields; prose with commas does not."""
-    text = sample.decode("utf-8", "replace")
-    text = text[: text.rindex("\n") + 1] if "\n" in text else ""
+    text = whole_lines(text)
     rows = rows_of(text, delimiter_of(text))
     width = len(rows[0]) if rows else 0
     return width > 1 and len(rows) > 2 and sum(len(row) == width for row in rows) >= 0.95 * len(rows)

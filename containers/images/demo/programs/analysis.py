@@ -3,10 +3,10 @@
 
     python3 analysis.py FILE... [--by COLUMN] [--focus COLUMN ...] [--output analysis.json]
 
-Written by the Agentsite demo agent, with table_reading.py beside it. Standard library only. Each file is read twice
-and its rows are never held: first to find what every column is, then to keep the numbers, at eight bytes each.
-Quartiles interpolate linearly, `std` is the sample's (n - 1), correlations are Pearson's over the rows where both
-values exist: as in pandas, so the numbers can be compared.
+Written by the Agentsite demo agent, with table_reading.py and text_encoding.py beside it. Standard library only. Each
+file is read twice and its rows are never held: first to find what every column is, then to keep the numbers, at eight
+bytes each. Quartiles interpolate linearly, `std` is the sample's (n - 1), correlations are Pearson's over the rows
+where both values exist: as in pandas, so the numbers can be compared.
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ from typing import Any
 
 sys.path.append(str(Path(__file__).parent))  # last: a file beside this one must not replace Python's own modules
 from table_reading import EPOCH, Column, Table
+from text_encoding import name_of
 
 Label = Callable[[int], str | None]  # the group that a row is in
 MADE_BY = "Agentsite demo agent"
@@ -247,14 +248,15 @@ def load(table: Table, columns: list[Column], by: Column | None, names: list[str
 
 def analyse(path: str, wanted: str | None, focus: list[str]) -> dict[str, Any]:
     table = Table(path)
-    print(f"{path}: {table.size:,} bytes, {table.encoding}, fields separated by {table.delimiter!r}", flush=True)
+    encoding = name_of(table.encoding)
+    print(f"{path}: {table.size:,} bytes, {encoding}, fields separated by {table.delimiter!r}", flush=True)
     columns = learn(table)
     kept = sum(column.is_numeric or column.is_date for column in columns)
     step = max(1, math.ceil(table.rows / KEPT_PER_COLUMN), math.ceil(table.rows * kept / KEPT_IN_ALL))
     by = choose_group(columns, wanted)
     names = [name for name, _ in by.counts.most_common(MAX_GROUPS)] if by else []
     codes = load(table, columns, by, names, step)
-    about = {"file": path, "kind": "table", "bytes": table.size, "encoding": table.encoding}
+    about = {"file": path, "kind": "table", "bytes": table.size, "encoding": encoding}
     about |= {"delimiter": table.delimiter, "header": table.has_header, "rows": table.rows, "notes": table.notes}
     about |= {"ragged": {"short": table.short, "long": table.long}, "sampled_every": step}
     about["columns"] = [describe(column, table.rows) for column in columns]

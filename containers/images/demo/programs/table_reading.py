@@ -1,6 +1,6 @@
 """Read tables (CSV, TSV, semicolons, pipes): how the file is written, what each column is, its cells in batches.
 
-Written by the Agentsite demo agent; analysis.py needs it beside itself. Standard library only.
+Written by the Agentsite demo agent; analysis.py needs it beside itself, and text_encoding.py. Standard library only.
 A cell is missing when it is empty, NA, N/A, null, NaN or the like (as in pandas).
 """
 
@@ -19,6 +19,11 @@ from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
 
+if __package__:
+    from .text_encoding import encoding_of
+else:
+    from text_encoding import encoding_of
+
 MISSING = frozenset(["", "NA", "na", "N/A", "n/a", "#N/A", "#N/A N/A", "#NA", "<NA>", "None"]) | frozenset(
     ["NaN", "nan", "-NaN", "-nan", "NULL", "Null", "null"]
 )
@@ -26,6 +31,7 @@ BOOLEANS = ({"true", "false"}, {"yes", "no"})
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 NAN = math.nan
 MAX_COLUMNS = 1_000
+LINE_END = re.compile(r"\r\n|\n|\r")
 csv.field_size_limit(64 * 1024 * 1024)  # the default of 128 KiB refuses honest long texts
 
 
@@ -178,20 +184,20 @@ class Table:
     def __init__(self, path: str) -> None:
         self.path = Path(path)
         self.size = self.path.stat().st_size
-        with self.path.open("rb") as file:
-            sample = file.read(256 * 1024)
-        if not sample.strip():
+        self.encoding = encoding_of(self.path)
+        with self.path.open(encoding=self.encoding, newline="") as file:
+            text = file.read(256 * 1024)
+            is_whole = not file.read(1)
+        if not text.strip():
             raise ValueError("it is empty")
-        self.encoding = encoding_of(self.path, sample)
-        text = sample.decode(self.encoding, errors="ignore")
-        if len(sample) < self.size and "\n" in text:
-            text = text[: text.rindex("\n") + 1]
+        if not is_whole:
+            text = whole_lines(text)
         self.delimiter = delimiter_of(text, self.path.suffix)
         first = next(iter(rows_of(text, self.delimiter)), [])
         self.has_header = not (first and all(looks_like_data(cell.strip()) for cell in first))
         self.notes: list[str] = []
         self.names = self.name_columns(self.header())
-        row_bytes = max(1, len(text) // max(1, text.count("\n")))
+        row_bytes = max(1, len(text) // max(1, len(LINE_END.findall(text))))
         self.batch = max(1, min(20_000 // max(1, len(self.names)), 4 * 1024 * 1024 // row_bytes))
         self.rows = self.short = self.long = 0
 
@@ -242,18 +248,9 @@ class Table:
         return [row[:width] + [""] * (width - len(row)) for row in rows]
 
 
-def encoding_of(path: Path, sample: bytes) -> str:
-    if sample.startswith((b"\xff\xfe", b"\xfe\xff")):
-        return "utf-16"
-    if b"\0" in sample:
-        raise ValueError("it is not a text file (it has NUL bytes)")
-    try:
-        with path.open(encoding="utf-8-sig") as file:
-            while file.read(1024 * 1024):
-                pass
-        return "utf-8-sig"
-    except UnicodeDecodeError:
-        return "latin-1"
+def whole_lines(text: str) -> str:
+    """Without the last line, which is cut, if there is another. Old files end their lines with a carriage return."""
+    return text[: max(text.rfind("\n"), text.rfind("\r")) + 1] or text
 
 
 def rows_of(text: str, delimiter: str) -> list[list[str]]:

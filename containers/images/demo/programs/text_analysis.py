@@ -3,7 +3,8 @@
 
     python3 text_analysis.py FILE... [--output analysis.json] [--append]
 
-Written by the Agentsite demo agent. Standard library only; reads a file in pieces and never holds all of it.
+Written by the Agentsite demo agent, with text_encoding.py beside it. Standard library only; reads a file in pieces and
+never holds all of it.
 A word is a run of letters (with apostrophes and hyphens inside); a sentence ends in . ! ? or … before a space.
 Reading time is at 238 words a minute, the mean for silent reading of English (Brysbaert 2019).
 """
@@ -14,11 +15,15 @@ import argparse
 import io
 import json
 import re
+import sys
 import time
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+
+sys.path.append(str(Path(__file__).parent))  # last: a file beside this one must not replace Python's own modules
+from text_encoding import encoding_of, name_of
 
 MADE_BY = "Agentsite demo agent"
 WORD = re.compile(r"[^\W\d_]+(?:['\u2019-][^\W\d_]+)*")
@@ -34,24 +39,6 @@ COMMON_ENGLISH = (
     "we were what when where which while who whom why will with would you your "
 )
 COMMON = frozenset(COMMON_ENGLISH.split())
-
-
-def encoding_of(path: Path) -> str:
-    with path.open("rb") as file:
-        sample = file.read(64 * 1024)
-    if not sample.strip():
-        raise ValueError("it is empty")
-    if sample.startswith((b"\xff\xfe", b"\xfe\xff")):
-        return "utf-16"
-    if b"\0" in sample:
-        raise ValueError("it is not a text file (it has NUL bytes)")
-    try:
-        with path.open(encoding="utf-8-sig") as text:
-            while text.read(PIECE):
-                pass
-        return "utf-8-sig"
-    except UnicodeDecodeError:
-        return "latin-1"
 
 
 class Text:
@@ -138,14 +125,14 @@ def top(counts: Counter[str], without: frozenset[str] = frozenset()) -> list[dic
 
 def analyse(path: Path) -> dict[str, Any]:
     encoding, size = encoding_of(path), path.stat().st_size
-    print(f"{path}: {size:,} bytes, {encoding}", flush=True)
+    print(f"{path}: {size:,} bytes, {name_of(encoding)}", flush=True)
     text, piece = Text(), ""
     for piece in pieces(path, encoding):
         text.add(piece)
     if not piece.endswith("\n"):
         text.end_line()
     print(f"  {text.lines:,} lines, {text.words:,} words, {text.characters:,} characters", flush=True)
-    about: dict[str, Any] = {"file": str(path), "kind": "text", "bytes": size, "encoding": encoding}
+    about: dict[str, Any] = {"file": str(path), "kind": "text", "bytes": size, "encoding": name_of(encoding)}
     for name in ("lines", "blank", "paragraphs", "sentences", "words", "characters", "letters"):
         about[name] = getattr(text, name)
     about |= {"distinct_words": len(text.counts), "distinct_exact": not text.capped}

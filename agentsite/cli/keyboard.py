@@ -1,0 +1,71 @@
+"""Single keys of the terminal that we run in. Nothing is read, and nothing changed of it, unless a question is open."""
+
+from __future__ import annotations
+
+import os
+import select
+import sys
+import termios
+from typing import Any
+
+ESCAPE = b"\x1b"
+SEQUENCE_S = 0.05
+"""Within which the rest of an escape sequence has come: the arrow keys end in letters, too."""
+
+
+class Keyboard:
+    """Of standard input. Ctrl-C stays what it is."""
+
+    def __init__(self) -> None:
+        self._fd = sys.stdin.fileno()
+        self._saved: list[Any] | None = None
+
+    @staticmethod
+    def is_there() -> bool:
+        """Both: nobody answers a question that went into a file."""
+        return sys.stdin.isatty() and sys.stdout.isatty()
+
+    def fileno(self) -> int:
+        return self._fd
+
+    @property
+    def is_open(self) -> bool:
+        return self._saved is not None
+
+    def open(self) -> bool:
+        """Read keys from now on. What was typed before is dropped: it was meant for something else. False for a job in
+        the background, which would be stopped."""
+        if os.tcgetpgrp(self._fd) != os.getpgrp():
+            return False
+        if self._saved is None:
+            self._saved = termios.tcgetattr(self._fd)
+            changed = termios.tcgetattr(self._fd)
+            changed[3] &= ~(termios.ICANON | termios.ECHO)
+            termios.tcsetattr(self._fd, termios.TCSAFLUSH, changed)
+        return True
+
+    def close(self) -> None:
+        if self._saved is not None:
+            termios.tcsetattr(self._fd, termios.TCSADRAIN, self._saved)
+            self._saved = None
+
+    def key(self) -> str:
+        """The key that was pressed. Empty for anything longer, as pasted text and escape sequences are. Raises EOFError
+        when the terminal is gone."""
+        data = os.read(self._fd, 256)
+        if not data:
+            raise EOFError
+        if data.startswith(ESCAPE):
+            while select.select([self._fd], [], [], SEQUENCE_S)[0] and os.read(self._fd, 256):
+                pass
+            return ""
+        return data.decode("ascii", "replace") if len(data) == 1 else ""
+
+    def line(self) -> str:
+        """A line, edited as the terminal lets one edit, without its end."""
+        self.close()
+        try:
+            data = os.read(self._fd, 8192)
+        finally:
+            self.open()
+        return data.decode("utf-8", "replace").strip()
