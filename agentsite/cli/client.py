@@ -11,8 +11,9 @@ from urllib.parse import quote
 
 import httpx
 
+from agentsite.cli import checks
 from agentsite.cli.problem import CliProblem
-from agentsite.environment import load_environment
+from agentsite.environment import Environment, load_environment
 
 BEGINNING = "0-0"
 """The cursor before everything that an agent ever said."""

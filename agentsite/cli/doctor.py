@@ -80,7 +80,7 @@ def _definitions(environment: Environment) -> list[Line]:
     said: list[str] = []
     try:
         catalog = checks.definitions(environment, said.append)
-    except CliProblem as problem:
+    except SiteProblem as problem:
         return [Line(False, "definitions", str(problem))]
     names = ", ".join(catalog.definitions) or f"none in {path}"
     invalid = [Line(False, "definitions", mistake) for mistake in catalog.invalid.values()]
