@@ -17,7 +17,7 @@ from pathlib import Path
 from agentsite.cli import checks, embedded_redis, images
 from agentsite.cli.children import Child, Children
 from agentsite.cli.lock import DataDirLock
-from agentsite.environment import Environment, load_environment
+from agentsite.environment import UP_PID, Environment, load_environment
 
 READY_PATIENCE_S = 60.0
 
@@ -42,6 +42,7 @@ class _Stack:
         self._environment.port = checks.free_port(self._environment.host, self._environment.port)
         os.environ["AGENTSITE_PORT"] = str(self._environment.port)
         os.environ["AGENTSITE_DATA_DIR"] = str(self._directory)
+        os.environ[UP_PID] = str(os.getpid())
         loop = asyncio.get_running_loop()
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             loop.add_signal_handler(number, self._stopping.set)
