@@ -17,6 +17,7 @@ from pathlib import Path
 from agentsite.cli import checks, embedded_redis, images
 from agentsite.cli.children import Child, Children
 from agentsite.cli.lock import DataDirLock
+from agentsite.cli.site_address import URL_FILE, address_of
 from agentsite.environment import UP_PID, Environment, load_environment
 
 READY_PATIENCE_S = 60.0
@@ -67,9 +68,10 @@ class _Stack:
         for name in ("web", "worker", "beat"):
             environment = os.environ if name == "worker" else without_provider_keys(os.environ)
             await self._children.start(Child(name, _command(name), environment))
-        base = f"http://{_shown(self._environment.host)}:{self._environment.port}"
+        base = address_of(self._environment)
         if await self._answers(f"{base}/healthz"):
             self._children.say(engine)
+            (self._directory / URL_FILE).write_text(f"{base}/\n")
             print(f"ready: {base}/  log in (once, within a day): {base}/login/link/{link}", flush=True)
             self._build_rest()
 
@@ -120,16 +122,10 @@ def _prepare_site() -> str:
     from agentsite.cli import accounts
 
     accounts.first_admin()
-    return accounts.login_link("admin")
+    return accounts.login_link()
 
 
 def _command(name: str) -> list[str]:
     import sys
 
     return [sys.executable, "-m", "agentsite", name]
-
-
-def _shown(host: str) -> str:
-    if host in ("0.0.0.0", "::"):
-        return "127.0.0.1"
-    return f"[{host}]" if ":" in host else host
