@@ -19,6 +19,7 @@ from typing import Any
 from django.conf import settings
 from django.contrib.auth import get_user
 from django.contrib.auth.models import User
+from django.core.exceptions import DisallowedHost
 from django.core.handlers.asgi import ASGIRequest
 from django.db.models import Q
 from django.db.models.functions import Now
@@ -140,6 +141,17 @@ def csrf_problem(request: HttpRequest) -> str | None:
 def csrf_problem_of(scope: Mapping[str, Any]) -> str | None:
     """The same for an ASGI scope. The token must be in the header: a raw application's body is not a form."""
     return csrf_problem(ASGIRequest(dict(scope), BytesIO()))
+
+
+def host_problem_of(scope: Mapping[str, Any]) -> str | None:
+    """Why the Host header of an ASGI scope is not one of ALLOWED_HOSTS; None if it is, or there is none."""
+    if not any(name.lower() == b"host" for name, _ in scope["headers"]):
+        return None
+    try:
+        ASGIRequest(dict(scope), BytesIO()).get_host()
+    except DisallowedHost:
+        return "the site does not answer by this name; the operator adds it to AGENTSITE_ALLOWED_HOSTS"
+    return None
 
 
 # Login links -------------------------------------------------------------------------------------------------------

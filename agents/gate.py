@@ -28,6 +28,8 @@ from streaming.sse import Problem, Receive, Scope, Wanted, cursor_of, header, qu
 
 class AgentGate:
     async def open(self, scope: Scope, receive: Receive) -> Wanted:
+        if (problem := access.host_problem_of(scope)) is not None:
+            raise Problem(400, "bad-request", problem)
         agent, identity = await self._agent(scope)
         query = query_of(scope)
         format_ = query.get("format", NATIVE)

@@ -6,11 +6,14 @@ Order: the process environment, then a `.env` file in the current directory, the
 
 from __future__ import annotations
 
+import os
 import secrets
+from difflib import get_close_matches
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
+from dotenv import dotenv_values
 from pydantic import (
     AfterValidator,
     AliasChoices,
@@ -24,11 +27,17 @@ from pydantic import (
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from agentsite.data_directory import SECRET_KEY
+from agentsite.listening import hosts_of
 from agentsite.problem import SiteProblem
 from containers.gateway.destinations import patterns
 
+UP_PID = "AGENTSITE_UP_PID"
+"""The process id of the `up` that started a process: that one has given the warnings already."""
 EngineChoice = Literal["auto", "docker", "podman", "bwrap", "process"]
 PullChoice = Literal["never", "missing"]
+PREFIX = "AGENTSITE_"
+NOT_SETTINGS = ("AGENTSITE_TEST_", "AGENTSITE_REQUIRE_", "AGENTSITE_VERSION", UP_PID)
+"""Names that begin in the same way: of the tests, of docker-compose.yml, of `up`."""
 PROVIDER_KEY_FIELDS = ("openai_api_key", "anthropic_api_key", "gemini_api_key")
 _SPENT = ("tokens", "cost_usd", "model_calls", "tool_calls", "wall_s")
 LogLevel = Annotated[
@@ -72,7 +81,7 @@ class EnvironmentInvalid(SiteProblem):
 
 
 class Environment(BaseSettings):
-    model_config = SettingsConfigDict(env_prefix="AGENTSITE_", env_file=".env", extra="ignore", populate_by_name=True)
+    model_config = SettingsConfigDict(env_prefix=PREFIX, env_file=".env", extra="ignore", populate_by_name=True)
 
     host: str = Field("127.0.0.1", description="Address the web server listens on.")
     port: int = Field(8000, ge=0, le=65535, description="Port the web server listens on; 0 takes a free one.")
@@ -122,7 +131,9 @@ class Environment(BaseSettings):
     gemini_base_url: str = _base("GEMINI_BASE_URL", "https://generativelanguage.googleapis.com", "Gemini's")
     ollama_base_url: str = Field("", validation_alias="OLLAMA_BASE_URL", description="Address of an Ollama server.")
     debug: bool = Field(False, description="Django's debug pages. Never in production.")
-    allowed_hosts: str = Field("*", description="Host names served, comma-separated.")
+    allowed_hosts: str = Field(
+        "", description="Host names served, comma-separated; empty: those of the address that is listened on."
+    )
     csrf_trusted_origins: str = Field("", description="Origins with scheme, comma-separated, behind a TLS proxy.")
     trusted_proxies: Annotated[str, AfterValidator(_of_networks)] = Field(
         "",
@@ -137,6 +148,14 @@ class Environment(BaseSettings):
         60, ge=1, description="Wrong API tokens and login links from one address in a window; then it may send none."
     )
     token_window_s: int = Field(60, ge=1, description="How long a window for tokens is, seconds.")
+    hsts_s: int = Field(
+        31_536_000,
+        ge=0,
+        description="How long browsers keep to https (HSTS), if the site is behind TLS, seconds; 0: off.",
+    )
+    monitoring_token: SecretStr = Field(
+        SecretStr(""), description="Bearer token that /metrics and /readyz ask for; empty: they are open to everybody."
+    )
     database_url: str = Field(
         "", validation_alias="DATABASE_URL", description="PostgreSQL; empty: SQLite in the data dir."
     )
@@ -233,12 +252,17 @@ class Environment(BaseSettings):
         return [cls.variable(name) for name in PROVIDER_KEY_FIELDS]
 
     @classmethod
-    def variable(cls, name: str) -> str:
-        """The variable that a field comes from; the one that is read first."""
+    def variables(cls, name: str) -> list[str]:
+        """Those that a field is read from, the first that is set."""
         alias = cls.model_fields[name].validation_alias
         if isinstance(alias, AliasChoices):
-            return str(alias.choices[0])
-        return str(alias or f"AGENTSITE_{name.upper()}")
+            return [str(choice) for choice in alias.choices]
+        return [str(alias or f"{PREFIX}{name.upper()}")]
+
+    @classmethod
+    def variable(cls, name: str) -> str:
+        """The variable that a field comes from; the one that is read first."""
+        return cls.variables(name)[0]
 
     @field_validator(
         *("max_cpus", "max_memory_mib", "max_pids", "max_output_mib", "max_tmp_mib", "max_shm_mib"),
@@ -260,6 +284,11 @@ class Environment(BaseSettings):
     @classmethod
     def _empty_is_zero(cls, value: Any) -> Any:
         return value or 0
+
+    def hosts(self) -> list[str]:
+        """For ALLOWED_HOSTS."""
+        given = [host.strip() for host in self.allowed_hosts.split(",") if host.strip()]
+        return given or hosts_of(self.host)
 
     def directory(self) -> Path:
         return self.data_dir.expanduser().absolute()
@@ -300,6 +329,18 @@ class Environment(BaseSettings):
             path.touch(mode=0o600)
             path.write_text(secrets.token_urlsafe(50))
         return path.read_text().strip()
+
+
+def unknown_variables() -> list[str]:
+    """A line for each AGENTSITE_ name in the environment or `.env` that is no setting: most likely a typing error."""
+    known: set[str] = {str(choice) for name in Environment.model_fields for choice in Environment.variables(name)}
+    given = {*os.environ, *dotenv_values(str(Environment.model_config.get("env_file") or os.devnull))}
+    lines = []
+    for name in sorted({name.upper() for name in given} - known):
+        if name.startswith(PREFIX) and not name.startswith(NOT_SETTINGS):
+            similar = get_close_matches(name, known, n=1, cutoff=0.85)
+            lines.append(f"{name} is no setting{f'; is it {similar[0]}?' if similar else ''}")
+    return lines
 
 
 def load_environment() -> Environment:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import logging
+import logging.config
+import os
 import warnings
 from contextlib import suppress
 from pathlib import Path
@@ -12,7 +15,7 @@ import structlog
 from redis.connection import parse_url
 
 from agentsite.data_directory import DATABASE, close_file, open_data_directory
-from agentsite.environment import load_environment
+from agentsite.environment import UP_PID, load_environment, unknown_variables
 from agentsite.security import RefusedInOneLine
 from containers.gateway.destinations import patterns
 
@@ -25,7 +28,7 @@ LOCAL_DIR = ENVIRONMENT.local_directory()
 
 SECRET_KEY = ENVIRONMENT.secret()
 DEBUG = ENVIRONMENT.debug
-ALLOWED_HOSTS = [host.strip() for host in ENVIRONMENT.allowed_hosts.split(",") if host.strip()]
+ALLOWED_HOSTS = ENVIRONMENT.hosts()
 CSRF_TRUSTED_ORIGINS = [origin.strip() for origin in ENVIRONMENT.csrf_trusted_origins.split(",") if origin.strip()]
 TRUSTED_PROXIES = ENVIRONMENT.proxies()
 LOGIN_FAILURES_PER_ACCOUNT = ENVIRONMENT.login_failures_per_account
@@ -129,8 +132,10 @@ SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if SECURE_TLS else
 SECURE_CONTENT_TYPE_NOSNIFF = True
 SECURE_REFERRER_POLICY = "same-origin"
 X_FRAME_OPTIONS = "DENY"
-# TLS ends at a proxy, and so do its redirects and HSTS: docs/deploying.md.
-SILENCED_SYSTEM_CHECKS = ["security.W004", "security.W008"]
+SECURE_HSTS_SECONDS = ENVIRONMENT.hsts_s if SECURE_TLS else 0
+# TLS ends at a proxy, and so do redirects to it: docs/deploying.md. HSTS may be off, and is without TLS.
+SILENCED_SYSTEM_CHECKS = ["security.W004", "security.W005", "security.W008", "security.W021"]
+MONITORING_TOKEN = ENVIRONMENT.monitoring_token
 
 LANGUAGE_CODE = "en-us"
 TIME_ZONE = "UTC"
@@ -239,8 +244,6 @@ LOGGING: dict[str, Any] = {
 
 
 def _configure_logging() -> None:
-    import logging.config
-
     logging.config.dictConfig(LOGGING)
     structlog.configure(
         processors=[
@@ -257,3 +260,18 @@ def _configure_logging() -> None:
 
 
 _configure_logging()
+
+
+def _warn() -> None:
+    """Once a site: `up` does it for the processes that it starts."""
+    if os.environ.get(UP_PID) == str(os.getppid()):
+        return
+    for line in unknown_variables():
+        logging.getLogger("agentsite").warning(line)
+    if SECURE_TLS and not TRUSTED_PROXIES:
+        logging.getLogger("agentsite").warning(
+            "AGENTSITE_TRUSTED_PROXIES does not name the proxy where TLS ends: all clients count as one address"
+        )
+
+
+_warn()

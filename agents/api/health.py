@@ -1,21 +1,29 @@
-"""For whoever runs the site: alive, ready, and numbers. No login: they say nothing of anybody."""
+"""For operators: alive, ready, and numbers. They say nothing of any user, so they ask for no login; where
+MONITORING_TOKEN is set, all but `healthz` ask for that."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import wraps
+from hmac import compare_digest
 from typing import Any
 
+from django.conf import settings
 from django.db import DatabaseError, connection
 from django.db.models import Count
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.views.decorators.cache import never_cache
 from redis.exceptions import RedisError
 
-from agents import data_directory
+from agents import access, data_directory, throttle
+from agents.api import errors
+from agents.client_address import address_of_request
+from agents.errors import TooManyFailures
 from agents.models import Run
 from agents.presence import client, workers
 
 Check = dict[str, Any]
+View = Callable[[HttpRequest], HttpResponse]
 
 
 @never_cache
@@ -24,7 +32,34 @@ def healthz(request: HttpRequest) -> JsonResponse:
     return JsonResponse({"status": "ok"})
 
 
+def monitoring(view: View) -> View:
+    """Ask for MONITORING_TOKEN as bearer token, if there is one."""
+
+    @wraps(view)
+    def guarded(request: HttpRequest) -> HttpResponse:
+        wanted = settings.MONITORING_TOKEN.get_secret_value()
+        if not wanted:
+            return view(request)
+        address = address_of_request(request)
+        given = access.bearer_token(request.headers.get("Authorization", "")) or ""
+        try:
+            throttle.refuse_blocked(address)
+            if compare_digest(given.encode("utf-8", "surrogateescape"), wanted.encode()):
+                return view(request)
+            if given:
+                throttle.count_wrong_token(address)
+        except TooManyFailures as error:
+            return errors.answer(
+                error.status, error.code, error.message, headers={"Retry-After": str(error.retry_after_s)}
+            )
+        message = "send AGENTSITE_MONITORING_TOKEN as bearer token"
+        return errors.answer(401, "not-authenticated", message, headers={"WWW-Authenticate": "Bearer"})
+
+    return guarded
+
+
 @never_cache
+@monitoring
 def readyz(request: HttpRequest) -> JsonResponse:
     """Each dependency by name. 503 without database, Redis or the right data directory; without a worker the site still
     takes and shows what it has, so that is `degraded`, with 200."""
@@ -42,6 +77,7 @@ def readyz(request: HttpRequest) -> JsonResponse:
 
 
 @never_cache
+@monitoring
 def metrics(request: HttpRequest) -> HttpResponse:
     """Prometheus' text format (version 0.0.4). Open runs are counted over the index of open runs, never all of them."""
     ready = {"database": _check(_database), "redis": _check(_redis)}

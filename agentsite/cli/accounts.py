@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import timedelta
+from typing import TYPE_CHECKING
 
 import django
 
 from agentsite.cli.problem import CliProblem
+
+if TYPE_CHECKING:
+    from django.contrib.auth.models import User
 
 LINK_TTL = timedelta(days=1)
 ADMIN = "admin"
@@ -33,25 +39,51 @@ def first_admin() -> None:
         path.write_text(access.create_token(user, "admin-token file") + "\n")
 
 
-def login_link(username: str) -> str:
-    """The secret part of a link that logs the first administrator in, once."""
+def login_link(username: str | None = None) -> str:
+    """The secret part of a link that logs this user in once; without a name, the first administrator.
+
+    Raises CliProblem if there is no such user."""
     django.setup()
     from django.contrib.auth.models import User
 
     from agents import access
 
-    user = User.objects.filter(is_superuser=True, is_active=True).order_by("pk").first()
-    assert user is not None, f"no administrator {username}"
-    return access.create_login_link(user, LINK_TTL)
+    with _database_problems():
+        if username is not None:
+            return access.create_login_link(_active(username), LINK_TTL)
+        admin = User.objects.filter(is_superuser=True, is_active=True).order_by("pk").first()
+        if admin is None:
+            raise CliProblem("there is no administrator yet: `agentsite up` makes one, or manage.py createsuperuser")
+        return access.create_login_link(admin, LINK_TTL)
 
 
 def new_token(username: str, name: str) -> str:
+    """Raises CliProblem if there is no such user."""
     django.setup()
-    from django.contrib.auth.models import User
-
     from agents import access
+
+    with _database_problems():
+        return access.create_token(_active(username), name)
+
+
+def _active(username: str) -> User:
+    from django.contrib.auth.models import User
 
     user = User.objects.filter(username=username, is_active=True).first()
     if user is None:
         raise CliProblem(f"no active user {username!r}")
-    return access.create_token(user, name)
+    return user
+
+
+@contextmanager
+def _database_problems() -> Iterator[None]:
+    """One line in place of a traceback, for a database that is away or was never migrated."""
+    from django.db import DatabaseError
+
+    try:
+        yield
+    except DatabaseError as error:
+        reason = " ".join(str(error).split())[:300]
+        raise CliProblem(
+            f"the database can't be used, start the site first or run `agentsite migrate`: {reason}"
+        ) from None

@@ -52,13 +52,6 @@ def free_port(host: str, port: int) -> int:
         return int(probe.getsockname()[1])
 
 
-def reachable(host: str) -> str:
-    """Of a site that listens on `host`, as an address has it."""
-    if host in ("0.0.0.0", "::"):
-        return "127.0.0.1"
-    return f"[{host}]" if ":" in host else host
-
-
 async def redis(url: str, patience_s: float = 0.0) -> None:
     deadline = asyncio.get_running_loop().time() + patience_s
     while True:

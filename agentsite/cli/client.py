@@ -11,8 +11,8 @@ from urllib.parse import quote
 
 import httpx
 
-from agentsite.cli import checks
 from agentsite.cli.problem import CliProblem
+from agentsite.cli.site_address import address_of
 from agentsite.environment import Environment, load_environment
 
 BEGINNING = "0-0"
@@ -44,7 +44,7 @@ class Client:
                 ) from None
         if not (token.isascii() and token.isprintable()):
             raise CliProblem("the API token has characters that no token has")
-        self.url = (url or f"http://{checks.reachable(environment.host)}:{environment.port}").rstrip("/")
+        self.url = (url or address_of(environment)).rstrip("/")
         self.options = () if self.url == DEFAULT_URL else ("--url", self.url)
         """What other commands need to speak to the same site, also from another shell. Never the token."""
         try:

@@ -290,3 +290,17 @@ def token(
     from agentsite.cli.accounts import new_token
 
     print(new_token(user, name))
+
+
+@app.command()
+def login(
+    user: Annotated[str | None, typer.Argument(help="User name; default: the first administrator.")] = None,
+    url: Annotated[str | None, typer.Option(help="What the link begins with; default: the site's own address.")] = None,
+) -> None:
+    """Print a new link that logs a user in once, within a day. Runs where the site runs; needs no password."""
+    from agentsite.cli.accounts import login_link
+    from agentsite.cli.site_address import public_address
+    from agentsite.environment import load_environment
+
+    base = (url or public_address(load_environment())).rstrip("/")
+    print(f"{base}/login/link/{login_link(user)}")

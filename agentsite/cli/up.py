@@ -17,7 +17,8 @@ from pathlib import Path
 from agentsite.cli import checks, embedded_redis, images
 from agentsite.cli.children import Child, Children
 from agentsite.cli.lock import DataDirLock
-from agentsite.environment import Environment, load_environment
+from agentsite.cli.site_address import URL_FILE, address_of
+from agentsite.environment import UP_PID, Environment, load_environment
 
 READY_PATIENCE_S = 60.0
 
@@ -42,6 +43,7 @@ class _Stack:
         self._environment.port = checks.free_port(self._environment.host, self._environment.port)
         os.environ["AGENTSITE_PORT"] = str(self._environment.port)
         os.environ["AGENTSITE_DATA_DIR"] = str(self._directory)
+        os.environ[UP_PID] = str(os.getpid())
         loop = asyncio.get_running_loop()
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             loop.add_signal_handler(number, self._stopping.set)
@@ -68,9 +70,10 @@ class _Stack:
         for name in ("web", "worker", "beat"):
             environment = os.environ if name == "worker" else without_provider_keys(os.environ)
             await self._children.start(Child(name, _command(name), environment))
-        base = f"http://{checks.reachable(self._environment.host)}:{self._environment.port}"
+        base = address_of(self._environment)
         if await self._answers(f"{base}/healthz"):
             self._children.say(engine)
+            (self._directory / URL_FILE).write_text(f"{base}/\n")
             print(f"ready: {base}/  log in (once, within a day): {base}/login/link/{link}", flush=True)
             self._build_rest()
 
@@ -122,7 +125,7 @@ def _prepare_site() -> str:
     from agentsite.cli import accounts
 
     accounts.first_admin()
-    return accounts.login_link("admin")
+    return accounts.login_link()
 
 
 def _command(name: str) -> list[str]:

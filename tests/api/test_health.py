@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+import uuid
 
 import pytest
 import redis
 from django.conf import settings
+from django.test import Client
+from pydantic import SecretStr
 
 from agents.data_directory import MARKER_FILE
 from tests.api.conftest import ApiClient, on_postgres, problem
@@ -98,3 +101,42 @@ def test_metrics_are_prometheus_text(api, agent_id, worker):
         "agentsite_worker_slots 100",
     ):
         assert line in lines
+
+
+# Who may ask -------------------------------------------------------------------------------------------------------
+
+
+def test_numbers_are_for_everybody_unless_a_token_is_set(transactional_db, settings):
+    def ask(path: str, token: str | None = None) -> tuple[int, str | None]:
+        response = ApiClient(token).send("GET", path)
+        return response.status_code, response.headers.get("WWW-Authenticate")
+
+    assert [ask(path)[0] for path in ("/healthz", "/readyz", "/metrics")] == [200, 200, 200]
+    settings.MONITORING_TOKEN = SecretStr("a token for Prometheus")
+    assert [ask(path) for path in ("/readyz", "/metrics")] == [(401, "Bearer")] * 2
+    assert [ask(path, "another") for path in ("/readyz", "/metrics")] == [(401, "Bearer")] * 2
+    assert [ask(path, "a token for Prometheus")[0] for path in ("/readyz", "/metrics")] == [200, 200]
+    assert ask("/healthz")[0] == 200
+
+
+def test_token_for_numbers_can_not_be_guessed(transactional_db, settings):
+    settings.MONITORING_TOKEN = SecretStr("a token for Prometheus")
+    settings.TOKEN_FAILURES_PER_ADDRESS = 2
+    client = ApiClient("wrong")
+    client.django.defaults["REMOTE_ADDR"] = f"2001:db8:{uuid.uuid4().hex[:4]}:{uuid.uuid4().hex[:4]}::1"
+    assert [client.send("GET", "/metrics").status_code for _ in range(3)] == [401, 401, 429]
+    client.headers = {"Authorization": "Bearer a token for Prometheus"}
+    refused = client.send("GET", "/metrics")
+    assert problem((refused.status_code, refused.json())) == (429, "too-many-failures")
+    assert int(refused["Retry-After"]) > 0
+
+
+# What browsers are told --------------------------------------------------------------------------------------------
+
+
+def test_hsts_is_sent_over_tls(db, settings):
+    settings.SECURE_HSTS_SECONDS = 31_536_000  # what settings.py has when there is an https origin
+    settings.SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
+    over_tls = Client().get("/login/", headers={"x-forwarded-proto": "https"})
+    assert over_tls["Strict-Transport-Security"] == "max-age=31536000"
+    assert "Strict-Transport-Security" not in Client().get("/login/").headers

@@ -111,6 +111,7 @@ async def start_load(site: UpSite) -> Load:
 async def test_one_line_says_that_it_is_ready(site: UpSite):
     assert len(site.ready_lines()) == 1
     assert site.ready_lines()[0].startswith(f"ready: {site.url}/ ")
+    assert (site.data / "url").read_text() == f"{site.url}/\n", "for links that `agentsite login` prints"
 
 
 async def test_the_login_link_works_once(site: UpSite):

@@ -11,10 +11,20 @@ from typing import Any
 import pytest
 import yaml
 
+from agentsite.environment import Environment
+
 ROOT = Path(__file__).resolve().parents[2]
 COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
 SERVICES: dict[str, Any] = COMPOSE["services"]
 SITE = ("web", "worker", "beat", "migrate")
+OF_COMPOSE = {"AGENTSITE_HOST", "AGENTSITE_PORT", "AGENTSITE_DEFINITIONS"}
+"""What compose itself uses: where the site is published, and the file that is mounted."""
+OF_OTHER_MACHINES = {"AGENTSITE_TOKEN", "AGENTSITE_PODMAN_HOST", "XDG_RUNTIME_DIR"}
+"""Of the command line's client, and of an engine that is not in these containers."""
+OF_THE_WORKER = {
+    *("AGENTSITE_ENGINE", "AGENTSITE_DOCKER_HOST", "AGENTSITE_IMAGE_PULL", "OLLAMA_BASE_URL"),
+    *(f"{name}_{what}" for name in ("OPENAI", "ANTHROPIC", "GEMINI") for what in ("API_KEY", "BASE_URL")),
+}
 SECRETS = {"AGENTSITE_SECRET_KEY": "secret", "POSTGRES_PASSWORD": "password"}
 
 every_service = pytest.mark.parametrize("name", SERVICES)
@@ -32,6 +42,26 @@ def test_only_the_worker_has_the_engines_socket():
 def test_only_the_worker_gets_the_providers_keys():
     with_keys = {name for name, service in SERVICES.items() if "_API_KEY" in str(service.get("environment", ""))}
     assert with_keys == {"worker"}
+
+
+def test_every_setting_reaches_the_services_that_read_it():
+    """A setting that is left out would be ignored without a word."""
+    settings = {Environment.variable(name) for name in Environment.model_fields}
+    everywhere = settings - OF_COMPOSE - OF_OTHER_MACHINES - OF_THE_WORKER
+    given = {name: set(SERVICES[name]["environment"]) for name in SITE}
+    assert given == {name: everywhere | (OF_THE_WORKER if name == "worker" else set()) for name in SITE}
+
+
+@pytest.mark.parametrize("name", SITE)
+def test_definitions_are_those_of_the_machine(name):
+    """Not those of the image, which would have to be built anew for each change."""
+    (mount,) = [volume for volume in SERVICES[name]["volumes"] if isinstance(volume, dict)]
+    assert mount == {
+        "type": "bind",
+        "source": "${AGENTSITE_DEFINITIONS:-./agents.toml}",
+        "target": "/app/agents.toml",
+        "read_only": True,
+    }
 
 
 def test_only_web_can_be_reached_and_by_default_only_from_this_machine():
@@ -109,6 +139,18 @@ def test_compose_accepts_it(tmp_path):
     checked = config(tmp_path, SECRETS)
     assert checked.returncode == 0, checked.stderr
     assert "password@postgres:5432" in checked.stdout
+
+
+@pytest.mark.usefixtures("compose_cli")
+def test_values_of_the_dotenv_file_arrive_as_they_are_and_others_keep_their_defaults(tmp_path):
+    (tmp_path / ".env").write_text("AGENTSITE_BUDGET_AGENT_COST_USD=1.5\nAGENTSITE_EGRESS=\nOPENAI_API_KEY=sk-x\n")
+    checked = config(tmp_path, SECRETS)
+    services = yaml.safe_load(checked.stdout)["services"]
+    web, worker = services["web"]["environment"], services["worker"]["environment"]
+    assert (web["AGENTSITE_BUDGET_AGENT_COST_USD"], web["AGENTSITE_EGRESS"]) == ("1.5", "")
+    assert worker["OPENAI_API_KEY"] == "sk-x"
+    assert "sk-x" not in str(web)
+    assert web["AGENTSITE_RETENTION_DAYS"] is None, "left unset, not empty"
 
 
 @pytest.mark.usefixtures("compose_cli")

@@ -1,0 +1,45 @@
+"""By which names a site can be reached that listens on an address. Other names in a Host header are refused: a page of
+somebody's own domain could lead there (DNS rebinding), and links would be made with them."""
+
+from __future__ import annotations
+
+import ipaddress
+import socket
+from contextlib import suppress
+
+LOOPBACK = ("localhost", "127.0.0.1", "[::1]")
+OUTSIDE = ((socket.AF_INET, "192.0.2.1"), (socket.AF_INET6, "2001:db8::1"))
+"""Documentation addresses: connecting a UDP socket sends nothing, and tells which address of ours would be used."""
+
+
+def hosts_of(address: str) -> list[str]:
+    """As ALLOWED_HOSTS takes them. Whoever is on this machine may use its loopback names in any case."""
+    try:
+        parsed = ipaddress.ip_address(address.strip("[]"))
+    except ValueError:
+        return [*dict.fromkeys((*LOOPBACK, address.lower()))]
+    if parsed.is_unspecified:
+        return [*dict.fromkeys((*LOOPBACK, *_own_names(), *_own_addresses()))]
+    return [*dict.fromkeys((*LOOPBACK, _as_host(str(parsed))))]
+
+
+def _own_names() -> list[str]:
+    name = socket.gethostname().lower()
+    return [name, f"{name}.local"] if "." not in name else [name]
+
+
+def _own_addresses() -> list[str]:
+    """Those that this machine is reached by from other networks, and those that its name stands for."""
+    found = []
+    for family, outside in OUTSIDE:
+        with suppress(OSError), socket.socket(family, socket.SOCK_DGRAM) as probe:
+            probe.connect((outside, 9))
+            found.append(_as_host(str(probe.getsockname()[0])))
+    with suppress(OSError):
+        found += [_as_host(str(info[4][0])) for info in socket.getaddrinfo(socket.gethostname(), None)]
+    return found
+
+
+def _as_host(address: str) -> str:
+    address = address.partition("%")[0]
+    return f"[{address}]" if ":" in address else address

@@ -1,0 +1,81 @@
+"""What the settings make of the environment: errors and warnings at the start, hosts, HSTS."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from agentsite.environment import Environment, unknown_variables
+from agentsite.listening import LOOPBACK, hosts_of
+from tests.journeys.site import environment
+
+
+def run(tmp_path: Path, *arguments: str, **settings: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, *arguments],
+        env=environment(AGENTSITE_DATA_DIR=str(tmp_path / "data"), **settings),
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+@pytest.mark.parametrize("command", ["web", "worker"])
+def test_bad_value_ends_every_process_at_its_start_with_one_line(tmp_path: Path, command: str):
+    done = run(tmp_path, "-m", "agentsite", command, AGENTSITE_TRUSTED_PROXIES="10.0.0.0/33")
+    assert done.returncode == 2
+    assert done.stderr == (
+        "agentsite: AGENTSITE_TRUSTED_PROXIES: '10.0.0.0/33' does not appear to be an IPv4 or IPv6 network "
+        "(got '10.0.0.0/33')\n"
+    )
+
+
+def test_unknown_name_is_warned_of_wherever_it_is_given(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
+    (tmp_path / ".env").write_text("AGENTSITE_LEASES=3\nOTHER=1\nAGENTSITE_LEASE_S=30\n")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setitem(Environment.model_config, "env_file", ".env")
+    monkeypatch.setenv("AGENTSITE_RETENTION_DAY", "90")
+    monkeypatch.setenv("agentsite_port", "1")
+    monkeypatch.setenv("AGENTSITE_NONSENSE", "1")
+    assert unknown_variables() == [
+        "AGENTSITE_LEASES is no setting; is it AGENTSITE_LEASE_S?",
+        "AGENTSITE_NONSENSE is no setting",
+        "AGENTSITE_RETENTION_DAY is no setting; is it AGENTSITE_RETENTION_DAYS?",
+    ]
+
+
+def test_warnings_are_given_once_and_stop_nothing(tmp_path: Path):
+    read = """
+import os, subprocess, sys
+import agentsite.settings as s
+print(s.ALLOWED_HOSTS, s.SECURE_HSTS_SECONDS)
+os.environ["AGENTSITE_UP_PID"] = str(os.getpid())
+sys.exit(subprocess.call([sys.executable, "-c", "import agentsite.settings"]))
+"""
+    settings = {"AGENTSITE_LEASES": "3", "AGENTSITE_CSRF_TRUSTED_ORIGINS": "https://agents.example.org"}
+    done = run(tmp_path, "-c", read, **settings)
+    assert done.returncode == 0
+    assert done.stderr.count("AGENTSITE_LEASES is no setting") == 1
+    assert done.stderr.count("AGENTSITE_TRUSTED_PROXIES does not name the proxy") == 1
+    assert done.stdout == f"{list(LOOPBACK)} 31536000\n"
+
+
+def test_hosts_are_those_of_the_address_that_is_listened_on():
+    assert hosts_of("127.0.0.1") == hosts_of("::1") == hosts_of("localhost") == [*LOOPBACK]
+    assert hosts_of("192.0.2.7") == [*LOOPBACK, "192.0.2.7"]
+    assert hosts_of("2001:db8::7") == [*LOOPBACK, "[2001:db8::7]"]
+    assert hosts_of("Agents.example.org") == [*LOOPBACK, "agents.example.org"]
+    everywhere = hosts_of("0.0.0.0")
+    assert set(everywhere) >= {*LOOPBACK}
+    assert "*" not in everywhere
+    assert len(everywhere) > len(LOOPBACK)
+
+
+def test_hosts_that_are_named_are_the_only_ones():
+    named = Environment(allowed_hosts="a.example, .b.example", host="0.0.0.0")
+    assert named.hosts() == ["a.example", ".b.example"]
+    assert Environment(allowed_hosts="", host="127.0.0.1").hosts() == [*LOOPBACK]
