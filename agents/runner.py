@@ -177,13 +177,14 @@ class Runner:
     async def _heartbeat(self) -> None:
         held = {supervisor.agent_id: supervisor for supervisor in self._supervisors.values()}
         try:
-            await in_database(hosts.renew, self.engines.host)
             lost = await in_database(leases.renew, [supervisor.lease for supervisor in held.values()])
         except JournalUnavailable as error:
             log.warning("leases not renewed", held=len(held), error=str(error))
             return
         for lease in lost:
             held[lease.agent_id].lose()
+        with contextlib.suppress(JournalUnavailable):
+            await in_database(hosts.renew, self.engines.host)
 
     async def _poll_intents(self) -> None:
         supervisors = self._supervisors.values()

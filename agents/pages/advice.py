@@ -5,6 +5,7 @@ from __future__ import annotations
 ADVICE = {
     "container-exit": "The program ended by itself; its last lines are above, and the rest is in its output.",
     "container-gone": "Its container was removed while it worked. Try again.",
+    "host-lost": "Its host is gone, and its program may still be at work there. Try again; another host takes it.",
     "out-of-memory": "It needed more memory than limits.memory_mib gives. Raise that, or give it less to do.",
     "approval-timeout": "Nobody answered in time. Try again and answer sooner, or raise approval_timeout_s.",
     "time-limit": "It took longer than limits.wall_s allows. Continue it, or raise that.",
@@ -29,6 +30,7 @@ ADVICE = {
     "unknown-definition": "Its definition is not there any more. Put it back, or make another agent.",
     "invalid-definition": "Its definition has a mistake. Correct it in agents.toml, then try again.",
     "choice-not-allowed": "Its definition no longer allows its model or tools. Make a new agent, or allow them there.",
+    "workspace-missing": "Its files can't be reached: their directory is missing on the server. They may still exist.",
     "workspace-unreadable": "Its files could not be looked at. Look at the permissions of its workspace.",
 }
 

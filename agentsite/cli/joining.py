@@ -23,15 +23,8 @@ def join_as_worker() -> None:
     """Waits for the database: a worker can do nothing without it."""
     _patiently(_verify)
     host = _id()
-    # After a crash of the machine its host seems alive for as long as a lease.
-    deadline = time.monotonic() + settings.LEASE_S + AGAIN_S
-    while _patiently(lambda: hosts.is_another_machine(host)):
-        if time.monotonic() > deadline:
-            _refuse(
-                f"another machine is host {host} now. Hosts that share a data directory need an AGENTSITE_LOCAL_DIR "
-                "each, on a disk of their own; or set AGENTSITE_HOST_ID"
-            )
-        time.sleep(AGAIN_S)
+    if not settings.HOST_ID:  # given, it may well name an engine that several machines share
+        _refuse_second_machine(host)
     _patiently(lambda: hosts.renew(host))
     connections.close_all()
 
@@ -50,6 +43,18 @@ def _verify() -> None:
         data_directory.verify()
     except (data_directory.WrongDataDirectory, OSError) as problem:
         _refuse(str(problem))
+
+
+def _refuse_second_machine(host: str) -> None:
+    # After a crash of the machine its host seems alive for as long as a lease.
+    deadline = time.monotonic() + settings.LEASE_S + AGAIN_S
+    while _patiently(lambda: hosts.is_another_machine(host)):
+        if time.monotonic() > deadline:
+            _refuse(
+                f"another machine is host {host} now. Hosts that share a data directory need an AGENTSITE_LOCAL_DIR "
+                "each, on a disk of their own"
+            )
+        time.sleep(AGAIN_S)
 
 
 def _id() -> str:

@@ -9,14 +9,14 @@ import time
 import uuid
 from collections import Counter
 from collections.abc import Callable
-from concurrent.futures import Future
+from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 from django.contrib.auth.models import User
-from django.db import connection, transaction
+from django.db import connection, connections, transaction
 from django.db.models.functions import Now
 
 from agents import hosts, lifecycle, tasks
@@ -79,6 +79,7 @@ class Site:
         self.left: list[Runner] = []
         self.lost_messages: list[str] = []
         self._work: list[Future[Any]] = []
+        self._asking = ThreadPoolExecutor(1)
         self._next = 0
         self._definitions: dict[str, str] = {}
         settings.ENGINE = engine
@@ -146,7 +147,14 @@ class Site:
     def _ask_another(self, done: Future[Any], agent_id: str) -> None:
         """As the task does when its worker stops."""
         if not done.cancelled() and done.exception() is None and not done.result():
+            self._asking.submit(self._ask_as_task, agent_id)
+
+    def _ask_as_task(self, agent_id: str) -> None:
+        """Beside the workers' loops: it asks the database."""
+        try:
             tasks._ask(agent_id)
+        finally:
+            connections.close_all()
 
     def detach(self, worker: Runner) -> None:
         """As on SIGTERM: it hands over what it has."""
@@ -298,6 +306,7 @@ class Site:
         for work in self._work:
             with contextlib.suppress(BaseException):
                 work.result(20)
+        self._asking.shutdown()
         everybody = [*self.workers, *self.left]
         if self.workers:
             self._remove_containers()

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
 from django.db.models import F
+from django.db.models.functions import Now
 
 from agents import hosts, lifecycle, reaper, tasks
 from agents.models import Host, Run
 from agents.runner import Runner
+from agentsite.cli.joining import join_as_worker
 from tests.agents.site import Site, attempts, errors, until
 from tests.agents.takeover import COUNTS, is_whole, let_all
 
@@ -131,9 +134,22 @@ def test_each_host_sweeps_its_own_containers(site: Site, monkeypatch: pytest.Mon
     assert sorted(asked) == sorted(hosts.queue(one.engines.host) for one in (a, b))
 
 
-@pytest.mark.django_db
-def test_a_second_machine_under_the_same_id_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
-    hosts.renew("h")
-    assert not hosts.is_another_machine("h")
+def test_a_worker_on_a_second_machine_with_the_same_local_directory_is_refused(
+    transactional_db: None,
+    settings: Any,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    settings.DATA_DIR = settings.LOCAL_DIR = tmp_path
+    settings.LEASE_S = 0.1
+    join_as_worker()
+    join_as_worker()  # the second worker of the same machine
     monkeypatch.setattr(hosts, "boot_id", lambda: "another")
-    assert hosts.is_another_machine("h")
+    Host.objects.update(seen_at=Now() + timedelta(seconds=60))  # its workers go on renewing it
+    with pytest.raises(SystemExit) as refused:
+        join_as_worker()
+    assert refused.value.code == 2
+    assert "AGENTSITE_LOCAL_DIR" in capsys.readouterr().err
+    settings.HOST_ID = hosts.host_id()  # said on purpose: both use the same engine
+    join_as_worker()

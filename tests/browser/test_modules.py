@@ -11,6 +11,7 @@ import pytest
 from playwright.sync_api import Page
 
 from agents.pages import markdown, measures
+from agents.workspace.paths import escape
 from tests.browser.stub import Stub
 from tests.pages.hostile import DEEP, HOSTILE
 
@@ -177,6 +178,15 @@ def test_links_follow_the_rules_of_the_server(modules: Page) -> None:
         cases,
     )
     assert found == [case["to"] for case in cases]
+
+
+def test_names_of_uploads_become_the_paths_of_the_server(modules: Page) -> None:
+    names = ["ünï 😀.txt", "two\nlines", "\x9b", r"literal\xff", r"\x5cxff", r"C:\new", r"a\xzz", r"\\x0a"]
+    script = """async (names) => {
+        const links = await import("/static/agents/links.js");
+        return names.map((name) => links.pathOf(name));
+    }"""
+    assert modules.evaluate(script, names) == [escape(name) for name in names]
 
 
 def test_terminal_output_has_the_pieces_of_the_server(modules: Page) -> None:

@@ -1,7 +1,7 @@
 /** The workspace: what is in it, upload with progress, download, delete. The list follows the log, not our requests. */
 import { problem } from "./api.js";
 import { h, setText } from "./dom.js";
-import { fileUrl } from "./links.js";
+import { fileUrl, pathOf } from "./links.js";
 import { size } from "./measures.js";
 import { Tree } from "./tree.js";
 
@@ -75,7 +75,7 @@ class Upload {
       row.setAttribute("role", "alert");
       note.textContent = message;
     };
-    const url = fileUrl(file.name, filesUrl);
+    const url = fileUrl(pathOf(file.name), filesUrl);
     if (!url) {
       failed("A file can’t have that name.");
       return;

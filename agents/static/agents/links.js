@@ -46,6 +46,12 @@ export function fileUrl(path, filesUrl) {
   return filesUrl + segments.map((segment) => encodeURIComponent(segment.toWellFormed())).join("/");
 }
 
+/** A file's name as the path of a workspace has it: agents/workspace/paths.py, `escape`. */
+export function pathOf(name) {
+  const bytes = (char) => [...new TextEncoder().encode(char)].map((byte) => `\\x${byte.toString(16).padStart(2, "0")}`);
+  return name.replace(/\\(?=x[0-9a-f]{2})/g, "\\x5c").replace(/[\x00-\x1f\x7f-\x9f]/g, (char) => bytes(char).join(""));
+}
+
 /** Percent-decoding that never fails: what is malformed stays as it is, what is not UTF-8 becomes U+FFFD. */
 function decoded(text) {
   return text.replace(/(?:%[0-9a-f]{2})+/gi, (run) => {
