@@ -8,6 +8,11 @@ from typing import Any
 from streaming.events import encode
 from streaming.fold import State
 
+UNFINISHED = {
+    "cancelled": "[This run was stopped before it was finished.]",
+    "failed": "[This run failed before it was finished.]",
+}
+"""Stands at the end of what such a run said, so that its turn is complete: some providers refuse an open one."""
 MOST_CHARS = 1024 * 1024
 """A start line of any length would have to be held whole by every program; the oldest messages are left out first."""
 
@@ -22,6 +27,7 @@ def history(state: State, run_id: str) -> list[dict[str, Any]]:
     earlier = [message for message in state["messages"] if message["run_id"] in told and message["parts"]]
     order = _first_spoke(earlier)
     earlier.sort(key=lambda message: order[message["run_id"]])
+    earlier = _closed(earlier, {run["id"]: run["status"] for run in state["runs"]})
     kept: list[dict[str, Any]] = []
     left = MOST_CHARS
     for message in reversed(earlier):
@@ -31,6 +37,21 @@ def history(state: State, run_id: str) -> list[dict[str, Any]]:
             break
         kept.insert(0, shown)
     return kept
+
+
+def _closed(messages: Sequence[Mapping[str, Any]], statuses: Mapping[str, str]) -> list[Mapping[str, Any]]:
+    """With a word behind the last message of each run that did not come to its end."""
+    last = {message["run_id"]: at for at, message in enumerate(messages)}
+    closed: list[Mapping[str, Any]] = []
+    for at, message in enumerate(messages):
+        word = UNFINISHED.get(statuses[message["run_id"]]) if at == last[message["run_id"]] else None
+        part = {"type": "text", "text": word}
+        if word and message["role"] == "assistant":
+            message = {**message, "parts": [*message["parts"], part]}
+        closed.append(message)
+        if word and message["role"] != "assistant":
+            closed.append({"role": "assistant", "parts": [part]})
+    return closed
 
 
 def _first_spoke(messages: Sequence[Mapping[str, Any]]) -> dict[str, int]:

@@ -18,8 +18,8 @@ from tests.provider import MockProvider, turn
 
 async def ask(model: str) -> None:
     asking = Asking(model, Wire(io.BytesIO()))
-    async with asking.model:
-        await asking.ask([ModelRequest.user_text_prompt("?")], ModelRequestParameters())
+    await asking.ask([ModelRequest.user_text_prompt("?")], ModelRequestParameters())
+    await asking.close()
 
 
 def warm(*models: str) -> None:

@@ -14,6 +14,7 @@ from typing import Any, Self
 from aiohttp import web
 
 from . import anthropic, chat, gemini, ollama, responses
+from .acceptance import problem_of
 from .delivery import deliver
 from .script import Asked, Author, Queue, Turn
 from .wire import Wire
@@ -131,6 +132,9 @@ class MockProvider:
                 return _refused(wire, "no-such-path", asked)
             if self.key is not None and _key_of(request) != self.key:
                 return _refused(wire, "unauthorized", asked)
+            if (problem := problem_of(name, body)) is not None:
+                error = {"type": "invalid_request_error", "message": problem, "code": None}
+                return web.json_response({"type": "error", "error": error}, status=400)
             return await deliver(request, wire, self.author(asked), asked)
 
         return handle

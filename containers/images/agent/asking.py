@@ -19,12 +19,23 @@ from pydantic_ai.messages import (
     TextPartDelta,
     ThinkingPart,
     ThinkingPartDelta,
+    ToolReturnPart,
 )
 from pydantic_ai.models import Model, ModelRequestParameters
 
-from .errors import AgentError, Problem, describe, knows_no_such_path, refuses_streams
+from .errors import (
+    AgentError,
+    ContextTooLong,
+    Problem,
+    describe,
+    exceeds_context,
+    may_lack_api,
+    refuses_streams,
+)
 from .models import older_api, open_model, settings_of
 from .protocol import Wire
+from .text import clean_response
+from .whole_answers import WholeAnswers
 
 MAX_TRIES = 5
 FIRST_WAIT_S, MAX_WAIT_S = 1.0, 60.0
@@ -37,11 +48,18 @@ class Asking:
 
     def __init__(self, wanted: str | None, wire: Wire) -> None:
         self.name = wanted or ""
-        self.model: Model = open_model(wanted)
+        self._answers = WholeAnswers()
+        self.model: Model = open_model(wanted, self._answers)
         self.streaming = True
         self._wire = wire
         self._said = False
         self._silent = False
+        self._has_answered = False
+        self._refused: Exception | None = None
+        """Why the newer of two APIs was left, until the older one has answered."""
+
+    async def close(self) -> None:
+        await self._answers.aclose()
 
     async def ask_silently(self, messages: Sequence[ModelMessage], parameters: ModelRequestParameters) -> ModelResponse:
         """What it says is no answer to anybody."""
@@ -52,19 +70,22 @@ class Asking:
             self._silent = False
 
     async def ask(self, messages: Sequence[ModelMessage], parameters: ModelRequestParameters) -> ModelResponse:
-        """Raises AgentError; ModelContextWindowExceededError, which a shorter conversation helps against."""
+        """Raises AgentError; its ContextTooLong is what a shorter conversation helps against."""
         tries = 0
         while True:
             self._said = False
             try:
-                return _whole(await self._ask(messages, parameters))
-            except wrong.ModelContextWindowExceededError:
-                raise
+                response = _whole(await self._ask(messages, parameters), after_tools=_ends_with_results(messages))
             except (wrong.AgentRunError, wrong.UserError, NotImplementedError, ValueError, OSError) as error:
+                if exceeds_context(error) and not self._said:
+                    raise ContextTooLong(describe(error, self.name)) from error
                 if self._can_be_asked_another_way(error):
                     continue
                 tries += 1
-                await self._wait(describe(error, self.name), tries)
+                await self._wait(describe(self._refused or error, self.name), tries)
+            else:
+                self._has_answered, self._refused = True, None
+                return clean_response(response)
 
     async def _ask(self, messages: Sequence[ModelMessage], parameters: ModelRequestParameters) -> ModelResponse:
         settings = settings_of(self.model, self.streaming)
@@ -81,20 +102,20 @@ class Asking:
             async for event in stream:
                 self._tell(event)
         response = stream.get()
-        if response.finish_reason is None:
+        if response.finish_reason is None and not _own_finish_reason(response):
             raise wrong.ModelConnectionError(self.name, "It ended without saying that it had.", phase="read")
         return response
 
     def _can_be_asked_another_way(self, error: Exception) -> bool:
         if self._said:
             return False
-        if self.streaming and refuses_streams(error):
+        if self.streaming and (self._answers.has_kept or refuses_streams(error)):
             self.streaming = False
             return True
-        older = older_api(self.name) if knows_no_such_path(error) else None
+        older = older_api(self.name, self._answers) if not self._has_answered and may_lack_api(error) else None
         if older is None or type(older) is type(self.model):
             return False
-        self.model = older
+        self.model, self._refused = older, error
         return True
 
     async def _wait(self, problem: Problem, tries: int) -> None:
@@ -124,15 +145,26 @@ class Asking:
             self._wire.send(kind, content=content)
 
 
-def _whole(response: ModelResponse) -> ModelResponse:
-    """Raises AgentError for an answer that its provider says is not all."""
+def _whole(response: ModelResponse, *, after_tools: bool) -> ModelResponse:
+    """Raises AgentError for an answer that its provider says is not all. After tools there may be nothing to add."""
     if response.finish_reason == "length":
         raise AgentError("answer-cut", "The model's answer reached its longest length; ask for less at once.")
     if response.finish_reason == "content_filter":
         raise AgentError("content-filtered", "The provider filtered the answer: put it another way.")
-    if not response.parts:
+    if response.finish_reason == "error":
+        raise wrong.UnexpectedModelBehavior(f"It ended with {_own_finish_reason(response) or 'an error'}.")
+    if not response.parts and not after_tools:
         raise wrong.UnexpectedModelBehavior("An empty answer.")
     return response
+
+
+def _own_finish_reason(response: ModelResponse) -> object:
+    """The provider's own word, known to us or not."""
+    return (response.provider_details or {}).get("finish_reason")
+
+
+def _ends_with_results(messages: Sequence[ModelMessage]) -> bool:
+    return any(isinstance(part, ToolReturnPart) for part in messages[-1].parts)
 
 
 def _wait_s(tries: int) -> float:

@@ -10,19 +10,23 @@ from pydantic_ai.models import ModelRequestParameters
 
 from .asking import Asking, say
 from .compaction import compact, tokens
-from .errors import AgentError, describe
-from .protocol import Inbox
+from .errors import AgentError, ContextTooLong
+from .protocol import Inbox, Wire
 from .toolbox import Toolbox
 
 MAX_STEPS = 500
 """Calls of the model in a run, if nothing else stops it."""
+MOST_TITLES = 20
+NO_ANSWER = "[The model gave no answer.]"
 FEWEST_TOKENS = 2_000
 """A budget below this leaves nothing to work with."""
 
 
 class Conversation:
-    def __init__(self, asking: Asking, toolbox: Toolbox, inbox: Inbox, instructions: str, budget_tokens: int) -> None:
-        self._asking, self._toolbox, self._inbox = asking, toolbox, inbox
+    def __init__(
+        self, wire: Wire, asking: Asking, toolbox: Toolbox, inbox: Inbox, instructions: str, budget_tokens: int
+    ) -> None:
+        self._wire, self._asking, self._toolbox, self._inbox = wire, asking, toolbox, inbox
         self._instructions, self._budget = instructions, budget_tokens
         self._messages: list[ModelMessage] = []
 
@@ -32,13 +36,22 @@ class Conversation:
         self._add([UserPromptPart(prompt)])
         for _ in range(MAX_STEPS):
             response = await self._ask()
-            self._messages.append(response)
+            if response.tool_calls or (response.text or "").strip():  # providers refuse a turn of thinking alone
+                self._messages.append(response)
             results = await self._toolbox.call_all(response.tool_calls)
             steering = [UserPromptPart(message) for message in self._inbox.take_messages()]
             if not results and not steering:
-                return response.text or ""
+                return response.text if (response.text or "").strip() else self._without_answer()
             self._add([*results, *steering])
         raise AgentError("step-limit", f"The run took {MAX_STEPS} steps without an end; start another to go on.")
+
+    def _without_answer(self) -> str:
+        """In place of a closing answer that the model did not give."""
+        done = self._toolbox.titles
+        more = f"; {len(done) - MOST_TITLES} more" if len(done) > MOST_TITLES else ""
+        note = f"[The model gave no answer. It did: {'; '.join(done[:MOST_TITLES])}{more}.]" if done else NO_ANSWER
+        self._wire.send("text", content=note)
+        return note
 
     def _add(self, parts: list[ModelRequestPart]) -> None:
         last = self._messages[-1] if self._messages else None
@@ -53,19 +66,19 @@ class Conversation:
         while True:
             try:
                 return await self._asking.ask(self._instructed(self._messages), self._parameters())
-            except wrong.ModelContextWindowExceededError as error:
+            except ContextTooLong as error:
                 shorter = min(self._budget, tokens(self._messages)) // 2
                 compacted = await self._compacted(shorter, error)
                 say(f"The conversation is too long for {self._asking.name}: its older part is summed up.")
                 self._budget, self._messages = shorter, compacted
 
-    async def _compacted(self, budget: int, error: wrong.ModelContextWindowExceededError) -> list[ModelMessage]:
+    async def _compacted(self, budget: int, error: ContextTooLong) -> list[ModelMessage]:
         """Raises AgentError if there is nothing to take away."""
         if budget < FEWEST_TOKENS:
-            raise describe(error, self._asking.name).error()
+            raise error
         compacted = await compact(self._messages, budget, self._summarise)
         if tokens(compacted) >= tokens(self._messages):
-            raise describe(error, self._asking.name).error()
+            raise error
         return compacted
 
     async def _summarise(self, messages: Sequence[ModelMessage]) -> str:

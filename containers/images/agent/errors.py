@@ -17,6 +17,14 @@ GATEWAY_CODES = (
 )
 """The site's own gateway answers with these, inside the provider's shape of an error."""
 DETAIL_CHARACTERS = 400
+_OVERFLOW = re.compile(
+    r"exceed_context_size|context_length_exceeded|exceeds? (the|its) (available |maximum )?context|"
+    r"context (length|window|size) (is|of) only|maximum context length|context the overflows",
+    re.I,
+)
+_REFUSAL = re.compile(r"(invalid|unsupported)_|4(?!08|09|29)\d\d\b")
+"""How the words of an error inside a stream begin that would come again: a code, or a status."""
+_KNOWN_CODES = ("model_not_found", "invalid_api_key", "insufficient_quota", "content_policy_violation")
 ENDED_EARLY = "ended without"
 """As pydantic-ai words it."""
 
@@ -40,6 +48,13 @@ class Problem:
 
     def error(self) -> AgentError:
         return AgentError(self.code, self.message, self.again)
+
+
+class ContextTooLong(AgentError):
+    """The conversation is longer than the model takes."""
+
+    def __init__(self, problem: Problem) -> None:
+        super().__init__(problem.code, problem.message)
 
 
 def describe(error: BaseException, model: str) -> Problem:
@@ -68,15 +83,19 @@ def describe(error: BaseException, model: str) -> Problem:
             return Problem("provider-unreachable", f"{provider} cannot be reached. {detail}", True)
         case wrong.ModelConnectionError():
             return Problem("stream-cut", f"The answer of {provider} broke off; run it again. {detail}", True)
-        case wrong.ModelContextWindowExceededError():
+        case _ if exceeds_context(error):
             return Problem("context-too-long", f"The conversation is too long for {model}; start a new one. {detail}")
         case wrong.ModelNotFoundError():
             return Problem("unknown-model", f"{provider} does not know {model}: check the definition. {detail}")
+        case wrong.ModelRequestRejectedError():
+            return Problem("provider-refused", f"{provider} refused the request. {detail}")
+        case wrong.ModelAPIError(in_stream=True) if _REFUSAL.match(detail):
+            return Problem("provider-refused", f"{provider} refused the request. {detail}")
         case wrong.ModelAPIError(in_stream=True):
             return Problem("provider-error", f"{provider} broke off with an error; try again. {detail}", True)
         case wrong.AgentRunError() if ENDED_EARLY in detail:
             return Problem("stream-cut", f"The answer of {provider} broke off; run it again. {detail}", True)
-        case wrong.ModelRequestRejectedError() | wrong.ModelHTTPError():
+        case wrong.ModelHTTPError():
             return Problem("provider-refused", f"{provider} refused the request. {detail}")
         case wrong.ContentFilterError():
             return Problem("content-filtered", f"{provider} filtered the answer: put it another way. {detail}")
@@ -106,8 +125,16 @@ def refuses_streams(error: BaseException) -> bool:
     return refused and re.search(r"\bstream(ing|ed)?\b", detail_of(error), re.I) is not None
 
 
-def knows_no_such_path(error: BaseException) -> bool:
-    """A server that does not have this API, rather than this model."""
-    if not isinstance(error, wrong.ModelHTTPError) or error.status_code not in (404, 405, 501):
+def exceeds_context(error: BaseException) -> bool:
+    """In the words of any server: llama.cpp, LM Studio and others have no code for it that clients know."""
+    if isinstance(error, wrong.ModelContextWindowExceededError):
+        return True
+    refused = isinstance(error, wrong.ModelAPIError) and not isinstance(error, wrong.ModelRateLimitError)
+    return refused and _OVERFLOW.search(f"{detail_of(error)} {getattr(error, 'body', '')}") is not None
+
+
+def may_lack_api(error: BaseException) -> bool:
+    """A server that does not have this API answers in any shape; one that has it names what it refuses by a code."""
+    if not isinstance(error, wrong.ModelHTTPError) or error.status_code not in (400, 404, 405, 501):
         return False
-    return error.provider_error_code != "model_not_found" and "model" not in detail_of(error).lower()
+    return not isinstance(error, wrong.ModelQuotaExceededError) and error.provider_error_code not in _KNOWN_CODES

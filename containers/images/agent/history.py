@@ -18,9 +18,12 @@ from pydantic_ai.messages import (
     UserPromptPart,
 )
 
+from .names import safe_name
 from .protocol import text_of
 
 NO_RESULT = "It was broken off: there is no result."
+STOPPED = "[This was stopped before it was finished.]"
+"""Closes a round of tools without an answer. Anthropic takes an open one only with the signed thinking before it."""
 
 
 def messages_of(history: object) -> list[ModelMessage]:
@@ -28,7 +31,8 @@ def messages_of(history: object) -> list[ModelMessage]:
     found: list[ModelMessage] = []
     for message in history if isinstance(history, list) else []:
         if isinstance(message, dict) and message.get("role") == "user":
-            _add(found, [UserPromptPart(text_of(message.get("content")))])
+            if (content := text_of(message.get("content"))).strip():
+                _add(found, [UserPromptPart(content)])
         elif isinstance(message, dict) and message.get("role") == "assistant":
             for one in _steps(message):
                 _add(found, one.parts) if isinstance(one, ModelRequest) else found.append(one)
@@ -51,7 +55,7 @@ def _steps(message: dict[str, Any]) -> Iterable[ModelMessage]:
     parts = message.get("parts") or [{"type": "text", "text": text_of(message.get("content"))}]
     for part in parts:
         kind = part.get("type") if isinstance(part, dict) else None
-        if kind == "text" and part.get("text"):
+        if kind == "text" and str(part.get("text") or "").strip():  # providers refuse blank text
             if results:
                 yield from (ModelResponse(said), ModelRequest(list(results)))
                 said, results = [], []
@@ -59,12 +63,13 @@ def _steps(message: dict[str, Any]) -> Iterable[ModelMessage]:
         elif kind == "tool-call":
             call_id = str(part.get("call_id"))
             arguments = part.get("arguments")
-            said.append(ToolCallPart(str(part.get("name")), arguments if isinstance(arguments, dict) else {}, call_id))
-            results.append(ToolReturnPart(str(part.get("name")), _result(part), call_id))
+            name = safe_name(str(part.get("name")))
+            said.append(ToolCallPart(name, arguments if isinstance(arguments, dict) else {}, call_id))
+            results.append(ToolReturnPart(name, _result(part), call_id))
     if said:
         yield ModelResponse(said)
     if results:
-        yield ModelRequest(list(results))
+        yield from (ModelRequest(list(results)), ModelResponse([TextPart(STOPPED)]))
 
 
 def _result(part: dict[str, Any]) -> str:

@@ -21,9 +21,11 @@ class Wire:
         self._stream = stream
 
     def send(self, kind: str, **data: Any) -> None:
-        line = json.dumps({"type": kind, **data}, ensure_ascii=False, allow_nan=False)
-        # A file name may hold bytes that are no UTF-8; Python keeps them as surrogates, which no JSON reader takes.
-        self._stream.write(line.encode("utf-8", "replace") + b"\n")
+        try:
+            line = json.dumps({"type": kind, **data}, ensure_ascii=False, allow_nan=False).encode()
+        except UnicodeEncodeError:  # half a surrogate pair: the site joins it with the half in the next delta
+            line = json.dumps({"type": kind, **data}, allow_nan=False).encode()
+        self._stream.write(line + b"\n")
         self._stream.flush()
 
 

@@ -66,8 +66,10 @@ async def _work(wire: Wire, inbox: Inbox) -> str:
     config = start["config"] if isinstance(start.get("config"), dict) else {}
     asking = Asking(config.get("model"), wire)
     async with AsyncExitStack() as stack:
+        stack.push_async_callback(asking.close)
         tools = _wanted(config) + await open_servers(config.get("mcp_servers"), wire, stack)
         conversation = Conversation(
+            wire,
             asking,
             Toolbox(wire, inbox, tools, config.get("approvals")),
             inbox,

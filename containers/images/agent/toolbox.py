@@ -13,6 +13,7 @@ from pydantic_ai.tools import ToolDefinition
 
 from .approvals import SUBJECTS, needs_approval
 from .protocol import Inbox, Wire
+from .text import clean
 from .tools import Output, Tool, ToolFailed
 
 APPROVE, DENY = "approve", "deny"
@@ -25,6 +26,8 @@ class Toolbox:
     def __init__(self, wire: Wire, inbox: Inbox, tools: Sequence[Tool], approvals: object = None) -> None:
         self._wire, self._inbox, self._approvals = wire, inbox, approvals
         self._tools = {tool.name: tool for tool in tools}
+        self.titles: list[str] = []
+        """Of all calls, in order: what was done."""
 
     def definitions(self) -> list[ToolDefinition]:
         return [tool.definition() for tool in self._tools.values()]
@@ -44,6 +47,7 @@ class Toolbox:
         except (ValueError, AssertionError):
             arguments = None
         title = _title(call.tool_name, arguments or {})
+        self.titles.append(title)
         self._wire.send("tool-call", call_id=call_id, name=call.tool_name, arguments=arguments or {}, title=title)
         return call_id, arguments
 
@@ -59,7 +63,9 @@ class Toolbox:
             passed_ms = round((time.monotonic() - started) * 1000)
             self._wire.send("tool-result", call_id=call_id, result=result, is_error=is_error, duration_ms=passed_ms)
         told = "\n".join(filter(None, (output.text(), result)))
-        return ToolReturnPart(call.tool_name, told, call.tool_call_id, outcome="failed" if is_error else "success")
+        return ToolReturnPart(
+            call.tool_name, clean(told), call.tool_call_id, outcome="failed" if is_error else "success"
+        )
 
     async def _work(self, name: str, call_id: str, arguments: dict[str, Any] | None, output: Output) -> str:
         """Raises ToolFailed."""

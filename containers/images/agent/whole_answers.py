@@ -1,0 +1,89 @@
+"""Answers that are no streams although a stream was asked for, judged by their content type.
+
+a whole answer as JSON     is kept, and given to the same question without a stream: it is not paid for twice
+an error as JSON, a page   becomes an error of HTTP with its own words, which clients understand
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any
+
+import httpx2
+
+WHOLE_TYPES = ("application/json", "text/html")
+PAGE_CHARACTERS = 300
+_ANSWERS = ("choices", "content", "candidates", "output")
+"""Each format has its answer in one of these."""
+
+
+class WholeAnswers(httpx2.AsyncBaseTransport):
+    def __init__(self) -> None:
+        self._transport = httpx2.AsyncHTTPTransport(limits=httpx2.Limits(max_connections=100))
+        self._kept: bytes | None = None
+
+    @property
+    def has_kept(self) -> bool:
+        return self._kept is not None
+
+    async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
+        is_stream = _asks_for_stream(request)
+        if self._kept is not None and not is_stream:
+            kept, self._kept = self._kept, None
+            return httpx2.Response(200, content=kept, headers={"content-type": "application/json"})
+        response = await self._transport.handle_async_request(request)
+        kind = response.headers.get("content-type", "").partition(";")[0].strip().lower()
+        if not is_stream or response.status_code != 200 or kind not in WHOLE_TYPES:
+            return response
+        body = await response.aread()
+        await response.aclose()
+        return self._judged(body, request)
+
+    async def aclose(self) -> None:
+        await self._transport.aclose()
+
+    def _judged(self, body: bytes, request: httpx2.Request) -> httpx2.Response:
+        """Raises ReadError where a whole answer is kept for the next question."""
+        answer = _answer_of(body)
+        if answer is None:
+            if body.lstrip().startswith((b"data:", b"event:", b":", b"{")):  # a stream after all, under another name
+                return httpx2.Response(200, content=body, headers={"content-type": "text/event-stream"})
+            return _refused(400, {"error": {"message": _words_of(body)}})
+        if answer.get("error") and not any(answer.get(name) for name in _ANSWERS):
+            error = answer["error"]
+            code = error.get("code") if isinstance(error, dict) else None
+            return _refused(code if isinstance(code, int) and 400 <= code < 600 else 400, answer)
+        self._kept = json.dumps(answer).encode()
+        raise httpx2.ReadError("a whole answer came where a stream was asked for", request=request)
+
+
+def _asks_for_stream(request: httpx2.Request) -> bool:
+    if request.method != "POST":
+        return False
+    if request.url.path.endswith(":streamGenerateContent"):
+        return True
+    try:
+        return bool(json.loads(request.content).get("stream"))
+    except (ValueError, AttributeError):
+        return False
+
+
+def _answer_of(body: bytes) -> dict[str, Any] | None:
+    """Gemini gives a list of one where nothing is streamed."""
+    try:
+        answer = json.loads(body)
+    except (ValueError, RecursionError):
+        return None
+    if isinstance(answer, list) and len(answer) == 1:
+        answer = answer[0]
+    return answer if isinstance(answer, dict) else None
+
+
+def _refused(status: int, body: dict[str, Any]) -> httpx2.Response:
+    return httpx2.Response(status, json=body)
+
+
+def _words_of(page: bytes) -> str:
+    text = re.sub(r"(?s)<(script|style).*?</\1>|<[^>]*>", " ", page.decode("utf-8", "replace"))
+    return f"A page came in place of an answer: {' '.join(text.split())[:PAGE_CHARACTERS]}"
