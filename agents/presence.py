@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 import redis
@@ -11,14 +12,18 @@ from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 from redis.retry import Retry
 
+from agents.definitions import Definition
 from agents.hosts import ANY_HOST
 from agents.providers import keys
 from agents.providers.provider import PROVIDERS
+from containers import programs
 
 TIMEOUT_S = 2.0
 PRESENCE = "agentsite:worker:"
 """Keys that workers renew while they live (agents.runner)."""
 WORKERS_MOST = 1000
+WITHOUT_IMAGES = {"bwrap": True, "process": False}
+"""Engines that run a `process_command`, and whether they isolate it."""
 
 
 def workers() -> list[dict[str, Any]]:
@@ -56,6 +61,20 @@ def provider_reasons() -> dict[str, str | None]:
     said = [found["providers"] for found in workers() if found.get("providers")]
     own = said[0] if said else keys.reasons()
     return {name: None if any(one.get(name, "") is None for one in said) else own.get(name) for name in PROVIDERS}
+
+
+def refusal(definition: Definition) -> str | None:
+    """Why no worker can run a definition, as its engine says; None if one can, or no worker says anything."""
+    said = [_refusal_of(str(found["engine"]), definition) for found in workers() if found.get("engine")]
+    return said[0] if said and all(said) else None
+
+
+def _refusal_of(engine: str, definition: Definition) -> str | None:
+    if engine not in WITHOUT_IMAGES:
+        return None
+    venv = Path(definition.venv) if definition.venv else None
+    isolates = WITHOUT_IMAGES[engine]
+    return programs.refusal(definition.process_command, venv, isolates=isolates, trusted=definition.trusted)
 
 
 def client(url: str | None = None) -> redis.Redis:

@@ -63,7 +63,7 @@ ENGINES: dict[str, Callable[[Place], Engine]] = {
         data_dir=place.data_dir,
         data_volume=place.data_volume,
     ),
-    "bwrap": lambda place: BwrapEngine(place.state_dir.with_name("bwrap"), place.hidden),
+    "bwrap": lambda place: BwrapEngine(place.state_dir.with_name("bwrap"), place.hidden, place.data_dir),
     "process": lambda place: ProcessEngine(place.state_dir),
 }
 """In the order in which "auto" prefers them."""

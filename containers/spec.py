@@ -50,5 +50,9 @@ class Spec:
     user: str = "65532:65532"
     runtime: str | None = None
     gateway: Path | None = None
+    venv: Path | None = None
+    """A virtual environment of the host: `{venv}` in `process_command`, for engines without images."""
+    mounts: tuple[Path, ...] = ()
+    """What else of the host a program in a sandbox sees, read-only and at the same place. Containers have an image."""
     trusted: bool = False
     """True lets an engine without isolation (`process`) run it."""

@@ -113,6 +113,8 @@ class ApprovalResponse(Data):
 
 
 class PlanEntry(Data):
+    """One thing that the program means to do."""
+
     content: str
     priority: Literal["high", "medium", "low"] = "medium"
     status: Literal["pending", "in_progress", "completed"] = "pending"
@@ -125,6 +127,8 @@ class Plan(Data):
 
 
 class FileChange(Data):
+    """Of a file in the workspace; `size` in bytes."""
+
     path: str
     change: Literal["added", "modified", "deleted"]
     size: Count = 0
@@ -136,6 +140,8 @@ class Files(Data):
 
 
 class UsageTotal(Data):
+    """Sums; `cost_usd` is null where no price is known."""
+
     input_tokens: Count = 0
     output_tokens: Count = 0
     cost_usd: float | None = None

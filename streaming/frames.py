@@ -10,7 +10,8 @@ from streaming.cursor import Cursor, ResetReason
 from streaming.events import encode
 
 RETRY_MS = 1000
-HEARTBEAT = b": heartbeat\n\n"
+HEARTBEAT = b": heartbeat\n"
+"""A comment line and no empty line: some clients (httpx-sse) make an event of each, with the last id and no data."""
 _DATA = b"data: "
 _DONE = _DATA + b'{"type":"done"'
 _NOT_IN_THE_LOG = (_DATA + b'{"type":"snapshot"', _DATA + b'{"type":"reset"')
@@ -63,12 +64,14 @@ def writes(frames: Sequence[Frame], max_bytes: int) -> Iterator[Sequence[Frame]]
 
 
 def opening() -> bytes:
-    return b"retry: %d\n\n" % RETRY_MS
+    """Part of the first frame: some clients (httpx-sse) make an event of every block."""
+    return b"retry: %d\n" % RETRY_MS
 
 
 def closing() -> bytes:
-    """The end of a stream whose server stops. Jittered, or every subscriber would come back in the same moment."""
-    return b"retry: %d\n\n" % random.randint(500, 5000)
+    """The end of a stream whose server stops. Jittered, or every subscriber would come back in the same moment. A field
+    counts as soon as its line is read; without an empty line nobody makes an event of it."""
+    return b"retry: %d\n" % random.randint(500, 5000)
 
 
 def reset(at: Cursor, reason: ResetReason) -> Frame:

@@ -8,6 +8,7 @@ from django.db.models import Q, QuerySet
 from django.http import HttpRequest, HttpResponse
 from ninja import Query, Router
 from ninja.responses import Status
+from pydantic import Field
 
 from agents import lifecycle
 from agents.access import agent_for
@@ -29,12 +30,12 @@ router = Router(tags=["agents"])
 
 
 class AgentQuery(PageQuery):
-    """`q` looks in titles and names of definitions. Archived agents are listed only when asked for."""
+    """All of them narrow the list."""
 
-    status: AgentStatus | None = None
-    definition: Name | None = None
-    q: Search = ""
-    archived: bool = False
+    status: AgentStatus | None = Field(None, description="Only agents of this status.")
+    definition: Name | None = Field(None, description="Only agents of this definition.")
+    q: Search = Field("", description="Only agents whose title or definition contains this.")
+    archived: bool = Field(False, description="Archived agents instead of the current ones.")
 
 
 @router.post("/agents", response={201: CreatedAgent})
@@ -71,6 +72,7 @@ def list_agents(request: HttpRequest, query: Query[AgentQuery]) -> AgentPage:
 
 @router.get("/agents/{agent_id}", response=AgentAnswer)
 def read_agent(request: HttpRequest, agent_id: str) -> AgentAnswer:
+    """One agent. Its conversation is in its snapshot."""
     return AgentAnswer.of(agent_for(caller(request), agent_id))
 
 

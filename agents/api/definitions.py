@@ -18,6 +18,8 @@ router = Router(tags=["definitions"])
 
 
 class DefinitionLimitsAnswer(BaseModel):
+    """What one container may use; units are in the names."""
+
     cpus: float
     memory_mib: int
     pids: int
@@ -65,6 +67,8 @@ class DefinitionList(BaseModel):
 
 
 class Named(BaseModel):
+    """Something that definitions name, and which do."""
+
     name: str
     definitions: list[str]
 
@@ -77,10 +81,14 @@ class Model(Named):
 
 
 class ModelList(BaseModel):
+    """Sorted by name."""
+
     models: list[Model]
 
 
 class McpServerList(BaseModel):
+    """Sorted by name."""
+
     mcp_servers: list[Named]
 
 
@@ -94,11 +102,14 @@ class Provider(BaseModel):
 
 
 class ProviderList(BaseModel):
+    """All that this site knows."""
+
     providers: list[Provider]
 
 
 @router.get("/definitions", response=DefinitionList)
 def list_definitions(request: HttpRequest) -> dict[str, Any]:
+    """What can be run, and which definitions have a mistake."""
     known = catalog.current()
     return {
         "definitions": [_answer(found) for found in known.definitions.values()],

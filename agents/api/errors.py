@@ -31,6 +31,19 @@ _BY_STATUS = {
     413: "too-large",
 }
 
+_OTHERS = {
+    "incomplete-body": 400,
+    "invalid-body": 400,
+    "invalid-parameter": 400,
+    "unsupported-format": 400,
+    "import-too-large": 413,
+    "internal-error": 500,
+    "streams-need-asgi": 501,
+    "database-unavailable": 503,
+    "redis-unavailable": 503,
+}
+"""That are no class of their own here: beside these, event streams answer in the same form (agents.gate)."""
+
 
 class RequestProblem(AgentsError):
     """What is wrong with a request before anybody looks at what it asks for.
@@ -82,6 +95,18 @@ def not_found(request: HttpRequest, *args: object, **kwargs: object) -> HttpResp
 
 def unavailable(what: str) -> HttpResponse:
     return answer(503, f"{what}-unavailable", "try again soon", headers={"Retry-After": str(RETRY_AFTER_S)})
+
+
+def codes() -> dict[str, int]:
+    """Every code that the API answers with, and its status: for its description."""
+    found = {code: status for status, code in _BY_STATUS.items()} | _OTHERS
+    kinds = list(AgentsError.__subclasses__())
+    while kinds:
+        kind = kinds.pop()
+        kinds += kind.__subclasses__()
+        if "status" in vars(kind):  # else others are made of it
+            found[kind.code] = kind.status
+    return found
 
 
 def of(error: Exception) -> HttpResponse | None:

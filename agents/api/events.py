@@ -6,11 +6,13 @@ Answers are put together from the stored JSON as it is, so an event here is byte
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Annotated, Any, Literal
+from datetime import datetime
+from typing import Annotated, Any, Literal, Union
 
 from django.http import HttpRequest, HttpResponse
 from ninja import Header, Query, Router
-from pydantic import BaseModel, Field
+from ninja.openapi.schema import REF_TEMPLATE
+from pydantic import BaseModel, Field, RootModel, create_model
 
 from agents import tip
 from agents.access import agent_for, run_of_agent
@@ -27,27 +29,38 @@ router = Router(tags=["events"])
 EVENTS_MOST = 1000
 EVENT_BYTES = 512
 """About how large an event is; only so that a small page does not read a megabyte."""
+EventType = Literal[tuple(SCHEMA)]  # type: ignore[valid-type]  # mypy reads no table
 SCANNED_PAGES = 8
 """Pages of the log that one request with a filter looks through."""
 
 
 class Snapshot(BaseModel):
+    """The folded state of a log up to the event of this epoch and seq."""
+
     agent_id: str
     epoch: int
     seq: int
-    state: dict[str, Any] = Field(
-        description="CONTRACT section 3; `fold(state, events after it)` is the state later on."
-    )
+    state: dict[str, Any] = Field(description="docs/events.md; `fold(state, events after it)` is the state later on.")
 
 
-class Event(BaseModel):
-    type: str
+class _Event(BaseModel):
+    """One fact of an agent's log."""
+
     agent_id: str
     run_id: str | None
-    epoch: int
-    seq: int
-    timestamp: str
-    data: dict[str, Any]
+    epoch: int = Field(description="Grows each time somebody becomes the log's writer.")
+    seq: int = Field(description="1, 2, 3 … in the agent's log, without gaps.")
+    timestamp: datetime = Field(description="UTC.")
+
+
+def _typed(type_: str, data: type[BaseModel]) -> type[_Event]:
+    """`_Event` with the data of one type, as generated clients want it."""
+    shape = create_model(f"{data.__name__}Data", __base__=data, __doc__=data.__doc__ or f"Data of `{type_}`.")
+    described = f"{_Event.__doc__} `{type_}`."
+    return create_model(f"{data.__name__}Event", __base__=_Event, __doc__=described, type=Literal[type_], data=shape)
+
+
+Event: Any = Annotated[Union[tuple(_typed(*one) for one in SCHEMA.items())], Field(discriminator="type")]  # noqa: UP007
 
 
 class EventPage(BaseModel):
@@ -59,25 +72,49 @@ class EventPage(BaseModel):
     complete: bool
 
 
+class SnapshotFrame(Snapshot):
+    """The first frame of a stream without a cursor, and the one after a `reset`."""
+
+    type: Literal["snapshot"]
+
+
+class ResetFrame(BaseModel):
+    """The cursor can't be honoured exactly; a `snapshot` comes next."""
+
+    type: Literal["reset"]
+    reason: Literal["unknown-cursor", "trimmed", "superseded"]
+
+
+class StreamFrame(RootModel[Event | SnapshotFrame | ResetFrame]):
+    """The `data` of one server-sent event, as JSON."""
+
+
 class EventQuery(BaseModel):
+    """Where to begin, and what to leave out."""
+
     after: Annotated[str, Field(max_length=64, description="Cursor `<epoch>-<seq>`; `0-0` is the beginning.")] = "0-0"
-    limit: Annotated[int, Field(ge=1, le=EVENTS_MOST)] = 100
-    type: list[Annotated[str, Field(max_length=32)]] = Field(default_factory=list, description="May be repeated.")
-    run: Name | None = None
+    limit: Annotated[int, Field(ge=1, le=EVENTS_MOST, description="Most events of one answer.")] = 100
+    type: list[EventType] = Field(default_factory=list, description="Only events of this type. May be repeated.")
+    run: Name | None = Field(None, description="Only events of this run.")
 
 
 Format = Literal["native", "ai-sdk", "ag-ui"]
 """streaming.dialects.FORMATS: a type can't be made of it."""
+FORMAT = "Events as the log has them, or as the AI SDK's UI message stream or AG-UI have them."
 
 
 class StreamQuery(BaseModel):
+    """Where to begin and to end, and in whose words."""
+
     after: str | None = Field(None, description="Exactly the events after this cursor; `0-0` replays the whole log.")
     until: Literal["done"] | None = Field(None, description="Close after the active run's `done`.")
-    format: Format = "native"
+    format: Format = Field("native", description=FORMAT)
 
 
 class RunStreamQuery(BaseModel):
-    format: Format = "native"
+    """In whose words."""
+
+    format: Format = Field("native", description=FORMAT)
 
 
 @router.get("/agents/{agent_id}/snapshot", response=Snapshot)
@@ -101,8 +138,6 @@ def events(request: HttpRequest, agent_id: str, query: Query[EventQuery]) -> Htt
     after = parse(query.after)
     if after is None:
         raise FieldInvalid("after: is not a cursor", field="after")
-    for unknown in set(query.type) - set(SCHEMA):
-        raise FieldInvalid(f"type: {unknown!r} is not an event type", field="type")
     if query.run is not None:
         query.run = str(run_of_agent(user, agent, query.run).pk)
     scan = _Scan(str(agent.pk), after, query)
@@ -160,12 +195,18 @@ def _honour(agent_id: str, cursor: Cursor, page: Page) -> None:
 
 # Documentation of what the raw ASGI application serves --------------------------------------------------------------
 
+FRAMES = {
+    "type": "string",
+    "description": "Each event's data is JSON of this schema, unless `format` chooses another.",
+    "contentMediaType": "application/json",
+    "contentSchema": {"$ref": REF_TEMPLATE.format(model="StreamFrame")},
+}
 _STREAM: dict[str, Any] = {
     "responses": {
         200: {
             "description": "Server-sent events, `id` the cursor and `data` the event as JSON. Without a cursor a "
             "`snapshot` frame comes first; `reset` and then a snapshot when a cursor can't be honoured.",
-            "content": {"text/event-stream": {"schema": {"type": "string"}}},
+            "content": {"text/event-stream": {"schema": FRAMES}},
         }
     },
 }

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Iterator
 from pathlib import PurePosixPath
-from typing import Any, BinaryIO
+from typing import Annotated, Any, BinaryIO
 from urllib.parse import unquote_to_bytes
 
 from django.conf import settings
@@ -20,7 +20,7 @@ from django.http.response import HttpResponseBase
 from django.urls import register_converter
 from django.urls.converters import PathConverter
 from django.utils.http import content_disposition_header, http_date
-from ninja import Router
+from ninja import Query, Router
 from ninja.responses import Status
 
 from agents import lifecycle
@@ -38,6 +38,9 @@ CHUNK_BYTES = 256 * 1024
 # An SVG may style itself; under a sandbox without scripts and without any fetch that shows nothing but its own picture.
 POLICY = "sandbox; default-src 'none'; style-src 'unsafe-inline'; img-src data:"
 _BINARY = {"content": {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}}}
+
+
+Download = Annotated[bool, Query(description="To be saved, whatever it is.")]
 
 
 class AnyPath(PathConverter):
@@ -60,7 +63,7 @@ def list_files(request: HttpRequest, agent_id: str) -> FileList:
     "/agents/{agent_id}/files/{any:path}",
     openapi_extra={"responses": {200: {"description": "The file.", **_BINARY}}},
 )
-def download_file(request: HttpRequest, agent_id: str, path: str, download: bool = False) -> HttpResponseBase:
+def download_file(request: HttpRequest, agent_id: str, path: str, download: Download = False) -> HttpResponseBase:
     """Images and text to be shown, anything else to be saved; `download=true` to save it whatever it is."""
     agent = agent_for(caller(request), agent_id)
     _refuse_undecodable(request)
@@ -101,6 +104,7 @@ def upload_file(request: HttpRequest, agent_id: str, path: str) -> Any:
 
 @router.delete("/agents/{agent_id}/files/{any:path}", response={204: None})
 def delete_file(request: HttpRequest, agent_id: str, path: str) -> Any:
+    """A file, or a directory that is empty."""
     agent = agent_for(caller(request), agent_id)
     _refuse_undecodable(request)
     Workspace(agent.pk).delete(path)

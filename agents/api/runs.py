@@ -8,6 +8,7 @@ from django.contrib.auth.models import User
 from django.http import HttpRequest
 from ninja import Header, Query, Router
 from ninja.responses import Status
+from pydantic import Field
 
 from agents import lifecycle
 from agents.access import agent_for, run_for, run_of_agent
@@ -32,8 +33,15 @@ from agents.workspace import history
 router = Router(tags=["runs"])
 
 
+RunOfAgent = Annotated[
+    str | None, Query(description="A run of this agent; the newest that was begun, if it is left out.")
+]
+
+
 class RunQuery(PageQuery):
-    status: RunStatus | None = None
+    """Narrows the list."""
+
+    status: RunStatus | None = Field(None, description="Only runs of this status.")
 
 
 @router.post("/agents/{agent_id}/runs", response={202: RunAnswer})
@@ -89,7 +97,7 @@ def diff_run(request: HttpRequest, run_id: str) -> RunDiffAnswer:
 
 
 @router.get("/agents/{agent_id}/diff", response=RunDiffAnswer)
-def diff_agent(request: HttpRequest, agent_id: str, run: str | None = None) -> RunDiffAnswer:
+def diff_agent(request: HttpRequest, agent_id: str, run: RunOfAgent = None) -> RunDiffAnswer:
     """The same, of one of this agent's runs: the newest that was begun, unless `run` says which."""
     user = caller(request)
     agent = agent_for(user, agent_id)

@@ -45,6 +45,8 @@ class ErrorBody(Answer):
 
 
 class ErrorAnswer(Answer):
+    """The answer to every request that fails."""
+
     error: ErrorBody
 
 
@@ -52,6 +54,8 @@ class ErrorAnswer(Answer):
 
 
 class NewAgent(Body):
+    """What to make it of. What is left out is as its definition says."""
+
     definition: Name
     title: Title = ""
     input: Input | None = None
@@ -71,6 +75,8 @@ class AgentChanges(Body):
 
 
 class NewRun(Body):
+    """A prompt, and what becomes of a run that is active."""
+
     input: Input
     strategy: Literal["enqueue", "reject", "interrupt", "steer"] = "enqueue"
     budget: RunBudget | None = Field(None, description="What it may use at most; never more than its definition.")
@@ -78,19 +84,27 @@ class NewRun(Body):
 
 
 class Resumption(Body):
+    """`input`: instead of words of the site."""
+
     input: Input | None = None
 
 
 class Move(Body):
+    """Where to."""
+
     before: Name | None = Field(description="A queued run of the same agent; null for the end of the queue.")
 
 
 class Execution(Body):
+    """`timeout_s`: how long to wait for the end of the run, seconds."""
+
     input: Input
     timeout_s: Annotated[float, Field(gt=0, le=EXECUTE_MOST_S, allow_inf_nan=False)] = EXECUTE_DEFAULT_S
 
 
 class ApprovalDecision(Body):
+    """`decision`: one of the question's options. `reason` goes to the program."""
+
     decision: Name
     reason: Reason = ""
 
@@ -98,8 +112,8 @@ class ApprovalDecision(Body):
 class PageQuery(BaseModel):
     """`page` from 1."""
 
-    limit: Annotated[int, Field(ge=1, le=PAGE_MOST)] = 50
-    page: Annotated[int, Field(ge=1, le=PAGES_MOST)] = 1
+    limit: Annotated[int, Field(ge=1, le=PAGE_MOST, description="Most on one page.")] = 50
+    page: Annotated[int, Field(ge=1, le=PAGES_MOST, description="Which page, from 1.")] = 1
 
     @property
     def window(self) -> slice:
@@ -110,11 +124,15 @@ class PageQuery(BaseModel):
 
 
 class RunError(Answer):
+    """Why it failed; codes are in docs/errors.md, and programs have codes of their own."""
+
     code: str
     message: str
 
 
 class RunAnswer(Answer):
+    """A run. `number` counts its agent's runs from 1; `retry_of`: the run that it repeats or continues."""
+
     id: UUID
     agent_id: UUID
     number: int
@@ -172,6 +190,8 @@ class RunDetail(RunAnswer):
 
 
 class RunPage(Answer):
+    """`total`: how many there are on all pages."""
+
     runs: list[RunAnswer]
     total: int
     page: int
@@ -210,6 +230,8 @@ class CreatedAgent(AgentAnswer):
 
 
 class AgentPage(Answer):
+    """`total`: how many there are on all pages."""
+
     agents: list[AgentAnswer]
     total: int
     page: int
@@ -217,6 +239,8 @@ class AgentPage(Answer):
 
 
 class ApprovalAnswered(Answer):
+    """The answer that counts."""
+
     approval_id: str
     decision: str
 

@@ -14,6 +14,7 @@ from agents.api import agents, definitions, errors, events, execute, files, runs
 from agents.api.auth import BearerToken, LoginSession
 from agents.api.docs import LocalSwagger
 from agents.api.errors import MediaTypeWrong
+from agents.api.events import StreamFrame
 from agents.api.parsing import parse_json
 from agents.api.schemas import ErrorAnswer
 
@@ -23,6 +24,15 @@ site with the login session and its CSRF token in `X-CSRFToken`. Errors are
 `{"error": {"code", "message", "details"?}}`; `details.field` names the field that
 is to blame. 503 comes with `Retry-After`.
 """
+
+
+PARAMETERS = {
+    "agent_id": "The agent's id.",
+    "run_id": "The run's id.",
+    "approval_id": "As the event `approval-request` has it.",
+    "Idempotency-Key": "Yours to choose: sent again with it, a request answers what it made the first time.",
+    "path": "Of the file, from the workspace: `data/input.csv`.",
+}
 
 
 class StrictJson(Parser):
@@ -37,15 +47,21 @@ class StrictJson(Parser):
 
 class Api(NinjaAPI):
     def get_openapi_schema(self, **kwargs: Any) -> OpenAPISchema:
-        """Ninja's, and the one shape of every error added to every operation."""
+        """Ninja's, with what it does not know: frames of streams, and the one shape of every error."""
         schema = super().get_openapi_schema(**kwargs)
-        errors_of = ErrorAnswer.model_json_schema(ref_template=REF_TEMPLATE)
-        schema["components"]["schemas"] |= {**errors_of.pop("$defs"), "ErrorAnswer": errors_of}
+        for model in (ErrorAnswer, StreamFrame):
+            described = model.model_json_schema(ref_template=REF_TEMPLATE)
+            schema["components"]["schemas"] |= {**described.pop("$defs"), model.__name__: described}
+        codes = ", ".join(f"`{code}` ({status})" for code, status in sorted(errors.codes().items()))
+        schema["components"]["schemas"]["ErrorBody"]["properties"]["code"]["description"] = f"One of: {codes}."
         reference = {"schema": {"$ref": REF_TEMPLATE.format(model="ErrorAnswer")}}
         wrong = {"description": "What went wrong.", "content": {"application/json": reference}}
         for path in schema["paths"].values():
             for operation in path.values():
                 operation["responses"].setdefault("default", wrong)
+                for parameter in operation.get("parameters", []):
+                    if parameter["name"] in PARAMETERS:
+                        parameter["description"] = PARAMETERS[parameter["name"]]
         return schema
 
     def get_openapi_operation_id(self, operation: Operation) -> str:

@@ -20,7 +20,8 @@ from agents.transfer.importing import too_large
 
 router = Router(tags=["agents"])
 MEDIA_TYPE = "application/x-ndjson"
-_LINES: dict[str, Any] = {"content": {MEDIA_TYPE: {"schema": {"type": "string"}}}}
+_LINES: dict[str, Any] = {"content": {MEDIA_TYPE: {"schema": {"type": "string", "format": "binary"}}}}
+"""Binary, as files are: so that generated clients pass it on as it is."""
 
 
 @router.get("/agents/{agent_id}/export", openapi_extra={"responses": {200: {"description": "JSON Lines.", **_LINES}}})

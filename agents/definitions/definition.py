@@ -61,8 +61,8 @@ class DefinitionLimits(BaseModel):
 
 class Definition(BaseModel):
     """What can be run. `process_command` is the same program for the engines without images, `bwrap` and `process` (the
-    latter isolates nothing, and runs `trusted` definitions only). In it `{python}` and `{images}` stand for the site's
-    interpreter and the bundled programs, where the program sees them."""
+    latter isolates nothing, and runs `trusted` definitions only). In it `{python}`, `{images}` and `{venv}` stand for
+    the site's interpreter, the bundled programs and `venv`, where the program sees them."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -72,6 +72,10 @@ class Definition(BaseModel):
     image: Annotated[Text, Field(min_length=1)]
     command: list[Text] = Field(default_factory=list)
     process_command: list[Text] = Field(default_factory=list)
+    venv: Annotated[Text, Field(pattern="^/.")] | None = None
+    """A virtual environment with the packages that its program needs, for engines without images."""
+    mounts: list[Annotated[Text, Field(pattern="^/.")]] = Field(default_factory=list)
+    """What else of the worker's machine the engine `bwrap` shows to it, read-only and at the same place."""
     protocol: Literal["jsonl", "acp"] = "jsonl"
     trusted: bool = False
     env: dict[str, Text] = Field(default_factory=dict)

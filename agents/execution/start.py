@@ -76,6 +76,8 @@ class Start:
             user=definition.user or program_user(),
             runtime=definition.runtime,
             gateway=gateway,
+            venv=Path(definition.venv) if definition.venv else None,
+            mounts=tuple(map(Path, definition.mounts)),
             trusted=definition.trusted,
         )
 

@@ -18,7 +18,7 @@ from agents.definitions.budget import COUNT_MOST
 from agents.errors import AgentsError
 from agents.pages import measures
 from agents.pages.forms import NewAgentForm, OptionsForm, ceilings
-from agents.presence import provider_reasons
+from agents.presence import provider_reasons, refusal
 from agents.providers.provider import PROVIDERS, provider_of_model
 
 
@@ -33,11 +33,13 @@ class ProviderWord:
 
 @dataclass(frozen=True, slots=True)
 class Offer:
-    """One definition as the form shows it. `unusable`: its own model can't be used, and why. `models`: those that some
+    """One definition as the form shows it. `refusal`: why it can't run here, empty if it can. `unusable`: its own model
+    can't be used, and why. `models`: those that some
     definition names, of providers that this one allows, with why not. `bounds`: what each limit may be at most."""
 
     definition: Definition
     options: OptionsForm
+    refusal: str
     unusable: ProviderWord | None
     providers: list[ProviderWord]
     models: list[tuple[str, str]]
@@ -60,9 +62,11 @@ def new_agent(request: HttpRequest) -> HttpResponse:
         made = _create(request, form, options)
         if made is not None:
             return made
+    offers = list(_offers(definitions.values(), options))
     context = {
         "catalog": known,
-        "offers": list(_offers(definitions.values(), options)),
+        "offers": offers,
+        "first": next((offer.definition.name for offer in offers if not offer.refusal), ""),
         "invalid": [(name, mistake) for name, mistake in known.invalid.items() if name not in definitions],
         "form": form,
         "site_budget": _site_budget(),
@@ -108,6 +112,7 @@ def _offers(definitions: Iterable[Definition], filled_in: OptionsForm | None) ->
         yield Offer(
             definition,
             options,
+            refusal(definition) or "",
             own if own is not None and own.reason else None,
             [words[name] for name in options.providers],
             models,

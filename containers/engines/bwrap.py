@@ -17,11 +17,18 @@ from contextlib import suppress
 from pathlib import Path
 
 from containers.engine import Availability
-from containers.engines.bwrap_command import Interpreter, command, counts_processes, find_interpreter
+from containers.engines.bwrap_command import (
+    Interpreter,
+    command,
+    counts_processes,
+    find_interpreter,
+    mount_problem,
+    mounts_of,
+)
 from containers.engines.cgroups import CONTROLLERS, Groups, find_groups
 from containers.engines.recorded import NEW, Order, RecordedEngine
 from containers.engines.seccomp_bpf import AUDIT_ARCH, compiled
-from containers.errors import EngineError
+from containers.errors import EngineError, SpecRefused
 from containers.programs import SYSTEM_PATH, filled_in
 from containers.spec import Spec
 from containers.workspace import give_to, program_user
@@ -30,14 +37,16 @@ PROBE_TIMEOUT_S = 20.0
 
 
 class BwrapEngine(RecordedEngine):
-    """`hidden`: directories that no program may see, wherever they are; its journals are hidden in any case."""
+    """`hidden`: directories that no program may see, wherever they are; its journals are hidden in any case. Something
+    in them may be mounted by its name, but nothing of `data_dir`."""
 
     name = "bwrap"
     isolation = "sandbox"
 
-    def __init__(self, state_dir: Path, hidden: tuple[Path, ...] = ()) -> None:
+    def __init__(self, state_dir: Path, hidden: tuple[Path, ...] = (), data_dir: Path | None = None) -> None:
         super().__init__(state_dir)
         self._hidden = (state_dir, *hidden)
+        self._private = (state_dir, *((data_dir,) if data_dir else ()))
         self._found_groups: Groups | None = None
         self._interpreter: Interpreter = find_interpreter()
 
@@ -59,7 +68,9 @@ class BwrapEngine(RecordedEngine):
         return await super().start(spec, key)
 
     def _refuse(self, spec: Spec) -> None:
-        pass
+        for path in mounts_of(spec):
+            if problem := mount_problem(path, self._hidden, self._private):
+                raise SpecRefused(f"{path} can't be mounted: {problem}")
 
     def _order(self, spec: Spec, place: Path) -> Order:
         uid, _, gid = spec.user.partition(":")
@@ -67,7 +78,7 @@ class BwrapEngine(RecordedEngine):
             spec,
             place,
             executable=_bwrap() or "bwrap",
-            program=filled_in(spec.process_command, self._interpreter.path, self._interpreter.images),
+            program=filled_in(spec.process_command, self._interpreter.path, self._interpreter.images, spec.venv),
             interpreter=self._interpreter,
             hidden=self._hidden,
             stages=os.geteuid() == 0,

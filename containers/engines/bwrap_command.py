@@ -7,6 +7,7 @@
     /tmp, /dev/shm       its own, sized
     /run/agentsite       read-only: the way out, if there is one
     /workspace           the agent's, the only thing that is kept
+    what is mounted      read-only, where it is on this machine: what a definition names, and its virtual environment
 
 Everything else is not there: no home directory, no data directory, no socket of a daemon. The root is read-only. All
 namespaces are its own; that of the network has nothing but loopback.
@@ -38,6 +39,8 @@ IMAGES = "/opt/agentsite/images"
 SHELL = "/bin/sh"
 PRLIMIT = "/usr/bin/prlimit"
 COUNTED_SINCE = (5, 14)
+TAKEN = ("bin", "dev", "etc", "lib", "lib64", "proc", "run", "sbin", "sys", "workspace")
+"""In the root: what nothing may be mounted over or below."""
 ROOTS = ("bin", "sbin", "lib", "lib32", "lib64", "libx32")
 """Beside /usr; links into it on most machines."""
 ETC = (
@@ -95,6 +98,8 @@ def command(
         sources["python"] = interpreter.prefix
     if spec.gateway is not None:
         sources["gateway"] = spec.gateway
+    mounts = {f"mount{number}": path for number, path in enumerate(mounts_of(spec))}
+    sources |= mounts
     limits = {"tmp": spec.limits.tmp_bytes, "shm": spec.limits.shm_bytes}
     stage: list[list[str]] = []
     if stages:
@@ -115,6 +120,7 @@ def command(
         *_proc(),
         *("--dev", "/dev", *sized["shm"], "/dev/shm", "--remount-ro", "/dev"),
         *(*sized["tmp"], "/tmp", "--symlink", "/tmp", "/var/tmp", "--dir", "/run"),
+        *[part for name, path in mounts.items() for part in ("--ro-bind", at[name], str(path))],
         *(("--ro-bind", at["gateway"], INSIDE) if "gateway" in at else ()),
         *("--bind", at["workspace"], WORKSPACE, "--chdir", WORKSPACE),
         *("--remount-ro", "/"),
@@ -126,6 +132,34 @@ def command(
         files={**files, "arguments": os.fsencode("\0".join(arguments))},
         stage=stage,
     )
+
+
+def mounts_of(spec: Spec) -> list[Path]:
+    """What of this machine is mounted where it is, beside /usr. With a virtual environment also the interpreter that it
+    was made from, which it only refers to."""
+    found = [*spec.mounts]
+    if spec.venv is not None:
+        python = Path(spec.venv, "bin", "python")
+        found.append(spec.venv)
+        if python.is_symlink() and python.exists():
+            links = {python.parent / python.readlink(), python.resolve()}
+            found += [link.parents[1] for link in links if not link.is_relative_to(spec.venv)]
+    return [path for path in dict.fromkeys(found) if not path.resolve().is_relative_to("/usr")]
+
+
+def mount_problem(path: Path, hidden: Sequence[Path], private: Sequence[Path]) -> str | None:
+    """Why no program may see that. Something in a `hidden` directory may be mounted, but not all of it; nothing in a
+    `private` one."""
+    real = path.resolve()
+    if not path.is_absolute() or not real.exists():
+        return "it is not there"
+    if len(path.parts) < 2 or path.parts[1] in TAKEN:
+        return "that place is the sandbox's own"
+    if any(one.resolve().is_relative_to(real) for one in hidden):
+        return "it holds a home, or a directory of the worker's"
+    if any(real.is_relative_to(one.resolve()) for one in private):
+        return "it is the site's own"
+    return None
 
 
 def _launcher(pids: int) -> list[str]:

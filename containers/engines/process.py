@@ -12,7 +12,6 @@ from pathlib import Path
 
 from containers.engine import Availability
 from containers.engines.recorded import Order, RecordedEngine
-from containers.errors import SpecRefused
 from containers.gateway.place import GATEWAY_VARIABLE, SOCKET
 from containers.programs import IMAGES_DIR, SYSTEM_PATH, filled_in
 from containers.spec import Spec
@@ -28,13 +27,9 @@ class ProcessEngine(RecordedEngine):
             return found
         return Availability(True, "no isolation, trusted definitions only; CPUs, memory and processes are not limited")
 
-    def _refuse(self, spec: Spec) -> None:
-        if not spec.trusted:
-            raise SpecRefused("the process engine isolates nothing: it runs only what is marked trusted")
-
     def _order(self, spec: Spec, place: Path) -> Order:
         return Order(
-            command=filled_in(spec.process_command, sys.executable, str(IMAGES_DIR)),
+            command=filled_in(spec.process_command, sys.executable, str(IMAGES_DIR), spec.venv),
             env=_environment(spec),
             cwd=str(spec.workspace),
         )

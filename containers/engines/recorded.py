@@ -34,6 +34,7 @@ from containers.engines.process_state import State
 from containers.engines.sender import Sender, write_all
 from containers.engines.watch import Watcher
 from containers.errors import ContainerGone, EngineError, SpecRefused, StartFailed
+from containers.programs import refusal
 from containers.spec import Spec
 
 READ_BYTES = 256 * 1024
@@ -68,9 +69,8 @@ class RecordedEngine(ABC):
         self._watcher = Watcher()
         self._sender = Sender(self._write_line)
 
-    @abstractmethod
-    def _refuse(self, spec: Spec) -> None:
-        """Raises SpecRefused for what may not run here."""
+    def _refuse(self, spec: Spec) -> None:  # noqa: B027  # most engines refuse nothing more
+        """Raises SpecRefused for what this engine may not run, beside what none of this kind may."""
 
     @abstractmethod
     def _order(self, spec: Spec, place: Path) -> Order:
@@ -90,8 +90,9 @@ class RecordedEngine(ABC):
 
     async def check_image(self, spec: Spec) -> None:
         """There are no images: what is checked is that this engine may run it, and knows how."""
-        if not spec.process_command:
-            raise SpecRefused(f"{spec.image!r} says no process_command, so it runs in a container only")
+        isolates = self.isolation != "none"
+        if reason := refusal(spec.process_command, spec.venv, isolates=isolates, trusted=spec.trusted):
+            raise SpecRefused(f"{spec.image!r} {reason}")
         if spec.runtime:
             raise SpecRefused(f"runtime {spec.runtime!r} needs a container engine, and this is {self.name}")
         self._refuse(spec)

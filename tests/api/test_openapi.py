@@ -4,13 +4,20 @@ from __future__ import annotations
 
 import json
 import re
+from pathlib import Path
 from typing import Any
 
 import pytest
+from pydantic import TypeAdapter
 
+from agents.api import errors
+from agents.api.events import StreamFrame
 from streaming.dialects import FORMATS
+from streaming.events import SCHEMA
 from tests.api.conftest import ApiClient
 
+REPOSITORY = Path(__file__).parents[2]
+GOLDEN = REPOSITORY / "tests" / "golden"
 CALLS = {
     "/api/definitions": {"get"},
     "/api/models": {"get"},
@@ -58,6 +65,54 @@ def test_every_reference_leads_somewhere(schema):
         found: Any = schema
         for part in reference.split("/"):
             found = found[part]
+
+
+def test_everything_is_described(schema):
+    for path, operations in schema["paths"].items():
+        for method, operation in operations.items():
+            assert operation.get("description"), (method, path)
+            for parameter in operation.get("parameters", []):
+                described = parameter.get("description") or parameter["schema"].get("description")
+                assert described, (method, path, parameter["name"])
+    assert [name for name, found in schema["components"]["schemas"].items() if not found.get("description")] == []
+
+
+def test_each_type_of_event_has_a_schema_of_its_own(schema):
+    schemas = schema["components"]["schemas"]
+    union = schemas["EventPage"]["properties"]["events"]["items"]
+    mapping = union["discriminator"]["mapping"]
+    assert union["discriminator"]["propertyName"] == "type"
+    assert set(mapping) == set(SCHEMA)
+    assert {one["$ref"] for one in union["oneOf"]} == set(mapping.values())
+    for type_, reference in mapping.items():
+        event = schemas[reference.rpartition("/")[2]]
+        assert event["properties"]["type"]["const"] == type_
+        data = schemas[event["properties"]["data"]["$ref"].rpartition("/")[2]]
+        assert set(data["properties"]) == set(SCHEMA[type_].model_fields)
+
+
+def test_a_frame_of_a_stream_has_a_schema(schema):
+    stream = schema["paths"]["/api/agents/{agent_id}/stream"]["get"]["responses"]["200"]["content"]
+    content = stream["text/event-stream"]["schema"]["contentSchema"]
+    assert content == {"$ref": "#/components/schemas/StreamFrame"}
+    frame = json.dumps(schema["components"]["schemas"]["StreamFrame"])
+    assert all(f"#/components/schemas/{name}" in frame for name in ("SnapshotFrame", "ResetFrame", "TextEvent"))
+
+
+def test_the_golden_logs_are_as_the_schema_says():
+    checked: TypeAdapter[Any] = TypeAdapter(StreamFrame)
+    lines = [line for path in GOLDEN.glob("*.jsonl") for line in path.read_text().split("\n") if line]
+    assert len(lines) > 100
+    for line in lines:
+        checked.validate_json(line, strict=False)
+
+
+def test_every_code_of_an_error_is_listed(schema):
+    described = schema["components"]["schemas"]["ErrorBody"]["properties"]["code"]["description"]
+    table = (REPOSITORY / "docs" / "errors.md").read_text().partition("Of the HTTP API")[2]
+    for code in errors.codes():
+        assert f"`{code}`" in described
+        assert f"`{code}`" in table, "docs/errors.md"
 
 
 def test_stream_upload_and_download_say_their_media_types(schema):

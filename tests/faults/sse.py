@@ -62,6 +62,8 @@ class Frames:
         *whole, self._raw = (self._raw + data).split(b"\n\n")
         for text in whole:
             yield _frame(text)
+        if self._raw.startswith(b"retry: ") and self._raw.endswith(b"\n"):  # a field counts before its frame is whole
+            yield _frame(self._raw.rstrip())
 
 
 def _frame(text: bytes) -> Frame:

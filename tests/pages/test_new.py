@@ -13,6 +13,7 @@ from django.contrib.auth.models import User
 from django.test import Client
 from pydantic import SecretStr
 
+from agents import presence
 from agents.definitions import catalog
 from agents.models import Agent
 from agents.pages.forms import OptionsForm, ceilings
@@ -132,6 +133,57 @@ def test_options_of_another_definition_are_not_looked_at(client: Client) -> None
     given = {"definition": "plain", "plain-options": "1", "writer-options": "1", "writer-model": "gemini:pro"}
     assert client.post("/agents/new/", given).status_code == 302
     assert Agent.objects.get().model == ""
+
+
+ENGINES = """
+[definitions.image-only]
+image = "a"
+[definitions.packages]
+image = "a"
+process_command = ["{venv}/bin/python", "x"]
+[definitions.untrusted]
+image = "a"
+process_command = ["true"]
+[definitions.anywhere]
+image = "a"
+process_command = ["{venv}/bin/python", "x"]
+venv = "/srv/venv"
+trusted = true
+"""
+
+
+@pytest.mark.parametrize(
+    ("engines", "refused"),
+    [
+        ([], []),
+        (["docker"], []),
+        (["bwrap"], ["image-only", "packages"]),
+        (["process"], ["image-only", "packages", "untrusted"]),
+        (["process", "docker"], []),
+    ],
+)
+def test_what_no_worker_can_run_can_not_be_chosen_and_says_why(
+    client: Client, definitions_file: Path, engines: list[str], refused: list[str]
+) -> None:
+    definitions_file.write_text(ENGINES)
+    with presence.client() as redis:
+        for engine in engines:
+            said = {"worker": engine, "engine": engine, "active": 0, "concurrency": 1, "providers": {}}
+            redis.set(f"{presence.PRESENCE}{engine}", json.dumps(said), ex=60)
+        try:
+            text = page(client)
+        finally:
+            redis.delete(*[f"{presence.PRESENCE}{engine}" for engine in (*engines, "nobody")])
+    choices = re.findall(r'<input type="radio" name="definition"[^>]*>', text, re.DOTALL)
+    names = {re.findall(r'value="([^"]+)"', one)[0]: one for one in choices}
+    assert [name for name, one in names.items() if " disabled" in one] == refused
+    assert text.count("It can\u2019t run here:") == len(refused)
+    (chosen,) = [name for name, one in names.items() if "checked" in one]
+    assert chosen not in refused
+    if "image-only" in refused:
+        assert "it says no process_command, so it runs in a container only (Docker or Podman)." in text
+    if "packages" in refused:
+        assert "a virtual environment that has them (venv)." in text
 
 
 def test_a_definition_with_a_mistake_is_shown_with_it_and_can_not_be_chosen(

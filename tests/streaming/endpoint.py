@@ -71,9 +71,9 @@ class Response:
 
     @property
     def blocks(self) -> list[str]:
-        text = self.body.decode()
-        assert not text or text.endswith("\n\n"), "frames come whole"
-        return text.split("\n\n")[:-1]
+        *blocks, rest = self.body.decode().split("\n\n")
+        assert all(line.startswith(("retry: ", ":")) for line in rest.splitlines()), "frames come whole"
+        return blocks
 
     @property
     def frames(self) -> list[dict[str, str]]:

@@ -8,7 +8,9 @@ import random
 from typing import Any
 from unittest.mock import patch
 
+import httpx
 import pytest
+from httpx_sse import EventSource, ServerSentEvent
 
 from streaming.cursor import START
 from streaming.events import draft
@@ -49,7 +51,7 @@ async def test_head_is_answered_with_the_headers_alone_and_ends(site: Site, writ
 async def test_without_a_cursor_a_snapshot_comes_first_and_then_every_later_event(site: Site, writer: HandWriter):
     response = site.get(writer.agent_id)
     await response.shows("1-6")
-    assert response.blocks[0] == "retry: 1000"
+    assert response.blocks[0].startswith("retry: 1000\nid: 1-3\ndata: {")
     assert response.ids == ["1-3", "1-4", "1-5", "1-6"]
     snapshot = response.data[0]
     assert (snapshot["type"], snapshot["agent_id"], snapshot["epoch"], snapshot["seq"]) == (
@@ -60,6 +62,37 @@ async def test_without_a_cursor_a_snapshot_comes_first_and_then_every_later_even
     )
     assert snapshot["state"]["messages"][0]["parts"] == [{"type": "text", "text": "1-1 1-2 1-3 "}]
     assert [frame["data"] for frame in response.frames[1:]] == writer.history[3:]
+
+
+def events_of_httpx_sse(body: bytes) -> list[ServerSentEvent]:
+    """As a client sees them that makes an event of every block, `retry` and all."""
+    headers = {"content-type": "text/event-stream"}
+    return list(EventSource(httpx.Response(200, headers=headers, content=body)).iter_sse())
+
+
+async def test_every_event_that_a_client_makes_of_a_stream_is_one(site: Site, world: World, writer: HandWriter):
+    response = site.get(writer.agent_id, "after=1-2")
+    await response.shows("1-6")
+    await site.app.drain()
+    await response.ends()
+    events = events_of_httpx_sse(response.body)
+    assert [event.id for event in events] == ["1-3", "1-4", "1-5", "1-6"]
+    assert all(event.data for event in events)
+    assert events[0].retry == 1000
+
+
+async def test_a_heartbeat_is_no_event(site: Site, writer: HandWriter, settings):
+    settings.STREAM_HEARTBEAT_S = 0.05
+    response = site.get(writer.agent_id, "after=1-6")
+    await until(lambda: response.body.count(b": heartbeat\n") >= 3, "heartbeats")
+    await writer.publish(1)
+    await response.shows("1-7")
+    await until(lambda: response.body.count(b": heartbeat\n") >= 6, "more heartbeats")
+    await writer.publish(1)
+    await response.shows("1-8")
+    await response.leave()
+    assert [event.id for event in events_of_httpx_sse(response.body) if event.data] == ["1-7", "1-8"]
+    assert len(events_of_httpx_sse(response.body)) == 2
 
 
 async def test_log_without_events_begins_with_an_empty_snapshot(site: Site, world: World):
@@ -151,7 +184,7 @@ async def test_stalled_replay_holds_a_page_however_much_is_not_committed(world: 
 async def test_silence_is_filled_with_comments(site: Site, writer: HandWriter, settings):
     settings.STREAM_HEARTBEAT_S = 0.1
     response = site.get(writer.agent_id, "after=1-6")
-    await until(lambda: response.blocks.count(": heartbeat") >= 3, "heartbeats")
+    await until(lambda: response.body.count(b": heartbeat\n") >= 3, "heartbeats")
     assert response.frames == []
     await writer.publish()
     await response.shows("1-7")

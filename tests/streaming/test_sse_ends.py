@@ -98,7 +98,7 @@ async def test_closing_server_says_when_to_come_back(site: Site, writer: HandWri
     for response in responses:
         assert response.complete
         assert response.ids == ["1-5", "1-6"]
-        retries.add(int(response.blocks[-1].removeprefix("retry: ")))
+        retries.add(int(response.body.decode().splitlines()[-1].removeprefix("retry: ")))
     assert len(retries) > 10, "not all in the same moment"
     assert all(500 <= retry <= 5000 for retry in retries)
 

@@ -151,7 +151,7 @@ class Follower:
                         await asyncio.sleep(pause_s)
 
     def _take(self, frame: str) -> bool:
-        fields = dict(line.split(": ", 1) for line in frame.split("\n") if not line.startswith(":"))
+        fields = dict(line.split(": ", 1) for line in frame.split("\n") if line[:1] not in ("", ":"))
         if "data" not in fields:
             return False
         data = json.loads(fields["data"])
