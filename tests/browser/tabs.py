@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import pytest
 from playwright.sync_api import BrowserContext, Page, Playwright
 
 from tests.servers import needs
@@ -20,6 +21,10 @@ from tests.servers.process import ServerProcess
 @contextmanager
 def real_tabs(playwright: Playwright, directory: Path) -> Iterator[BrowserContext]:
     program = needs.chromium_path() or playwright.chromium.executable_path
+    if not Path(program).is_file():
+        pytest.skip(
+            "no Chromium with tabs: install the package chromium"
+        )  # the shell that scripts/test fetches has none
     profile = directory / "chromium"
     # As tests/conftest.py, plus what Playwright adds for a browser that it starts.
     options = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-sync"]

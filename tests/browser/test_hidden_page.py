@@ -14,7 +14,7 @@ from tests.browser.tabs import is_hidden, real_tabs
 
 pytestmark = pytest.mark.browser
 WITHIN_MS = 15_000
-ENDED = ("status", {"status": "completed"})
+ENDED: tuple[str, dict[str, object]] = ("status", {"status": "completed"})
 
 
 @pytest.fixture(scope="module")

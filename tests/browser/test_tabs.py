@@ -6,6 +6,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -111,13 +112,16 @@ def open_tab(context: BrowserContext, url: str) -> Page:
     return page
 
 
-def test_ten_tabs_of_agents_at_work_load_and_are_live_when_visited(tabs: list[tuple[str, Page]], site: Site) -> None:
+def test_ten_tabs_of_agents_at_work_load_and_are_live_when_visited(
+    tabs: list[tuple[str, Page]], site: Site, pictures: Path
+) -> None:
     for agent, page in tabs:
         page.bring_to_front()
         assert [is_hidden(other) for _, other in tabs] == [other is not page for _, other in tabs]
         site.rename(agent, f"Number {agent}")
         expect(page.locator("#title")).to_have_text(f"Number {agent}", timeout=WITHIN_MS)
         expect(page.locator("#connection")).to_have_text("Live")
+    tabs[-1][1].screenshot(path=pictures / "tabs-last.png")
 
 
 def test_hidden_tabs_tell_how_their_agents_are(tabs: list[tuple[str, Page]], site: Site) -> None:
@@ -182,3 +186,17 @@ def test_ten_tabs_of_the_list_load_and_follow(context: BrowserContext, site: Sit
     lists[0].close()
     site.answer(agent)
     expect(lists[5].locator(f'.agents [data-key="{agent}"] .status')).to_have_text("completed", timeout=WITHIN_MS)
+
+
+def test_list_follows_while_it_is_seen_in_a_browser_without_shared_workers(context: BrowserContext, site: Site) -> None:
+    page = context.new_page()
+    page.add_init_script("delete window.SharedWorker")
+    page.goto(site.url)
+    agent = site.started()
+    status = page.locator(f'.agents [data-key="{agent}"] .status')
+    expect(status).to_have_text("waiting", timeout=WITHIN_MS)
+    with page.expect_event("requestfailed", lambda request: request.url.endswith("/api/feed"), timeout=WITHIN_MS):
+        context.pages[0].bring_to_front()
+    site.answer(agent)
+    page.bring_to_front()
+    expect(status).to_have_text("completed", timeout=WITHIN_MS)

@@ -59,26 +59,25 @@ def replaced(text: str, **values: tuple[str, str]) -> str:
 
 
 class Proxy:
-    """One that runs in front of `upstream`, a host and a port, as an ordinary user."""
+    """nginx or Caddy on a port of its own, as an ordinary user."""
 
-    def __init__(self, name: str, upstream: str) -> None:
+    def __init__(self, name: str) -> None:
         user = "nobody" if os.geteuid() == 0 else None
         self._name = name
         self._port = ReservedPort()
         self._directory = new_directory(name, user)
         self._user = user
-        self._upstream = upstream
         self._process: ServerProcess | None = None
 
     @property
     def address(self) -> str:
         return f"localhost:{self._port.number}"
 
-    def start(self, config: str | None = None) -> Self:
-        """Returns when it answers: at https://localhost:PORT with the documented configuration, else as `config` says,
-        which is one of nginx with PORT and UPSTREAM in it."""
+    def start(self, upstream: str, config: str | None = None) -> Self:
+        """Returns when it answers in front of `upstream`, a host and a port: at https://localhost:PORT with the
+        documented configuration, else as `config` says, which is one of nginx with PORT and UPSTREAM in it."""
         path = self._directory / "config"
-        path.write_text(self._nginx(config) if self._name == "nginx" else self._caddy())
+        path.write_text(self._nginx(upstream, config) if self._name == "nginx" else self._caddy(upstream))
         program = needs.proxy_path(self._name)
         assert program is not None
         path.chmod(0o644)
@@ -95,7 +94,7 @@ class Proxy:
             self._process.end(signal.SIGTERM)
         self._port.release()
 
-    def _nginx(self, config: str | None) -> str:
+    def _nginx(self, upstream: str, config: str | None) -> str:
         if config is None:
             certificate, key = self._certificate()
             server = replaced(
@@ -104,14 +103,14 @@ class Proxy:
                 name=(f"server_name {HOST}", "server_name localhost"),
                 certificate=(f"/etc/ssl/certs/{HOST}.pem", str(certificate)),
                 key=(f"/etc/ssl/private/{HOST}.key", str(key)),
-                upstream=(UPSTREAM, self._upstream),
+                upstream=(UPSTREAM, upstream),
             )
         else:
-            server = replaced(config, port=("PORT", str(self._port.number)), upstream=("UPSTREAM", self._upstream))
+            server = replaced(config, port=("PORT", str(self._port.number)), upstream=("UPSTREAM", upstream))
         return NGINX.format(directory=self._directory, server=server)
 
-    def _caddy(self) -> str:
-        server = replaced(documented("caddyfile"), name=(HOST, self.address), upstream=(UPSTREAM, self._upstream))
+    def _caddy(self, upstream: str) -> str:
+        server = replaced(documented("caddyfile"), name=(HOST, self.address), upstream=(UPSTREAM, upstream))
         return CADDY.format(directory=self._directory, server=server)
 
     def _certificate(self) -> tuple[Path, Path]:

@@ -46,8 +46,8 @@ def proxy() -> Iterator[Callable[..., Proxy]]:
     started: list[Proxy] = []
 
     def start(name: str, upstream: str, config: str | None = None) -> Proxy:
-        started.append(Proxy(name, upstream))
-        return started[-1].start(config)
+        started.append(Proxy(name))
+        return started[-1].start(upstream, config)
 
     yield start
     for one in reversed(started):
