@@ -8,6 +8,7 @@ from typing import Any
 
 import dj_database_url
 import structlog
+from corsheaders.defaults import default_headers
 from redis.connection import parse_url
 
 from agentsite.environment import Environment
@@ -21,6 +22,10 @@ SECRET_KEY = ENVIRONMENT.secret()
 DEBUG = ENVIRONMENT.debug
 ALLOWED_HOSTS = [host.strip() for host in ENVIRONMENT.allowed_hosts.split(",") if host.strip()]
 CSRF_TRUSTED_ORIGINS = [origin.strip() for origin in ENVIRONMENT.csrf_trusted_origins.split(",") if origin.strip()]
+CORS_ALLOWED_ORIGINS = [origin for origin in ENVIRONMENT.cors_origins.split(",") if origin]
+CORS_URLS_REGEX = r"^/api/"
+CORS_ALLOW_HEADERS = (*default_headers, "idempotency-key", "last-event-id")
+CORS_EXPOSE_HEADERS = ("location", "retry-after")
 SECURE_TLS = any(origin.startswith("https://") for origin in CSRF_TRUSTED_ORIGINS)
 
 INSTALLED_APPS = [
@@ -34,6 +39,7 @@ INSTALLED_APPS = [
     "whitenoise.runserver_nostatic",
     "django.contrib.staticfiles",
     "channels",
+    "corsheaders",
     "django_eventstream",
     "streaming",
     "agentsite",
@@ -41,6 +47,7 @@ INSTALLED_APPS = [
 MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
+    "corsheaders.middleware.CorsMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
@@ -168,6 +175,10 @@ STREAM_QUEUE_EVENTS = ENVIRONMENT.stream_queue_events
 STREAM_QUEUE_BYTES = ENVIRONMENT.stream_queue_bytes
 STREAM_SEND_TIMEOUT_S = ENVIRONMENT.stream_send_timeout_s
 STREAM_WRITE_BYTES = ENVIRONMENT.stream_write_bytes
+WEBSOCKET_AGENTS = ENVIRONMENT.websocket_agents
+TICKET_CONNECT_S = ENVIRONMENT.ticket_connect_s
+TICKET_TTL_H = ENVIRONMENT.ticket_ttl_h
+ACCESS_CHECK_S = ENVIRONMENT.access_check_s
 TIP_POLL_S = ENVIRONMENT.tip_poll_s
 UPLOAD_MAX_BYTES = ENVIRONMENT.upload_max_bytes
 IMPORT_MAX_BYTES = ENVIRONMENT.import_max_bytes
