@@ -14,21 +14,21 @@ from dataclasses import dataclass
 from datetime import timedelta
 from importlib import import_module
 from io import BytesIO
-from typing import Any
+from typing import Any, Literal, NamedTuple
 
 from django.conf import settings
 from django.contrib.auth import get_user
 from django.contrib.auth.models import User
 from django.core.exceptions import DisallowedHost
 from django.core.handlers.asgi import ASGIRequest
-from django.db.models import Q
+from django.db.models import Q, QuerySet
 from django.db.models.functions import Now
 from django.http import HttpRequest, HttpResponse, parse_cookie
 from django.middleware.csrf import CsrfViewMiddleware
 
 from agents import throttle
 from agents.errors import NotFound
-from agents.models import Agent, ApiToken, LoginLink, Run
+from agents.models import Agent, ApiToken, LoginLink, Run, StreamTicket
 
 TOKEN_PREFIX = "as_"
 """So that a token in a log or a repository is recognised by those who look for such things."""
@@ -40,12 +40,26 @@ BEARER = "bearer"
 Headers = Iterable[tuple[bytes, bytes]]
 
 
+class Credential(NamedTuple):
+    """What somebody identified themselves with, by the name of its row. It can be looked up again later."""
+
+    kind: Literal["token", "session", "ticket"]
+    key: str
+    """Primary key of a token or a ticket; session key."""
+
+
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """`check_csrf`: the browser sent the credentials by itself, so an unsafe method must prove where it comes from."""
+    """`only_agent`: no more than reading that agent's stream."""
 
     user: User
-    check_csrf: bool
+    credential: Credential
+    only_agent: uuid.UUID | None = None
+
+    @property
+    def check_csrf(self) -> bool:
+        """The browser sent the credentials by itself, so an unsafe method must prove where it comes from."""
+        return self.credential.kind == "session"
 
 
 # Tokens ------------------------------------------------------------------------------------------------------------
@@ -59,34 +73,51 @@ def new_token() -> str:
     return TOKEN_PREFIX + secrets.token_urlsafe(TOKEN_BYTES)
 
 
-def create_token(user: User, name: str) -> str:
-    """A new bearer token. This is the only time that anybody sees it."""
+def create_token(user: User, name: str, ttl: timedelta | None = None) -> str:
+    """A new bearer token. This is the only time that anybody sees it. `ttl` runs by the database's clock; None: it does
+    not expire."""
     token = new_token()
-    ApiToken.objects.create(user=user, name=name, sha256=hash_token(token))
+    expires_at = None if ttl is None else Now() + ttl
+    ApiToken.objects.create(user=user, name=name, sha256=hash_token(token), expires_at=expires_at)
     return token
 
 
-def user_of_token(token: str) -> User | None:
+def usable_tokens() -> QuerySet[ApiToken]:
+    """Those that identify somebody now, by the database's clock."""
+    return ApiToken.objects.filter(Q(expires_at=None) | Q(expires_at__gt=Now()), user__is_active=True)
+
+
+def usable_tickets() -> QuerySet[StreamTicket]:
+    """Those that may be used now; what each was made with has to identify somebody, too (agents.revocation)."""
+    return StreamTicket.objects.filter(Q(connect_by__gt=Now()) | Q(used_at__isnull=False), expires_at__gt=Now())
+
+
+def identify_token(token: str) -> Identity | None:
     """Looked up by its hash, so the time it takes says nothing about how much of a guess was right."""
     if not token.startswith(TOKEN_PREFIX) or len(token) > TOKEN_LENGTH_MOST:
         return None
-    known = ApiToken.objects.filter(sha256=hash_token(token), user__is_active=True)
+    known = usable_tokens().filter(sha256=hash_token(token))
     row = known.select_related("user").annotate(is_stale=_stale()).first()
     if row is None:
         return None
     if row.is_stale:
         ApiToken.objects.filter(_stale(), pk=row.pk).update(last_used_at=Now())
-    return row.user
+    return Identity(row.user, Credential("token", str(row.pk)))
 
 
-def user_of_bearer(token: str, address: str) -> User | None:
+def user_of_token(token: str) -> User | None:
+    identity = identify_token(token)
+    return identity.user if identity else None
+
+
+def identify_bearer(token: str, address: str) -> Identity | None:
     """The same for a token that came from a client's address. Raises TooManyFailures where too many wrong ones came
     from, without a look at this one."""
     throttle.refuse_blocked(address)
-    user = user_of_token(token)
-    if user is None:
+    identity = identify_token(token)
+    if identity is None:
         throttle.count_wrong_token(address)
-    return user
+    return identity
 
 
 def _stale() -> Q:
@@ -104,18 +135,19 @@ def user_of_session(session_key: str) -> User | None:
     return user if isinstance(user, User) else None
 
 
-def identify(headers: Headers, address: str) -> Identity | None:
+def identify(headers: Headers, address: str, *, may_use_session: bool = True) -> Identity | None:
     """Who sent these raw headers (of an ASGI scope) from this client address. A bearer token wins, and a wrong one is
     not made good by a session: whoever sends a token means that one. Raises TooManyFailures."""
     names = [(name.lower(), value) for name, value in headers]
     authorization = next((value for name, value in names if name == b"authorization"), None)
     if authorization is not None:
-        user = user_of_bearer(bearer_token(authorization.decode("latin-1")) or "", address)
-        return Identity(user, check_csrf=False) if user else None
+        return identify_bearer(bearer_token(authorization.decode("latin-1")) or "", address)
+    if not may_use_session:
+        return None
     cookies = parse_cookie("; ".join(value.decode("latin-1") for name, value in names if name == b"cookie"))
     session_key = cookies.get(settings.SESSION_COOKIE_NAME)
     user = user_of_session(session_key) if session_key else None
-    return Identity(user, check_csrf=True) if user else None
+    return Identity(user, Credential("session", session_key)) if session_key and user else None
 
 
 def bearer_token(authorization: str) -> str | None:

@@ -1,134 +1,145 @@
-"""The WebSocket control plane: the same events as the SSE endpoint, and commands the other way.
+"""Who may use a WebSocket, and the commands over it: the other half of streaming.websocket.
 
-Client to server, one JSON object a message: {"type": "attach", "after"?}, {"type": "input", "content", "strategy"?},
-{"type": "cancel", "run_id"}, {"type": "approve", "run_id", "approval_id", "decision", "reason"?}. Each is answered by
-{"type": "ack", "for", "run_id"?} or {"type": "error", "for", "error": {code, message}}. Events arrive as in the log.
-Close codes: 4401 not logged in, 4404 no such agent.
+`input` {agent_id, input, strategy?, budget?, metadata?, idempotency_key?}, `cancel` {run_id},
+`approve` {run_id, approval_id, decision, reason?}: as the HTTP API has them, and refused in the same words.
 """
 
 from __future__ import annotations
 
-import asyncio
-import json
+from collections.abc import Callable, Mapping
 from typing import Any
 
-import structlog
-from channels.generic.websocket import AsyncWebsocketConsumer
+from pydantic import AliasChoices, Field
 
-from agents import access, lifecycle
+from agents import access, lifecycle, revocation
+from agents.access import Identity
+from agents.access_watch import GrantedAccess
+from agents.api.schemas import ApprovalDecision, Body, NewRun
+from agents.api.text import IdempotencyKey, Input, Name
 from agents.client_address import address_of_scope
-from agents.errors import AgentsError, InputInvalid
-from agents.models import Agent
-from streaming.cursor import Cursor, parse
+from agents.errors import NotFound
+from agents.gate import as_problems, checked, identify_ticket, not_authenticated, refuse_other_hosts
+from agents.origins import Source, source_of_scope
+from agents.revocation import Grant
+from streaming.access import Access
 from streaming.database import in_database, in_thread
-from streaming.errors import StreamingError
-from streaming.hub import current_hub
-from streaming.sse import UNPARSABLE
-from streaming.subscriber import Subscriber
-
-log = structlog.get_logger(__name__)
+from streaming.sse import Problem, Scope, header
+from streaming.websocket import Session
 
 
-class Control(AsyncWebsocketConsumer):  # type: ignore[misc]  # channels has no types
-    _events: asyncio.Task[None] | None = None
+class AuthenticateCommand(Body):
+    """One of them. A ticket is for attaching to its agent only."""
 
-    async def connect(self) -> None:
-        await self.accept()
-        user = self.scope["user"]
-        if not user.is_authenticated:
-            try:
-                identity = await in_database(access.identify, self.scope["headers"], address_of_scope(self.scope))
-            except AgentsError:
-                identity = None
-            if identity is None:
-                await self.close(4401)
-                return
-            user = identity.user
-        self.user = user
-        try:
-            self.agent: Agent = await in_database(access.agent_for, user, self.scope["url_route"]["kwargs"]["agent_id"])
-        except AgentsError:
-            await self.close(4404)
+    token: str | None = None
+    ticket: str | None = None
 
-    async def disconnect(self, code: int) -> None:
-        self._detach()
 
-    async def receive(self, text_data: str | None = None, bytes_data: bytes | None = None) -> None:
-        kind = "?"
-        try:
-            command = _parse(text_data)
-            kind = command["type"]
-            answer = await self._obey(kind, command)
-            await self.send(json.dumps({"type": "ack", "for": kind, **answer}))
-        except AgentsError as error:
-            await self._refuse(kind, error.code, error.message)
-        except StreamingError as error:
-            await self._refuse(kind, "unavailable", str(error))
+class InputCommand(NewRun):
+    agent_id: Name
+    input: Input = Field(validation_alias=AliasChoices("input", "content"))
+    idempotency_key: IdempotencyKey | None = None
 
-    async def _obey(self, kind: str, command: dict[str, Any]) -> dict[str, Any]:
-        if kind == "attach":
-            after = command.get("after")
-            self._detach()
-            cursor = None if after is None else (parse(str(after)) or UNPARSABLE)
-            self._events = asyncio.create_task(self._follow(cursor))
-            return {}
-        if kind == "input":
-            run = await in_thread(
-                lifecycle.submit_run,
-                self.agent,
-                _text(command, "content"),
-                strategy=str(command.get("strategy", "enqueue")),
+
+class CancelCommand(Body):
+    run_id: Name
+
+
+class ApproveCommand(ApprovalDecision):
+    run_id: Name
+    approval_id: Name
+
+
+class ControlGate:
+    async def connect(self, scope: Scope) -> Session | None:
+        source = source_of_scope(scope)
+        if source is Source.FOREIGN:
+            raise Problem(403, "origin-not-allowed", "pages of this origin may not connect")
+        refuse_other_hosts(scope)
+        with as_problems():
+            identity = await in_database(
+                access.identify, scope["headers"], address_of_scope(scope), may_use_session=source.may_use_session
             )
-            return {"run_id": str(run.pk)}
-        run = await in_database(access.run_for, self.user, _text(command, "run_id"))
-        if kind == "cancel":
-            await in_thread(lifecycle.request_cancel, run)
-        elif kind == "approve":
-            decision, reason = _text(command, "decision"), str(command.get("reason") or "")
-            by = self.user.get_username()
-            await in_thread(lifecycle.answer_approval, run, _text(command, "approval_id"), decision, by, reason)
-        else:
-            raise InputInvalid(f"no command {kind!r}; there are attach, input, cancel, approve", field="type")
+        if identity is not None:
+            return ControlSession(identity)
+        if header(scope, b"authorization") is not None:
+            raise not_authenticated()
+        return None
+
+    async def authenticate(self, scope: Scope, fields: Mapping[str, Any]) -> Session:
+        with as_problems():
+            identity = await in_database(_identify, checked(AuthenticateCommand, fields, "body"), scope)
+        if identity is None:
+            raise not_authenticated()
+        return ControlSession(identity)
+
+
+def _identify(given: AuthenticateCommand, scope: Scope) -> Identity | None:
+    if given.ticket is not None:
+        return identify_ticket(given.ticket, scope)
+    return access.identify_bearer(given.token or "", address_of_scope(scope))
+
+
+class ControlSession:
+    """One caller on one socket."""
+
+    def __init__(self, identity: Identity) -> None:
+        self._user = identity.user
+        self._only_agent = identity.only_agent
+        self._grant = Grant(identity.credential, identity.user.pk)
+        self.access: Access = GrantedAccess(self._grant)
+
+    async def follow(self, agent_id: Any) -> tuple[str, Access]:
+        with as_problems():
+            found = await in_database(self._allowed, access.agent_for, self._user, checked(Name, agent_id, "agent_id"))
+            if self._only_agent not in (None, found.pk):
+                raise NotFound("no such agent")
+        canonical = str(found.pk)
+        return canonical, GrantedAccess(Grant(self._grant.credential, self._user.pk, canonical))
+
+    async def command(self, kind: str, fields: Mapping[str, Any]) -> Mapping[str, Any]:
+        try:
+            schema, obey = self._COMMANDS[kind]
+        except KeyError:
+            names = ", ".join(("attach", "detach", *self._COMMANDS))
+            raise Problem(422, "invalid-input", f"type: must be one of {names}", {"field": "type"}) from None
+        if self._only_agent is not None:
+            raise Problem(403, "ticket-reads-only", "a stream ticket is for reading; commands need a token")
+        with as_problems():
+            return await in_thread(self._allowed, obey, self, checked(schema, fields, "body"))
+
+    def _allowed(self, call: Callable[..., Any], *arguments: Any) -> Any:
+        """The socket was opened long ago: what let it in is looked up again."""
+        if revocation.ended([self._grant]):
+            raise not_authenticated()
+        return call(*arguments)
+
+    def _input(self, wanted: InputCommand) -> dict[str, str]:
+        run = lifecycle.submit_run(
+            access.agent_for(self._user, wanted.agent_id),
+            wanted.input,
+            strategy=wanted.strategy,
+            metadata=wanted.metadata,
+            budget=wanted.budget,
+            idempotency_key=wanted.idempotency_key,
+        )
         return {"run_id": str(run.pk)}
 
-    async def _follow(self, cursor: Cursor | None) -> None:
-        hub = current_hub()
-        try:
-            async with hub.watch(str(self.agent.pk)) as channel:
-                async for piece in Subscriber(hub, channel, cursor).stream():
-                    for payload in _payloads(piece):
-                        await self.send(payload)
-        except StreamingError as error:
-            await self._refuse("attach", "unavailable", str(error))
-        await self.close()
+    def _cancel(self, wanted: CancelCommand) -> dict[str, str]:
+        run = access.run_for(self._user, wanted.run_id)
+        lifecycle.request_cancel(run, f"cancelled by {self._name}")
+        return {"run_id": str(run.pk)}
 
-    def _detach(self) -> None:
-        if self._events is not None:
-            self._events.cancel()
-            self._events = None
+    def _approve(self, wanted: ApproveCommand) -> dict[str, str]:
+        run = access.run_for(self._user, wanted.run_id)
+        lifecycle.answer_approval(run, wanted.approval_id, wanted.decision, self._name, wanted.reason)
+        return {"run_id": str(run.pk), "approval_id": wanted.approval_id}
 
-    async def _refuse(self, kind: str, code: str, message: str) -> None:
-        await self.send(json.dumps({"type": "error", "for": kind, "error": {"code": code, "message": message}}))
+    @property
+    def _name(self) -> str:
+        return self._user.get_username()[:150]
 
-
-def _payloads(piece: bytes) -> list[str]:
-    """The data of each frame in a piece of an event stream; comments and `retry` have none."""
-    lines = piece.decode().split("\n")
-    return [line.removeprefix("data: ") for line in lines if line.startswith("data: ")]
-
-
-def _parse(text: str | None) -> dict[str, Any]:
-    try:
-        command = json.loads(text or "")
-    except (ValueError, RecursionError):
-        raise InputInvalid("a message must be a JSON object") from None
-    if not isinstance(command, dict) or not isinstance(command.get("type"), str):
-        raise InputInvalid("a message must be a JSON object with a type", field="type")
-    return command
-
-
-def _text(command: dict[str, Any], field: str) -> str:
-    value = command.get(field)
-    if not isinstance(value, str):
-        raise InputInvalid(f"{field} must be a string", field=field)
-    return value
+    _COMMANDS: Mapping[str, tuple[type[Body], Callable[[ControlSession, Any], dict[str, str]]]] = {
+        "input": (InputCommand, _input),
+        "cancel": (CancelCommand, _cancel),
+        "approve": (ApproveCommand, _approve),
+    }

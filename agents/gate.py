@@ -2,22 +2,29 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
+import structlog
 from django.conf import settings
 from django.core.exceptions import ValidationError as ValueInvalid
 from pydantic import TypeAdapter, ValidationError
 
-from agents import access, lifecycle
+from agents import access, lifecycle, throttle, tickets
 from agents.access import Identity
+from agents.access_watch import GrantedAccess
 from agents.api import errors
 from agents.api.parsing import parse_json
 from agents.api.schemas import NewRun
 from agents.api.text import IdempotencyKey
 from agents.client_address import address_of_scope
-from agents.errors import AgentsError
+from agents.errors import AgentsError, NotFound
 from agents.models import Agent, Run
+from agents.origins import request_of, source_of_scope, ticket_origin
+from agents.revocation import Grant
 from streaming import journal
 from streaming.cursor import Cursor
 from streaming.database import in_database, in_thread
@@ -25,11 +32,12 @@ from streaming.dialects import FORMATS, NATIVE
 from streaming.hub import current_hub
 from streaming.sse import Problem, Receive, Scope, Wanted, cursor_of, header, query_of
 
+log = structlog.get_logger(__name__)
+
 
 class AgentGate:
     async def open(self, scope: Scope, receive: Receive) -> Wanted:
-        if (problem := access.host_problem_of(scope)) is not None:
-            raise Problem(400, "bad-request", problem)
+        refuse_other_hosts(scope)
         agent, identity = await self._agent(scope)
         query = query_of(scope)
         format_ = query.get("format", NATIVE)
@@ -37,29 +45,28 @@ class AgentGate:
             raise Problem(400, "unsupported-format", f"format must be one of {', '.join(FORMATS)}", {"field": "format"})
         if query.get("until") not in (None, "done"):
             raise Problem(400, "invalid-parameter", "until must be done", {"field": "until"})
+        grant = GrantedAccess(Grant(identity.credential, identity.user.pk, str(agent.pk)))
         if scope["method"] == "POST":
-            return replace(await self._start(scope, receive, agent, identity), format=format_)
+            return replace(await self._start(scope, receive, agent, identity), format=format_, access=grant)
         if scope["method"] not in ("GET", "HEAD"):
             raise Problem(405, "method-not-allowed", "GET or POST", headers=((b"allow", b"GET, POST"),))
-        return Wanted(str(agent.pk), cursor_of(scope), until_done=query.get("until") == "done", format=format_)
+        until_done = query.get("until") == "done"
+        return Wanted(str(agent.pk), cursor_of(scope), until_done=until_done, format=format_, access=grant)
 
     async def first_seq(self, run_id: str) -> int | None:
         return await in_database(_first_seq, run_id)
 
     async def _agent(self, scope: Scope) -> tuple[Agent, Identity]:
-        try:
-            identity = await in_database(access.identify, scope["headers"], address_of_scope(scope))
-        except AgentsError as error:
-            raise _problem(error) from None
+        with as_problems():
+            identity = await in_database(_identify, scope)
         if identity is None:
-            raise Problem(
-                401, "not-authenticated", "log in, or send a token", headers=((b"www-authenticate", b"Bearer"),)
-            )
+            raise not_authenticated()
         agent_id = scope["url_route"]["kwargs"]["agent_id"]
-        try:
-            return await in_database(access.agent_for, identity.user, agent_id), identity
-        except AgentsError as error:
-            raise _problem(error) from None
+        with as_problems():
+            agent = await in_database(access.agent_for, identity.user, agent_id)
+            if identity.only_agent not in (None, agent.pk):
+                raise NotFound("no such agent")
+        return agent, identity
 
     async def _start(self, scope: Scope, receive: Receive, agent: Agent, identity: Identity) -> Wanted:
         """Start a run; its stream begins where the log ends now, or before its first event if the same request has
@@ -77,9 +84,37 @@ class AgentGate:
         try:
             run = await in_thread(_submit, agent, body, key)
         except AgentsError as error:
-            raise _problem(error) from None
+            raise problem_of(error) from None
         begin = await in_database(_behind_what_came_before, run, stored) if known else live
         return Wanted(agent_id, begin, until_run=str(run.pk))
+
+
+def _identify(scope: Scope) -> Identity | None:
+    """A ticket wins, and counts for reading only."""
+    ticket = scope.get(tickets.IN_SCOPE)
+    if ticket is not None:
+        return identify_ticket(ticket, scope) if scope["method"] in ("GET", "HEAD") else None
+    source = source_of_scope(scope)
+    return access.identify(scope["headers"], address_of_scope(scope), may_use_session=source.may_use_session)
+
+
+def identify_ticket(ticket: str, scope: Scope) -> Identity | None:
+    """Whose stream ticket this is, where the request comes from the origin that it was made for. Synchronous.
+
+    Raises TooManyFailures as for tokens.
+    """
+    address = address_of_scope(scope)
+    throttle.refuse_blocked(address)
+    identity = tickets.identify(ticket, ticket_origin(request_of(scope)))
+    if identity is None:
+        throttle.count_wrong_token(address)
+    return identity
+
+
+def refuse_other_hosts(scope: Scope) -> None:
+    """Raises Problem 400 for a Host header that is not one of ALLOWED_HOSTS."""
+    if (problem := access.host_problem_of(scope)) is not None:
+        raise Problem(400, "bad-request", problem)
 
 
 def _first_seq(run_id: str) -> int | None:
@@ -137,9 +172,31 @@ async def _json_body(scope: Scope, receive: Receive) -> Any:
     try:
         return parse_json(raw)
     except errors.JsonInvalid as error:
-        raise _problem(error) from None
+        raise problem_of(error) from None
 
 
-def _problem(error: AgentsError) -> Problem:
-    headers = ((b"retry-after", str(error.retry_after_s).encode()),) if error.retry_after_s else ()
-    return Problem(error.status, error.code, error.message, error.details or None, headers)
+def not_authenticated() -> Problem:
+    return Problem(401, "not-authenticated", "log in, or send a token", headers=((b"www-authenticate", b"Bearer"),))
+
+
+@contextlib.contextmanager
+def as_problems() -> Iterator[None]:
+    """Whatever goes wrong within is raised as Problem."""
+    try:
+        yield
+    except Exception as error:  # noqa: BLE001 - a mistake of ours is logged by problem_of
+        raise problem_of(error) from None
+
+
+def problem_of(error: Exception) -> Problem:
+    """Whatever went wrong, as the API answers it; a mistake of ours is logged."""
+    if isinstance(error, Problem):
+        return error
+    known = errors.of(error)
+    if known is None:
+        log.error("request failed", exc_info=error)
+        return Problem(500, "internal-error", "something went wrong here; it has been logged")
+    said = json.loads(known.content)["error"]
+    wait_s = known.headers.get("Retry-After")
+    headers = ((b"retry-after", wait_s.encode()),) if wait_s else ()
+    return Problem(known.status_code, said["code"], said["message"], said.get("details"), headers)

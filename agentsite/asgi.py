@@ -1,36 +1,59 @@
-"""What the server calls: event streams go to a raw ASGI application, WebSockets to Channels, the rest to Django."""
+"""What the server calls: event streams and WebSockets go to raw ASGI applications, the rest to Django."""
 
 from __future__ import annotations
 
+import asyncio
 import os
+from typing import Any
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "agentsite.settings")
 
-from channels.auth import AuthMiddlewareStack
 from channels.routing import ProtocolTypeRouter, URLRouter
-from channels.security.websocket import AllowedHostsOriginValidator
 from django.core.asgi import get_asgi_application
 from django.urls import path, re_path
 
 django_application = get_asgi_application()
 
-from agents.control import Control
+from agents import tickets
+from agents.control import ControlGate
+from agents.cross_origin import CrossOrigin
+from agents.feed_endpoint import FeedApplication
 from agents.gate import AgentGate
 from streaming.hub import current_hub
-from streaming.sse import SseApplication
+from streaming.sse import Receive, Scope, Send, SseApplication
+from streaming.websocket import WebSocketApplication
 
 streams = SseApplication(current_hub, AgentGate())
-application = ProtocolTypeRouter(
+sockets = WebSocketApplication(current_hub, ControlGate())
+
+
+async def drain() -> None:
+    """End everything that is open; returns when it has ended."""
+    await asyncio.gather(streams.drain(), sockets.drain())
+
+
+async def no_socket(scope: Scope, receive: Receive, send: Send) -> None:
+    """Refuses a WebSocket at an address that has none."""
+    await receive()
+    await send({"type": "websocket.close"})
+
+
+# Channels routes ASGI applications with Django's paths, which are typed for views.
+_routes = ProtocolTypeRouter(
     {
         "http": URLRouter(
             [
-                # Channels routes ASGI applications with Django's paths, which are typed for views.
-                path("api/agents/<agent_id>/stream", streams),  # type: ignore[arg-type]  # ASGI applications are routes here, by channels' documentation
-                re_path(r"", django_application),  # type: ignore[arg-type]  # ASGI applications are routes here, by channels' documentation
+                path("api/agents/<agent_id>/stream", CrossOrigin(streams, django_application)),  # type: ignore[arg-type]  # ASGI applications are routes here, by channels' documentation
+                path("api/feed", FeedApplication(django_application)),  # type: ignore[arg-type]  # likewise
+                re_path(r"", django_application),  # type: ignore[arg-type]  # likewise
             ]
         ),
-        "websocket": AllowedHostsOriginValidator(
-            AuthMiddlewareStack(URLRouter([path("ws/agents/<agent_id>", Control.as_asgi())]))
-        ),
+        "websocket": URLRouter([path("ws", sockets), re_path(r"", no_socket)]),  # type: ignore[arg-type]  # likewise
     }
 )
+
+
+async def application(scope: dict[str, Any], receive: Receive, send: Send) -> None:
+    if scope["type"] == "http":
+        tickets.hide(scope)
+    await _routes(scope, receive, send)

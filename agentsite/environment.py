@@ -12,6 +12,7 @@ from difflib import get_close_matches
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
 
 from dotenv import dotenv_values
 from pydantic import (
@@ -58,6 +59,21 @@ def _networks(given: str) -> list[IPv4Network | IPv6Network]:
 def _of_networks(given: str) -> str:
     _networks(given)
     return given
+
+
+def _origins(given: str) -> str:
+    """As browsers send them: lower case, no path, no default port."""
+    origins = []
+    for origin in filter(None, (one.strip().lower().removesuffix("/") for one in given.split(","))):
+        parts = urlsplit(origin)
+        if (
+            parts.scheme not in ("http", "https")
+            or f"{parts.scheme}://{parts.netloc}" != origin
+            or set("*@") & {*origin}
+        ):
+            raise ValueError(f"{origin!r} is not an origin like https://app.example.org")
+        origins.append(origin.removesuffix(":443" if parts.scheme == "https" else ":80"))
+    return ",".join(origins)
 
 
 def _key(variable: str, whose: str) -> Any:
@@ -156,6 +172,10 @@ class Environment(BaseSettings):
     monitoring_token: SecretStr = Field(
         SecretStr(""), description="Bearer token that /metrics and /readyz ask for; empty: they are open to everybody."
     )
+    cors_origins: Annotated[str, AfterValidator(_origins)] = Field(
+        "",
+        description="Origins with scheme, comma-separated, whose pages may call the API with a token.",
+    )
     database_url: str = Field(
         "", validation_alias="DATABASE_URL", description="PostgreSQL; empty: SQLite in the data dir."
     )
@@ -227,6 +247,14 @@ class Environment(BaseSettings):
         30, gt=0, description="A subscriber that takes no byte for so long is disconnected, seconds."
     )
     stream_write_bytes: int = Field(256 * 2**10, gt=0, description="Most bytes in one write to a subscriber.")
+    websocket_agents: int = Field(100, ge=1, description="Agents that one WebSocket may be attached to at once.")
+    ticket_connect_s: float = Field(
+        60, gt=0, description="How soon a stream ticket has to be used for the first time, seconds."
+    )
+    ticket_ttl_h: float = Field(12, gt=0, description="How long a stream ticket opens its stream again, hours.")
+    access_check_s: float = Field(
+        3, gt=0, le=4, description="How often the access behind open streams is looked at, seconds."
+    )
     tip_poll_s: float = Field(
         3, gt=0, description="How often a web process looks for events whose message was lost, seconds."
     )

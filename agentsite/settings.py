@@ -12,6 +12,7 @@ from typing import Any
 
 import dj_database_url
 import structlog
+from corsheaders.defaults import default_headers
 from redis.connection import parse_url
 
 from agentsite.data_directory import DATABASE, close_file, open_data_directory
@@ -36,6 +37,10 @@ LOGIN_FAILURES_PER_ADDRESS = ENVIRONMENT.login_failures_per_address
 LOGIN_WINDOW_S = ENVIRONMENT.login_window_s
 TOKEN_FAILURES_PER_ADDRESS = ENVIRONMENT.token_failures_per_address
 TOKEN_WINDOW_S = ENVIRONMENT.token_window_s
+CORS_ALLOWED_ORIGINS = [origin for origin in ENVIRONMENT.cors_origins.split(",") if origin]
+CORS_URLS_REGEX = r"^/api/"
+CORS_ALLOW_HEADERS = (*default_headers, "idempotency-key", "last-event-id")
+CORS_EXPOSE_HEADERS = ("location", "retry-after")
 SECURE_TLS = any(origin.startswith("https://") for origin in CSRF_TRUSTED_ORIGINS)
 
 INSTALLED_APPS = [
@@ -49,6 +54,7 @@ INSTALLED_APPS = [
     "whitenoise.runserver_nostatic",
     "django.contrib.staticfiles",
     "channels",
+    "corsheaders",
     "django_eventstream",
     "streaming",
     "agentsite",
@@ -56,6 +62,7 @@ INSTALLED_APPS = [
 MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
+    "corsheaders.middleware.CorsMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
@@ -199,6 +206,10 @@ STREAM_QUEUE_EVENTS = ENVIRONMENT.stream_queue_events
 STREAM_QUEUE_BYTES = ENVIRONMENT.stream_queue_bytes
 STREAM_SEND_TIMEOUT_S = ENVIRONMENT.stream_send_timeout_s
 STREAM_WRITE_BYTES = ENVIRONMENT.stream_write_bytes
+WEBSOCKET_AGENTS = ENVIRONMENT.websocket_agents
+TICKET_CONNECT_S = ENVIRONMENT.ticket_connect_s
+TICKET_TTL_H = ENVIRONMENT.ticket_ttl_h
+ACCESS_CHECK_S = ENVIRONMENT.access_check_s
 TIP_POLL_S = ENVIRONMENT.tip_poll_s
 UPLOAD_MAX_BYTES = ENVIRONMENT.upload_max_bytes
 MIN_FREE_MIB = ENVIRONMENT.min_free_mib

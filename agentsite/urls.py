@@ -2,6 +2,7 @@ from django.contrib import admin
 from django.contrib.auth.views import LoginView, LogoutView
 from django.urls import include, path
 
+from agents.feed import feed
 from agents.login import login_link
 
 urlpatterns = [
@@ -9,7 +10,7 @@ urlpatterns = [
     path("login/", LoginView.as_view(redirect_authenticated_user=True), name="login"),
     path("login/link/<str:token>", login_link, name="login-link"),
     path("logout/", LogoutView.as_view(), name="logout"),
-    path("api/feed", include("django_eventstream.urls")),
+    path("api/feed", feed),
     path("", include("agents.api.urls")),
     path("", include("agents.pages.urls")),
 ]

@@ -14,7 +14,8 @@ HEARTBEAT = b": heartbeat\n"
 """A comment line and no empty line: some clients (httpx-sse) make an event of each, with the last id and no data."""
 _DATA = b"data: "
 _DONE = _DATA + b'{"type":"done"'
-_NOT_IN_THE_LOG = (_DATA + b'{"type":"snapshot"', _DATA + b'{"type":"reset"')
+_RESET = _DATA + b'{"type":"reset"'
+_NOT_IN_THE_LOG = (_DATA + b'{"type":"snapshot"', _RESET)
 
 
 class Frame(NamedTuple):
@@ -41,6 +42,10 @@ class Frame(NamedTuple):
     def is_event(self) -> bool:
         """Or is it a snapshot, a reset?"""
         return not any(mark in self.wire[:80] for mark in _NOT_IN_THE_LOG)
+
+    @property
+    def is_reset(self) -> bool:
+        return self.wire.startswith(_RESET)
 
 
 def end_of_write(frames: Sequence[Frame], start: int, max_bytes: int) -> int:

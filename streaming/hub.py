@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine
 from time import monotonic
 from typing import Any
 from uuid import UUID
@@ -37,7 +37,8 @@ from streaming.reader import Reader, Reset
 
 log = structlog.get_logger(__name__)
 HUB_CHANNEL = "agentsite:hub"
-"""Always subscribed, so that the connection exists and can be pinged while nobody watches anything."""
+"""Always subscribed: the connection exists and can be pinged while nobody watches anything. What is said there is for
+`on_notice`."""
 CONNECT_S = 5.0
 SILENCE_S = 10.0
 """A subscription that says nothing for so long is asked whether it lives; after twice as long it is replaced."""
@@ -53,6 +54,8 @@ class Hub:
         self.bus = bus or Bus()
         self.reader = Reader(self.bus)
         self.closing = asyncio.Event()
+        self.on_notice: set[Callable[[bytes], None]] = set()
+        """Called with each message on HUB_CHANNEL. Messages may be lost."""
         self._url = url or settings.REDIS_URL
         self._channels: dict[str, Channel] = {}
         self._users: dict[str, int] = {}
@@ -286,7 +289,10 @@ class Hub:
             return
         self._heard_at = monotonic()
         agent_id = _agent_id(message["channel"] or b"")  # a pong names none
-        if message["type"] == "subscribe":
+        if message["type"] == "message" and agent_id == HUB_CHANNEL:
+            for call in tuple(self.on_notice):
+                call(message["data"])
+        elif message["type"] == "subscribe":
             self._acknowledge(agent_id)
         elif message["type"] == "message" and agent_id in self._channels:
             self._deliver(self._channels[agent_id], message["data"])

@@ -17,6 +17,7 @@ from urllib.parse import parse_qs
 import structlog
 from django.conf import settings
 
+from streaming.access import Access, UnlimitedAccess
 from streaming.cursor import Cursor, parse
 from streaming.dialects import DIALECTS, NATIVE
 from streaming.dialects.translation import Translation
@@ -39,6 +40,9 @@ HEADERS = [
 ]
 DRAIN_S = 2.0
 """Less than the patience of whoever stops us: one that takes nothing is not worth being killed for."""
+END_S = 1.0
+"""How long a stream whose caller has lost access may take to end by itself; then it is cut off."""
+UNLIMITED = UnlimitedAccess()
 UNPARSABLE = Cursor(0, 1)
 """No epoch is 0 except that of the beginning: a cursor that was never given out, so the reader answers with a reset."""
 
@@ -56,13 +60,15 @@ class Problem(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """What a request asks for. `until_run`: end behind that run's `done`; `until_done`: behind the active run's."""
+    """What a request asks for. `until_run`: end behind that run's `done`; `until_done`: behind the active run's.
+    `access`: the caller's; the stream ends with it."""
 
     agent_id: str
     cursor: Cursor | None
     until_done: bool = False
     until_run: str | None = None
     format: str = NATIVE
+    access: Access = UNLIMITED
 
 
 class Gate(Protocol):
@@ -100,7 +106,7 @@ class SseApplication:
                     await self._bound(subscriber, wanted.agent_id)
                 pieces, headers = await self._in_dialect(subscriber, wanted)
                 await send({"type": "http.response.start", "status": 200, "headers": [*HEADERS, *headers]})
-                await self._serve(subscriber, pieces, receive, send)
+                await self._serve(subscriber, wanted.access, pieces, receive, send)
         except Problem as problem:
             await answer(send, problem)
         except LogMissing:
@@ -128,14 +134,22 @@ class SseApplication:
         await translation.begin()
         return translation.stream(), dialect.HEADERS
 
-    async def _serve(self, subscriber: Subscriber, pieces: Pieces, receive: Receive, send: Send) -> None:
-        """Send until the stream ends or the client has gone, whichever is first."""
+    async def _serve(
+        self, subscriber: Subscriber, access: Access, pieces: Pieces, receive: Receive, send: Send
+    ) -> None:
+        """Send until the stream ends, the client has gone or its access has ended, whichever is first."""
         sending = asyncio.create_task(_send_all(subscriber, pieces, send))
         leaving = asyncio.create_task(_disconnected(receive))
         self._open.add(sending)
         sending.add_done_callback(self._open.discard)
+
+        def end() -> None:
+            subscriber.end()
+            asyncio.get_running_loop().call_later(END_S, sending.cancel)
+
         try:
-            await asyncio.wait((sending, leaving), return_when=asyncio.FIRST_COMPLETED)
+            with access.watch(end):
+                await asyncio.wait((sending, leaving), return_when=asyncio.FIRST_COMPLETED)
         finally:
             for task in (sending, leaving):
                 task.cancel()

@@ -13,7 +13,9 @@ import asyncio
 import contextlib
 import json
 from collections.abc import AsyncGenerator, Sequence
+from contextlib import AbstractAsyncContextManager
 from time import monotonic
+from typing import Any
 
 from django.conf import settings
 
@@ -31,11 +33,22 @@ SLOW_S = 1.0
 
 
 class Subscriber:
-    """One open stream. `until_run`: end behind the `done` of that run."""
+    """One open stream. `until_run`: end behind the `done` of that run. `turn`: held for as long as events are in memory
+    for this subscriber; those that share a connection share it, so together they hold no more than one of them."""
 
-    def __init__(self, hub: Hub, channel: Channel, cursor: Cursor | None, until_run: str | None = None) -> None:
+    def __init__(
+        self,
+        hub: Hub,
+        channel: Channel,
+        cursor: Cursor | None,
+        until_run: str | None = None,
+        turn: AbstractAsyncContextManager[Any] | None = None,
+    ) -> None:
         self.cursor = cursor
         self.until_run = until_run
+        self.was_ended = False
+        """By `end`."""
+        self._turn = turn or contextlib.nullcontext()
         self._hub = hub
         self._channel = channel
         self._end_at: Cursor | None = None
@@ -54,27 +67,25 @@ class Subscriber:
         """End when everything up to there has been sent, and there is nothing more at hand."""
         self._end_at = cursor
 
+    def end(self) -> None:
+        """End now, whatever is at hand."""
+        self.was_ended = True
+        self._woken.set()
+
     @property
     def has_ended(self) -> bool:
         """Where it was to end: not because the agent, the server or our patience has."""
         return self._finished or self._is_at_end()
 
     async def stream(self) -> AsyncGenerator[bytes]:
-        """Wire bytes. Ends when the agent is deleted, the server stops, `until` is reached, or we fell too far behind.
-        Raises LogMissing, JournalUnavailable."""
+        """Wire bytes. Ends when the agent is deleted, the server stops, `until` is reached, `end` is called, or we fell
+        too far behind. Raises LogMissing, JournalUnavailable."""
         yield frames.opening()
         async with contextlib.aclosing(self.batches()) as batches:
             async for batch in batches:
                 yield b"".join(frame.wire for frame in batch) or frames.HEARTBEAT
         if self._hub.closing.is_set():
             yield frames.closing()
-
-    async def payloads(self) -> AsyncGenerator[str]:
-        """The same as JSON texts, for transports with frames and heartbeats of their own."""
-        async with contextlib.aclosing(self.batches()) as batches:
-            async for batch in batches:
-                for frame in batch:
-                    yield frame.payload
 
     async def batches(self) -> AsyncGenerator[Sequence[Frame]]:
         """What is at hand, at once; an empty batch for STREAM_HEARTBEAT_S of silence."""
@@ -91,17 +102,24 @@ class Subscriber:
     async def _follow(self) -> AsyncGenerator[Sequence[Frame]]:
         spoke_at = monotonic()
         if self.cursor is None:
-            yield [await self._snapshot()]
-        while not (self._finished or self._channel.deleted or self._hub.closing.is_set()):
+            async with self._turn:
+                yield [await self._snapshot()]
+        while not self._is_over():
             self._woken.clear()
-            batch = await self._next()
-            if batch is None or (not batch and self._is_at_end()):
-                return
-            if not batch and not await self._wait(spoke_at + settings.STREAM_HEARTBEAT_S):
-                continue
-            spoke_at = monotonic()
-            for write in frames.writes(batch, settings.STREAM_WRITE_BYTES):
-                yield write
+            async with self._turn:
+                batch = await self._next()
+                if batch is None or (not batch and self._is_at_end()):
+                    return
+                for write in frames.writes(batch, settings.STREAM_WRITE_BYTES) if batch else ():
+                    spoke_at = monotonic()
+                    yield write
+            if not batch and await self._wait(spoke_at + settings.STREAM_HEARTBEAT_S):
+                spoke_at = monotonic()
+                yield ()
+            batch, write = [], []  # not kept in memory while we wait for our turn
+
+    def _is_over(self) -> bool:
+        return self._finished or self.was_ended or self._channel.deleted or self._hub.closing.is_set()
 
     async def _wait(self, heartbeat_at: float) -> bool:
         """For more. True when it is time to say that we are alive."""

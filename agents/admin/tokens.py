@@ -14,18 +14,18 @@ from agents.models import ApiToken
 class ApiTokenAdmin(admin.ModelAdmin):  # type: ignore[type-arg]  # not generic at run time
     """Made, shown once, revoked (deleted). Never changed: what a token may do is what its user may."""
 
-    list_display = ("name", "user", "created_at", "last_used_at")
+    list_display = ("name", "user", "created_at", "last_used_at", "expires_at")
     list_filter = ("created_at", "last_used_at")
     list_select_related = ("user",)
     search_fields = ("name", "user__username")
-    fields = ("user", "name", "created_at", "last_used_at")
+    fields = ("user", "name", "created_at", "last_used_at", "expires_at")
     autocomplete_fields = ("user",)
 
     def has_change_permission(self, request: HttpRequest, obj: ApiToken | None = None) -> bool:
         return False
 
     def get_fields(self, request: HttpRequest, obj: ApiToken | None = None) -> Any:
-        return ("user", "name") if obj is None else self.fields
+        return ("user", "name", "expires_at") if obj is None else self.fields
 
     def get_readonly_fields(self, request: HttpRequest, obj: ApiToken | None = None) -> Any:
         return () if obj is None else self.fields

@@ -14,8 +14,10 @@ from ninja.errors import AuthenticationError
 from ninja.security import APIKeyCookie, HttpBearer
 
 from agents import access
+from agents.access import Credential, Identity
 from agents.api.errors import CsrfFailed
 from agents.client_address import address_of_request
+from agents.origins import source_of
 
 
 class BearerToken(HttpBearer):
@@ -31,7 +33,8 @@ class BearerToken(HttpBearer):
         return user
 
     def authenticate(self, request: HttpRequest, token: str) -> User | None:
-        return access.user_of_bearer(token, address_of_request(request))
+        identity = access.identify_bearer(token, address_of_request(request))
+        return _remember(request, identity) if identity else None
 
 
 class LoginSession(APIKeyCookie):
@@ -45,11 +48,23 @@ class LoginSession(APIKeyCookie):
         reason = access.csrf_problem(request)
         if reason is not None:
             raise CsrfFailed(reason)
-        return request.user
+        if not source_of(request).may_use_session:
+            return None
+        return _remember(request, Identity(request.user, Credential("session", request.session.session_key or "")))
 
     def authenticate(self, request: HttpRequest, key: str | None) -> Any | None:
         """Ninja's abstract method, which only its own `__call__` asks; ours goes round it."""
         raise NotImplementedError("__call__ does it")
+
+
+def _remember(request: HttpRequest, identity: Identity) -> User:
+    request.identity = identity  # type: ignore[attr-defined]  # ours, for `identity_of`
+    return identity.user
+
+
+def identity_of(request: HttpRequest) -> Identity:
+    """The caller, and what they identified themselves with."""
+    return cast(Identity, request.identity)  # type: ignore[attr-defined]  # set by _remember
 
 
 def caller(request: HttpRequest) -> User:

@@ -52,6 +52,7 @@ class RequestProblem(AgentsError):
     ├── JsonInvalid     400
     ├── MediaTypeWrong  415
     ├── CsrfFailed      403
+    ├── OriginNotAllowed 403
     ├── CursorGone      410
     └── FieldInvalid    422
     """
@@ -67,6 +68,10 @@ class MediaTypeWrong(RequestProblem):
 
 class CsrfFailed(RequestProblem):
     code, status = "csrf-failed", 403
+
+
+class OriginNotAllowed(RequestProblem):
+    code, status = "origin-not-allowed", 403
 
 
 class CursorGone(RequestProblem):

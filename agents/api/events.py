@@ -14,12 +14,13 @@ from ninja import Header, Query, Router
 from ninja.openapi.schema import REF_TEMPLATE
 from pydantic import BaseModel, Field, RootModel, create_model
 
-from agents import tip
+from agents import tickets, tip
 from agents.access import agent_for, run_of_agent
-from agents.api.auth import caller
-from agents.api.errors import CursorGone, FieldInvalid, answer
+from agents.api.auth import caller, identity_of
+from agents.api.errors import CursorGone, FieldInvalid, OriginNotAllowed, answer
 from agents.api.schemas import ErrorAnswer, NewRun
 from agents.api.text import IdempotencyKey, Name
+from agents.origins import Source, source_of, ticket_origin
 from streaming import journal
 from streaming.cursor import Cursor, judge, parse
 from streaming.events import SCHEMA, decode, encode
@@ -106,6 +107,7 @@ FORMAT = "Events as the log has them, or as the AI SDK's UI message stream or AG
 class StreamQuery(BaseModel):
     """Where to begin and to end, and in whose words."""
 
+    ticket: str | None = Field(None, description="In place of a header: of `POST …/stream-ticket`.")
     after: str | None = Field(None, description="Exactly the events after this cursor; `0-0` replays the whole log.")
     until: Literal["done"] | None = Field(None, description="Close after the active run's `done`.")
     format: Format = Field("native", description=FORMAT)
@@ -240,6 +242,24 @@ def stream_run(
     """Start a run as `POST …/runs` does, and follow it in this response, until its `done`. The stream begins where the
     log ends now; with an `Idempotency-Key` sent again, before the first event of the run that it made."""
     return _not_here()
+
+
+class StreamTicketAnswer(BaseModel):
+    ticket: str
+    expires_at: datetime
+
+
+@router.post("/agents/{agent_id}/stream-ticket", response=StreamTicketAnswer)
+def create_stream_ticket(request: HttpRequest, response: HttpResponse, agent_id: str) -> StreamTicketAnswer:
+    """Opens this agent's stream for pages of the origin that asks: `GET …/stream?ticket=…`, for an EventSource, which
+    can send no header. It has to be used within a minute, then opens the stream again until it expires, or until what
+    it was asked for with ends. A server that asks for one of its pages sends that page's `Origin`."""
+    agent = agent_for(caller(request), agent_id)
+    if source_of(request) is Source.FOREIGN:
+        raise OriginNotAllowed("pages of this origin may not read streams: AGENTSITE_CORS_ORIGINS")
+    ticket, expires_at = tickets.create(identity_of(request), agent, ticket_origin(request))
+    response["Cache-Control"] = "no-store"
+    return StreamTicketAnswer(ticket=ticket, expires_at=expires_at)
 
 
 def _not_here() -> HttpResponse:

@@ -6,7 +6,7 @@ from agents.models.host import Host
 from agents.models.provider_key import ProviderKey
 from agents.models.run import Run
 from agents.models.spending import Spending
-from agents.models.token import ApiToken, LoginLink
+from agents.models.token import ApiToken, LoginLink, StreamTicket
 from agents.models.usage import DailyUse
 
 __all__ = [
@@ -21,4 +21,5 @@ __all__ = [
     "ProviderKey",
     "Run",
     "Spending",
+    "StreamTicket",
 ]

@@ -12,9 +12,28 @@ class ApiToken(models.Model):
     sha256 = models.CharField(max_length=64, unique=True)
     created_at = models.DateTimeField(auto_now_add=True)
     last_used_at = models.DateTimeField(null=True, blank=True)
+    expires_at = models.DateTimeField(null=True, blank=True, help_text="Empty: never. UTC.")
 
     def __str__(self) -> str:
         return f"{self.name} ({self.user})"
+
+
+class StreamTicket(models.Model):
+    """Opens the stream of one agent to pages of one origin, in an address, where no header can be sent. As with tokens,
+    only the hash is stored. It ends with the token or the login session that it was made with."""
+
+    user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="+")
+    agent = models.ForeignKey("agents.Agent", on_delete=models.CASCADE, related_name="+")
+    token = models.ForeignKey(ApiToken, on_delete=models.CASCADE, null=True, related_name="+")
+    session_key = models.CharField(max_length=40, blank=True, default="")
+    sha256 = models.CharField(max_length=64, unique=True)
+    origin = models.CharField(max_length=300, blank=True, default="", help_text="Empty: the site's own.")
+    connect_by = models.DateTimeField(help_text="When it has to have been used for the first time.")
+    used_at = models.DateTimeField(null=True)
+    expires_at = models.DateTimeField(db_index=True)
+
+    def __str__(self) -> str:
+        return f"stream ticket of {self.user}"
 
 
 class LoginLink(models.Model):

@@ -12,14 +12,15 @@ def web() -> None:
     from django.conf import settings
 
     from agents.bounds import bound_of
-    from agentsite.asgi import streams
+    from agentsite.asgi import drain
     from agentsite.cli.joining import join_as_web
     from streaming.backpressure import serve
+    from streaming.websocket import max_message_bytes
 
     join_as_web()
     host, port = settings.ENVIRONMENT.host, settings.ENVIRONMENT.port
     arguments = ["-b", host, "-p", str(port), "--no-server-name", "-v", "0", "agentsite.asgi:application"]
-    serve(arguments, streams.drain, bound_of)
+    serve(arguments, drain, bound_of, max_message_bytes)
 
 
 def worker() -> None:

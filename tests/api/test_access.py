@@ -100,12 +100,16 @@ def test_a_session_of_an_inactive_user_is_refused(user):
 def test_identify_takes_a_bearer_token_without_csrf(user):
     token = access.create_token(user, "laptop")
     found = access.identify([(b"Authorization", f"bearer  {token} ".encode())], PEER)
-    assert found == access.Identity(user, check_csrf=False)
+    token_id = str(ApiToken.objects.get().pk)
+    assert found == access.Identity(user, access.Credential("token", token_id))
+    assert not found.check_csrf
 
 
 def test_identify_takes_a_session_and_wants_csrf(user):
-    cookie = f"other=1; sessionid={session_of(user)}".encode()
-    assert access.identify([(b"cookie", cookie)], PEER) == access.Identity(user, check_csrf=True)
+    key = session_of(user)
+    found = access.identify([(b"cookie", f"other=1; sessionid={key}".encode())], PEER)
+    assert found == access.Identity(user, access.Credential("session", key))
+    assert found.check_csrf
 
 
 def test_a_wrong_token_is_not_made_good_by_a_session(user):

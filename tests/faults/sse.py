@@ -122,7 +122,7 @@ async def connect(
     """Raises Refused."""
     try:
         async with asyncio.timeout(CONNECT_S):
-            reader, writer = await asyncio.open_connection(sock=await _socket(address, buffer_bytes))
+            reader, writer = await asyncio.open_connection(sock=await new_socket(address, buffer_bytes))
     except (OSError, TimeoutError) as error:
         raise Refused(repr(error)) from None
     try:
@@ -152,7 +152,7 @@ def break_off(connection: socket.socket) -> None:
     connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
 
 
-async def _socket(address: tuple[str, int], buffer_bytes: int) -> socket.socket:
+async def new_socket(address: tuple[str, int], buffer_bytes: int) -> socket.socket:
     connection = socket.socket()
     try:
         connection.setblocking(False)

@@ -15,13 +15,14 @@ from typing import TYPE_CHECKING
 import pytest
 import pytest_asyncio
 
-from tests.servers import RedisServer
+from tests.servers import PostgresServer, RedisServer
 
 if TYPE_CHECKING:
     from streaming.bus import Bus
     from streaming.hub import Hub
     from tests.streaming.commits import Commits
     from tests.streaming.endpoint import Site
+    from tests.streaming.server import Serve, WebServer
     from tests.streaming.world import HandWriter, World
 
 
@@ -119,3 +120,22 @@ async def writer(world: World) -> HandWriter:
     await made.commit()
     await made.publish(2)
     return made
+
+
+@pytest_asyncio.fixture
+async def serve(world: World, postgres_server: PostgresServer, settings) -> AsyncIterator[Serve]:
+    """Starts web processes, with settings of their own."""
+    from tests.streaming.server import WebServer
+
+    settings.LEASE_S = 300.0  # our writers have nobody who renews it
+    started: list[WebServer] = []
+
+    async def start(**own: object) -> WebServer:
+        web = WebServer(world, postgres_server, own)
+        started.append(web)
+        await web.start()
+        return web
+
+    yield start
+    for web in started:
+        await web.close()

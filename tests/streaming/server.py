@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import random
 import signal
 import socket
 import sys
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import httpx
@@ -18,7 +20,7 @@ from agents import access
 from agents.models import Agent
 from streaming.bus import name
 from streaming.database import in_database
-from tests.faults.sse import Connection, break_off, connect, request
+from tests.faults.sse import Connection, break_off, connect, new_socket, request
 from tests.faults.stack import Process
 from tests.faults.subscriber import Habits, Subscriber
 from tests.servers import PostgresServer
@@ -27,6 +29,9 @@ from tests.servers.process import new_directory
 from tests.streaming.world import World, redis_command, until, until_async
 
 REPOSITORY = Path(__file__).resolve().parents[2]
+SMALL_BUFFER_BYTES = 4096
+READY_S = 90.0
+"""For a start on a machine that others use, too."""
 TOGETHER = 25
 """Most subscribers that connect at once: fewer than a listening socket lets wait."""
 
@@ -60,7 +65,7 @@ class WebServer:
         async with httpx.AsyncClient(
             base_url=f"http://127.0.0.1:{self._port.number}", trust_env=False, verify=False, timeout=5
         ) as client:
-            await until_async(lambda: self._answers(client), "the web process answers")
+            await until_async(lambda: self._answers(client), "the web process answers", READY_S)
 
     def terminate(self) -> None:
         self._process.signal(signal.SIGTERM)
@@ -128,7 +133,24 @@ class WebServer:
         connection.sendall(f"{head}\r\nHost: {address[0]}\r\n{authorization}\r\n".encode())
         return connection
 
+    async def never_reading(self, head: str, token: bool = True) -> StalledSocket:
+        """A WebSocket that takes the handshake's answer, and nothing behind it."""
+        [address] = self._addresses()
+        socket_ = await new_socket(address, SMALL_BUFFER_BYTES)
+        reader, writer = await asyncio.open_connection(sock=socket_, limit=SMALL_BUFFER_BYTES)
+        authorization = f"Authorization: Bearer {self._token}\r\n" if token else ""
+        upgrade = "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"
+        key = "Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n"
+        writer.write(f"{head}\r\nHost: {address[0]}:{address[1]}\r\n{authorization}{upgrade}{key}\r\n".encode())
+        answer = await reader.readuntil(b"\r\n\r\n")
+        assert b" 101 " in answer, answer
+        return StalledSocket(reader, writer)
+
     # What there is --------------------------------------------------------------------------------------------------
+
+    @property
+    def url(self) -> str:
+        return f"http://{self.address}"
 
     @property
     def address(self) -> str:
@@ -153,6 +175,19 @@ class WebServer:
     def complaints(self) -> list[str]:
         """Lines of its log that are worse than information, and those that are no log lines at all."""
         return [line for line in self._process.log().splitlines() if not _is_information(line)]
+
+
+class StalledSocket(Connection):
+    """Sends what it is told to, and reads nothing."""
+
+    def say(self, message: dict[str, object]) -> None:
+        payload = json.dumps(message).encode()
+        assert len(payload) < 126, "one byte says how long it is"
+        unmasked = b"\0\0\0\0"
+        self._writer.write(bytes((0x81, 0x80 | len(payload))) + unmasked + payload)
+
+
+Serve = Callable[..., Awaitable[WebServer]]
 
 
 def _path(agent_id: str) -> str:

@@ -7,11 +7,9 @@ Real: the server as `agentsite web` starts it, Redis, PostgreSQL, sockets with s
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
 from time import monotonic
 
 import pytest
-import pytest_asyncio
 from twisted.internet.abstract import FileDescriptor
 
 from agentsite.cli.children import STOP_PATIENCE_S
@@ -21,9 +19,8 @@ from streaming.sse import DRAIN_S
 from streaming.writer import Writer
 from tests.faults.sse import Connection
 from tests.faults.subscriber import Habits, Subscriber
-from tests.servers import PostgresServer
 from tests.servers.proc import open_files_of, peak_rss_bytes, rss_bytes, threads_of
-from tests.streaming.server import WebServer
+from tests.streaming.server import SMALL_BUFFER_BYTES, Serve, WebServer
 from tests.streaming.world import World, text, until, until_async
 
 MIB = 2**20
@@ -31,29 +28,11 @@ EVENT_BYTES = 16 * 1024
 BATCH_EVENTS = 32
 QUEUE_BYTES, WRITE_BYTES = MIB, 64 * 1024
 """Smaller than the defaults, so that less has to be written before a leak shows."""
-SMALL_BUFFER_BYTES = 4096
 LIVE, REPLAY = Habits(None, buffer_bytes=SMALL_BUFFER_BYTES), Habits("0-0", buffer_bytes=SMALL_BUFFER_BYTES)
 PATIENCE_S = 20.0
 """Most that something may take which needs no waiting, on a busy machine."""
 CATCH_UP_S = 60.0
 """The same for reading 24 MiB in pages of WRITE_BYTES: seconds, where three others work on two cores."""
-Serve = Callable[..., Awaitable[WebServer]]
-
-
-@pytest_asyncio.fixture
-async def serve(world: World, postgres_server: PostgresServer, settings) -> AsyncIterator[Serve]:
-    settings.LEASE_S = 300.0  # our writers have nobody who renews it
-    started: list[WebServer] = []
-
-    async def start(**own: object) -> WebServer:
-        web = WebServer(world, postgres_server, own)
-        started.append(web)
-        await web.start()
-        return web
-
-    yield start
-    for web in started:
-        await web.close()
 
 
 async def flood(writer: Writer, total_bytes: int) -> list[bytes]:
@@ -129,6 +108,42 @@ async def test_those_that_take_nothing_are_disconnected_and_resume_without_loss_
     await until(lambda: all(one.seq == writer.seq for one in (healthy, *stalled[:2])), "they have resumed")
     assert all(saw_all(one, written) for one in (healthy, *stalled[:2]))
     assert all(one.connections > 1 for one in stalled[:2])
+    assert web.complaints() == []
+
+
+async def test_a_socket_that_never_reads_and_attaches_again_and_again_costs_what_one_stream_does(
+    serve: Serve, world: World
+):
+    """Without backpressure each of them would cost the whole log."""
+    web = await serve(STREAM_QUEUE_BYTES=QUEUE_BYTES, STREAM_WRITE_BYTES=WRITE_BYTES, STREAM_SEND_TIMEOUT_S=120)
+    agent_id = await web.agent()
+    writer = await world.writer(agent_id)
+    written = await flood(writer, 8 * MIB)
+    [healthy] = await web.subscribe(agent_id, 1, Habits("0-0"))
+    await until(lambda: healthy.seq == writer.seq, "the one that reads has everything", CATCH_UP_S)
+    before = peak_rss_bytes(web.pid)
+    sockets = [await web.never_reading("GET /ws HTTP/1.1") for _ in range(5)]
+    for socket in sockets:
+        for _ in range(200):
+            socket.say({"type": "attach", "agent_id": agent_id, "after": "0-0"})
+    written += await flood(writer, 4 * MIB)
+    await until(lambda: healthy.seq == writer.seq, "the one that reads has everything", CATCH_UP_S)
+    assert saw_all(healthy, written)
+    assert_grown(web, before, most_bytes(len(sockets)) + 16 * BATCH_EVENTS * EVENT_BYTES)
+    assert all(socket.is_established for socket in sockets), "they were to stall to the end"
+    for socket in sockets:
+        socket.abort()
+
+
+async def test_a_socket_that_takes_nothing_is_disconnected(serve: Serve, world: World):
+    web = await serve(STREAM_SEND_TIMEOUT_S=0.5)
+    agent_id = await web.agent()
+    await flood(await world.writer(agent_id), 8 * MIB)
+    socket = await web.never_reading("GET /ws HTTP/1.1")
+    socket.say({"type": "attach", "agent_id": agent_id, "after": "0-0"})
+    await until(lambda: not socket.is_established, "it is disconnected", PATIENCE_S)
+    socket.abort()
+    await until_async(lambda: is_forgotten(web, agent_id), "nobody watches the agent any more")
     assert web.complaints() == []
 
 

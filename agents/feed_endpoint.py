@@ -1,0 +1,61 @@
+"""The address of the per-user feed: django-eventstream's own view, ended when the caller's access ends.
+
+Django asks who is there once, so this ASGI application stands around it: it identifies the caller, and when access has
+ended it tells Django that the client has gone.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
+
+from agents import access
+from agents.access_watch import GrantedAccess
+from agents.gate import as_problems, not_authenticated
+from agents.origins import source_of_scope
+from agents.revocation import Grant
+from streaming.database import in_database
+from streaming.hub import current_hub
+from streaming.sse import Problem, Receive, Scope, Send, answer
+
+Application = Callable[[dict[str, Any], Receive, Send], Awaitable[None]]
+
+
+class FeedApplication:
+    def __init__(self, django: Application) -> None:
+        self._django = django
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        may_use_session = source_of_scope(scope).may_use_session
+        try:
+            with as_problems():
+                identity = await in_database(access.identify, scope["headers"], may_use_session=may_use_session)
+            if identity is None:
+                raise not_authenticated()
+        except Problem as problem:
+            await answer(send, problem)
+            return
+        current_hub().start()  # it hears of changes of access
+        ended = asyncio.Event()
+        with GrantedAccess(Grant(identity.credential, identity.user.pk)).watch(ended.set):
+            await self._django({**scope, "user": identity.user}, _until(ended, receive), send)
+        if ended.is_set():
+            with contextlib.suppress(OSError):
+                await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+
+def _until(ended: asyncio.Event, receive: Receive) -> Receive:
+    """What the client says, and that it has gone once `ended` is set."""
+
+    async def receive_until() -> Mapping[str, Any]:
+        message, end = asyncio.ensure_future(receive()), asyncio.create_task(ended.wait())
+        try:
+            await asyncio.wait((message, end), return_when=asyncio.FIRST_COMPLETED)
+            return {"type": "http.disconnect"} if end.done() else message.result()
+        finally:
+            message.cancel()
+            end.cancel()
+
+    return receive_until
