@@ -13,6 +13,7 @@ from typing import Any
 
 from agents import access
 from agents.access_watch import GrantedAccess
+from agents.client_address import address_of_scope
 from agents.gate import as_problems, not_authenticated
 from agents.origins import source_of_scope
 from agents.revocation import Grant
@@ -31,7 +32,9 @@ class FeedApplication:
         may_use_session = source_of_scope(scope).may_use_session
         try:
             with as_problems():
-                identity = await in_database(access.identify, scope["headers"], may_use_session=may_use_session)
+                identity = await in_database(
+                    access.identify, scope["headers"], address_of_scope(scope), may_use_session=may_use_session
+                )
             if identity is None:
                 raise not_authenticated()
         except Problem as problem:

@@ -8,7 +8,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('agents', '0011_overview'),
+        ('agents', '0012_hosts'),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 
