@@ -93,7 +93,7 @@ def test_as_soon_as_its_done_is_heard(any_site: Site, caplog: pytest.LogCaptureF
     any_site.define("works", "", egress=["example.com:443"])
     runs = [any_site.start("works") for _ in range(6)]
     for run in runs:
-        until(lambda run=run: Run.objects.filter(pk=run.pk).exclude(finished_at=None).exists(), "it ends")
+        until(Run.objects.filter(pk=run.pk).exclude(finished_at=None).exists, "it ends")
         lifecycle.delete_agent(run.agent)
     until(lambda: all(work.done() for work in any_site._work), "its worker is through")
     assert [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING] == []
@@ -130,7 +130,8 @@ def test_deleting_while_many_post_leaves_nothing(site: Site) -> None:
     def act(at: int) -> object:
         if at % 4:
             return lifecycle.submit_run(agent, str(at), strategy=("enqueue", "steer", "interrupt")[at % 3])
-        return lifecycle.delete_agent(Agent.objects.get(pk=agent.pk))
+        lifecycle.delete_agent(Agent.objects.get(pk=agent.pk))
+        return None
 
     results = in_threads(8, act)
     wrong = [
