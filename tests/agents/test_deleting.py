@@ -115,7 +115,7 @@ WISHES = {
 
 @pytest.mark.parametrize("wish", WISHES)
 def test_wish_that_comes_too_late_finds_nothing(site: Site, wish: str) -> None:
-    """Whoever asks has read the rows before they were deleted."""
+    """The rows were read before they were deleted."""
     run = Run.objects.select_related("agent").get(pk=site.start(site.define("fine", "")).pk)
     lifecycle.delete_agent(Agent.objects.get(pk=run.agent_id))
     with pytest.raises(NotFound):
