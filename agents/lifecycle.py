@@ -138,8 +138,8 @@ def delete_agent(agent: Agent) -> None:
     what it leaves behind (container, workspace of a container still running) the reaper removes."""
     agent_id = str(agent.pk)
     with transaction.atomic():
-        journal.delete(agent_id)  # its row first, as the log's writer does
-        # Then runs and agent: who is at them is through, and nobody adds to what is deleted.
+        journal.delete(agent_id)
+        # The log's row is locked first, as its writer does; then runs and agent, so that nobody adds to them meanwhile.
         lock(Run.objects.filter(agent=agent))
         Agent.objects.select_for_update().filter(pk=agent.pk).first()
         agent.delete()

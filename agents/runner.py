@@ -139,8 +139,8 @@ class Runner:
                 await self._abandoned(supervisor)
             except (Detached, OnAnotherHost):
                 return False
-            # Once more: somebody may have posted after our last look and before the release, and found the lease taken;
-            # and whoever has fenced us off may have been a web process, which writes what was posted and no more.
+            # Once more: somebody may have posted after our last look and before the release, and found the lease taken.
+            # And the writer that has fenced us off may have been a web process, which executes no runs.
         return False
 
     async def _hold(self, supervisor: Supervisor) -> None:

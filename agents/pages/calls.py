@@ -20,7 +20,7 @@ KEPT_TEXT = 20_000
 KEPT_ASKED = 200_000
 """The same of what somebody is asked to approve: nobody should approve what is not shown."""
 MOST_TEXT = 2_000_000
-"""The same for who wants all: a page has to hold it. No program can say more in one line."""
+"""The same for a reader who has asked for all: a page has to hold it."""
 LINE_SHARE = 50
 """Of a diff as many lines are kept as such lines on average fill the characters."""
 CONTEXT_LINES = 3

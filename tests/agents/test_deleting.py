@@ -93,7 +93,7 @@ def test_as_soon_as_its_done_is_heard(any_site: Site, caplog: pytest.LogCaptureF
     any_site.define("works", "", egress=["example.com:443"])
     runs = [any_site.start("works") for _ in range(6)]
     for run in runs:
-        until(lambda run=run: Run.objects.filter(pk=run.pk).exclude(finished_at=None).exists(), "it ends")
+        until(Run.objects.filter(pk=run.pk).exclude(finished_at=None).exists, "it ends")
         lifecycle.delete_agent(run.agent)
     until(lambda: all(work.done() for work in any_site._work), "its worker is through")
     assert [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING] == []
@@ -115,7 +115,7 @@ WISHES = {
 
 @pytest.mark.parametrize("wish", WISHES)
 def test_wish_that_comes_too_late_finds_nothing(site: Site, wish: str) -> None:
-    """Whoever asks has read the rows before they were deleted."""
+    """The rows were read before they were deleted."""
     run = Run.objects.select_related("agent").get(pk=site.start(site.define("fine", "")).pk)
     lifecycle.delete_agent(Agent.objects.get(pk=run.agent_id))
     with pytest.raises(NotFound):
@@ -130,7 +130,8 @@ def test_deleting_while_many_post_leaves_nothing(site: Site) -> None:
     def act(at: int) -> object:
         if at % 4:
             return lifecycle.submit_run(agent, str(at), strategy=("enqueue", "steer", "interrupt")[at % 3])
-        return lifecycle.delete_agent(Agent.objects.get(pk=agent.pk))
+        lifecycle.delete_agent(Agent.objects.get(pk=agent.pk))
+        return None
 
     results = in_threads(8, act)
     wrong = [

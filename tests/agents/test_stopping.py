@@ -183,7 +183,8 @@ def test_cancel_and_answer_at_once_are_never_both_obeyed(site: Site) -> None:
             run = Run.objects.get(pk=runs[at // 2].pk)
             if at % 2:
                 return lifecycle.request_cancel(run)
-            return lifecycle.answer_approval(run, "a1", "approve", "ada")
+            lifecycle.answer_approval(run, "a1", "approve", "ada")
+            return None
 
         results = in_threads(2 * len(runs), act)
     for at, run in enumerate(runs):
@@ -238,7 +239,8 @@ def test_wish_waits_for_a_cancel_that_is_being_written(site: Site, wish: str) ->
     run = site.start(site.define("asks", ASKS))
     queued = lifecycle.submit_run(run.agent, "next")
     Run.objects.filter(pk=run.pk).update(taken_at=run.created_at)
-    ready, results = threading.Event(), []
+    ready = threading.Event()
+    results: list[object] = []
 
     def act() -> None:
         ready.set()

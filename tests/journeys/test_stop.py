@@ -119,7 +119,7 @@ async def test_cancels_and_answers_at_once_while_the_worker_stands_still(site: U
         for agent_id, run_id in runs:
 
             async def is_cancelled(run_id: str = run_id) -> bool:
-                return await status(client, run_id) == "cancelled"
+                return bool(await status(client, run_id) == "cancelled")
 
             await until(is_cancelled, max(0.1, began + STOP_S - monotonic()), f"run {run_id} is cancelled", 0.1)
             assert heard(site, agent_id) in ("", "cancel "), "nothing was told to the program after Stop"

@@ -28,7 +28,7 @@ def test_diffs_of_a_result_over_acp_are_told_whatever_is_in_it() -> None:
     assert calls.diffs({"diffs": "nonsense"}) == calls.diffs("text") == calls.diffs(None) == []
 
 
-def test_whoever_wants_all_gets_all_of_a_file_with_many_lines() -> None:
+def test_reader_who_asks_for_all_gets_every_line() -> None:
     given = {"path": "a", "content": "x\n" * 41_000}
     assert calls.sections(given, calls.KEPT_ASKED)[0].cut == "… 37,000 more lines"
     assert calls.sections(given, calls.MOST_TEXT)[0].cut == ""
