@@ -92,7 +92,7 @@ class Site:
         settings.STOP_GRACE_S = 1.0
         settings.INTENT_POLL_S = 0.2
         settings.LEASE_HEARTBEAT_S = 0.5
-        monkeypatch.setattr(tasks.supervise, "apply_async", lambda args, queue, **_: self.ask(*args, queue))
+        monkeypatch.setattr(tasks.supervise, "apply_async", lambda args, queue, **_: self.ask(args[0], queue))
         self.owner = User.objects.create_user(f"ada-{uuid.uuid4().hex[:6]}")
         self.define()
 
