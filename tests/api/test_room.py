@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 import uuid
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -46,7 +47,17 @@ def test_workspace_is_not_filled_beyond_its_definition(api: ApiClient, agent_id:
     assert put(api, agent_id, "2.bin", 400 * KIB)[0] == 201
 
 
-def test_of_several_uploads_at_once_only_those_with_room_pass(api: ApiClient, agent_id: str):
+def test_of_several_uploads_at_once_only_those_with_room_pass(
+    api: ApiClient, agent_id: str, monkeypatch: pytest.MonkeyPatch
+):
+    measure = Workspace._room_bytes
+
+    def measure_slowly(workspace: Workspace, path: str, workspace_bytes: int) -> int:
+        room_bytes = measure(workspace, path, workspace_bytes)
+        time.sleep(0.1)  # what a large workspace takes: others come meanwhile
+        return room_bytes
+
+    monkeypatch.setattr(Workspace, "_room_bytes", measure_slowly)
     together = threading.Barrier(6)
 
     def upload(number: int) -> int:
