@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 from urllib.parse import parse_qs
 
@@ -68,7 +68,7 @@ class Wanted:
     until_done: bool = False
     until_run: str | None = None
     format: str = NATIVE
-    access: Access = UNLIMITED
+    access: Access = field(default=UNLIMITED, compare=False)
 
 
 class Gate(Protocol):
