@@ -14,6 +14,8 @@ HELD_BYTES = 8 * 2**20
 """Of a whole answer, or of one line of a stream, that is kept to be read; what is longer is estimated."""
 BYTES_A_TOKEN = 4
 """For estimates, where an answer was cut before it said what it used."""
+_FIELDS = (b"data:", b"event:", b"id:", b"retry:", b":")
+"""What the lines of an event stream begin with."""
 _HINTS = (b"usage", b"_eval_count", b"message_stop")
 """In every line with a count or an end; the others, nearly all, are not parsed."""
 _NOTHING = (b'"usage":null', b'"usage": null')
@@ -38,6 +40,8 @@ class Reader:
     def __init__(self, content_type: str, requested_model: str = "", request_bytes: int = 0) -> None:
         kind = content_type.partition(";")[0].strip().lower()
         self.streams = kind in ("text/event-stream", "application/x-ndjson")
+        self._is_event_stream = kind == "text/event-stream"
+        self._is_begun = False
         self.counted = Counted(requested_model)
         self._request_bytes = request_bytes
         self._held = bytearray()
@@ -47,6 +51,9 @@ class Reader:
 
     def feed(self, data: bytes) -> None:
         self._bytes += len(data)
+        if not self._is_begun and (beginning := (bytes(self._held) + data).lstrip()):
+            self._is_begun = True
+            self._judge(beginning)
         if not self.streams:
             if len(self._held) + len(data) <= HELD_BYTES:
                 self._held += data
@@ -64,8 +71,9 @@ class Reader:
         """When nothing more comes. Afterwards both counts are known: read, or else estimated."""
         if self.streams:
             self._end_line()
-        elif len(self._held) == self._bytes:
-            self._object(bytes(self._held))
+        elif len(self._held) == self._bytes and not self._object(bytes(self._held)):
+            for line in bytes(self._held).splitlines():  # JSON lines under another content type
+                self._line(line)
         self._held.clear()
         return self.counted
 
@@ -82,6 +90,14 @@ class Reader:
     @property
     def is_known(self) -> bool:
         return self.counted.input_tokens is not None
+
+    def _judge(self, beginning: bytes) -> None:
+        """By what an answer begins with: some servers stream under another content type, or answer whole under that of
+        a stream."""
+        if beginning.startswith(_FIELDS):
+            self.streams = True
+        elif self._is_event_stream and beginning.startswith((b"{", b"[")):
+            self.streams = False
 
     def _hold(self, data: bytes) -> None:
         if len(self._held) + len(data) > HELD_BYTES:
@@ -111,14 +127,16 @@ class Reader:
         if any(hint in line for hint in _HINTS) and not any(nothing in line for nothing in _NOTHING):
             self._object(line)
 
-    def _object(self, text: bytes) -> None:
+    def _object(self, text: bytes) -> bool:
+        """Was it JSON?"""
         try:
             said = json.loads(text)
         except (ValueError, RecursionError):
-            return
+            return False
         for one in said if isinstance(said, list) else [said]:  # Gemini streams an array unless asked otherwise
             if isinstance(one, dict):
                 self.counted = _added(self.counted, one)
+        return True
 
 
 def _added(known: Counted, said: dict[str, Any]) -> Counted:
@@ -186,6 +204,11 @@ def _gemini(known: Counted, usage: dict[str, Any]) -> Counted:
 
 
 def _count(value: Any) -> int | None:
+    """Some servers count in floats, or in strings of digits."""
+    if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) < 16:
+        value = int(value)
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
     return value if isinstance(value, int) and not isinstance(value, bool) and value >= 0 else None
 
 

@@ -72,42 +72,54 @@ class Forwarding:
         size = request.content_length
         if request.can_read_body and (size is None or size > LARGE_BYTES):
             async with self._large:
-                answer, model = await self._ask(request, access, call, url, body, path, model)
+                answer, model, said = await self._ask(request, access, call, url, body, path, model)
         else:
-            answer, model = await self._ask(request, access, call, url, body, path, model)
+            answer, model, said = await self._ask(request, access, call, url, body, path, model)
         async with answer:
             if answer.status >= 300:
-                return await self._failed(access, answer)
+                return await self._failed(access, answer, said)
             ledger = self._ledger if call.counts else None
             passing = _Passing(request, access, answer, path, model, body.bytes, ledger)
             return await passing.run()
 
     async def _ask(
         self, request: web.BaseRequest, access: Access, call: Call, url: str, body: _Body, path: str, model: str
-    ) -> tuple[aiohttp.ClientResponse, str]:
-        """The head of the answer, and the model that was asked."""
+    ) -> tuple[aiohttp.ClientResponse, str, bytes]:
+        """The head of the answer, the model that was asked, and what was read of an error."""
         sent: bytes | AsyncIterator[bytes] | None = None
         passed = headers.asked(request.headers.items(), access.provider.key_headers(access.key))
         if call.changed:
             sent, model = await _counted(path, await body.read())
+            if access.base_url in self._upstream.without_stream_options:
+                sent = requests.without_stream_options(sent) or sent
         elif request.can_read_body:
             sent = body.pieces()
             if request.content_length is not None:
                 passed["Content-Length"] = str(request.content_length)
         try:
-            return await self._upstream.ask(request.method, url, passed, sent), model
+            answer = await self._upstream.ask(request.method, url, passed, sent)
+            said = b""
+            if answer.status in (400, 422) and isinstance(sent, bytes):
+                said = await _head(answer, ERROR_BYTES + len(access.key))
+                shorter = requests.without_stream_options(sent) if requests.refuses_stream_options(said) else None
+                if shorter is not None:
+                    answer.close()
+                    self._upstream.without_stream_options.add(access.base_url)
+                    await self._ledger.note(f"{access.provider.name} takes no stream_options: usage is estimated")
+                    answer, said = await self._upstream.ask(request.method, url, passed, shorter), b""
+            return answer, model, said
         except (aiohttp.ClientError, TimeoutError) as error:
             if body.too_large:
                 raise RequestTooLarge(_TOO_LARGE) from None
             raise ProviderUnreachable(f"{access.provider.title} does not answer: {_words(error)}") from None
 
-    async def _failed(self, access: Access, answer: aiohttp.ClientResponse) -> web.Response:
+    async def _failed(self, access: Access, answer: aiohttp.ClientResponse, said: bytes) -> web.Response:
         if answer.status < 400:
             raise ProviderUnreachable(
                 f"{access.provider.title} answers {answer.status}, elsewhere; is {access.provider.base_setting} right?"
             )
         try:
-            said = await _head(answer, ERROR_BYTES + len(access.key))  # a key at the cut is whole, too
+            said = said or await _head(answer, ERROR_BYTES + len(access.key))  # a key at the cut is whole, too
         except (aiohttp.ClientError, TimeoutError):
             said = b""
         said = redact(said, access.key)[:ERROR_BYTES]

@@ -1,14 +1,33 @@
 """What is changed in a request, so that its answer says what it cost; and what can't be passed on for want of that.
 
-OpenAI's streams report usage only when they are asked to. Nothing else is touched, and nothing is hidden.
+OpenAI's streams report usage only when they are asked to. A server that refuses to be asked is asked again without, and
+its answers are estimated. Nothing else is touched, and nothing is hidden.
 """
 
 from __future__ import annotations
 
 import json
+import re
 from typing import Any
 
 from agents.providers.refusals import PathNotAllowed
+
+
+def refuses_stream_options(said: bytes) -> bool:
+    """In an error of a server that does not know them: it names the field, in whatever words."""
+    return re.search(rb"stream.?options|include.?usage", said, re.I) is not None
+
+
+def without_stream_options(body: bytes) -> bytes | None:
+    """None if the body has none."""
+    try:
+        asked = json.loads(body)
+    except (ValueError, RecursionError):
+        return None
+    if not isinstance(asked, dict) or "stream_options" not in asked:
+        return None
+    del asked["stream_options"]
+    return json.dumps(asked).encode()
 
 
 def counted(path: str, body: bytes) -> tuple[bytes, str]:

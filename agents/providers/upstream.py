@@ -27,6 +27,8 @@ CONNECTIONS = 1000
 class Upstream:
     def __init__(self) -> None:
         self.keys = Keyring()
+        self.without_stream_options: set[str] = set()
+        """Base URLs of servers that refuse them."""
         self._session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(limit=CONNECTIONS, keepalive_timeout=KEEPALIVE_S),
             timeout=aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_TIMEOUT_S, sock_read=SILENCE_TIMEOUT_S),

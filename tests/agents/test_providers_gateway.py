@@ -151,6 +151,37 @@ async def test_a_body_that_is_malformed_ends_its_connection_only(way: Way) -> No
         assert answer.status == 200
 
 
+@pytest.mark.parametrize(
+    ("status", "error"),
+    [
+        (400, {"error": {"message": "Unrecognized request argument supplied: stream_options"}}),
+        (422, {"detail": [{"loc": ["body", "stream_options"], "msg": "Extra inputs are not permitted"}]}),
+        (400, {"message": "unknown field include_usage"}),
+    ],
+)
+async def test_a_server_that_refuses_stream_options_is_asked_without_from_then_on(
+    way: Way, status: int, error: Any
+) -> None:
+    way.mock.then.append(whole(error, status))
+    way.mock.always = stream(*said.chat_stream())
+    for _ in range(2):
+        async with way.post() as answer:
+            assert answer.status == 200
+            assert await answer.read() == b"".join(said.chat_stream())
+    assert ["stream_options" in one.json for one in way.mock.asked] == [True, False, False]
+    assert {**way.mock.asked[0].json, "stream_options": None} == {**way.mock.asked[1].json, "stream_options": None}
+    assert len(way.books.entered) == 2
+    assert len(way.books.notes) == 1
+
+
+async def test_another_refusal_passes_whole_and_is_not_asked_again(way: Way) -> None:
+    error = {"error": {"message": "no such model" * 3000}}
+    way.mock.always = whole(error, 422)
+    async with way.post() as answer:
+        assert (answer.status, await answer.json()) == (422, error)
+    assert len(way.mock.asked) == 1
+
+
 # What does not pass ------------------------------------------------------------------------------------------------
 
 

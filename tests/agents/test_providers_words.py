@@ -113,6 +113,23 @@ def test_prices_are_those_of_the_list_and_null_where_it_has_none() -> None:
     assert cost_usd("anthropic", Counted("claude-sonnet-4-5", 5, 1, cache_write_tokens=50)) is None
 
 
+@pytest.mark.parametrize("tokens", [(12, 3), (12.0, 3.0), ("12", "3")])
+@pytest.mark.parametrize("type_", ["text/event-stream", "application/json", "text/plain", ""])
+def test_usage_is_counted_as_given_under_any_content_type(type_: str, tokens: tuple[Any, Any]) -> None:
+    usage = {"prompt_tokens": tokens[0], "completion_tokens": tokens[1]}
+    whole = {"model": "m", "choices": [{"message": {"content": "Hi"}}], "usage": usage}
+    last = {"model": "m", "message": {}, "done": True, "prompt_eval_count": tokens[0], "eval_count": tokens[1]}
+    lines = b'{"model": "m", "done": false}\n' + json.dumps(last).encode() + b"\n"
+    stream = b"".join(said.events({"choices": [{"delta": {"content": "Hi"}}]}, {**whole, "choices": []}, "[DONE]"))
+    for answer in (json.dumps(whole).encode(), json.dumps(whole, indent=1).encode(), b" \n" + stream, lines):
+        for size in (1, 7, 10_000):
+            reader = Reader(type_)
+            for at in range(0, len(answer), size):
+                reader.feed(answer[at : at + size])
+            counted = reader.finish()
+            assert (counted.model, counted.input_tokens, counted.output_tokens) == ("m", 12, 3), answer
+
+
 # Requests ----------------------------------------------------------------------------------------------------------
 
 

@@ -1,4 +1,7 @@
-"""A small MCP server on stdin and stdout, by hand: `python mcp_server.py [--broken]`."""
+"""A small MCP server on stdin and stdout, by hand: `python mcp_server.py [--broken | --silent] [--tools NAME,…]`.
+
+Tools named with --tools answer with RESULT (environment, JSON).
+"""
 
 import json
 import os
@@ -16,13 +19,19 @@ TOOL = {
 }
 
 
+MORE = sys.argv[sys.argv.index("--tools") + 1].split(",") if "--tools" in sys.argv else []
+
+
 def answer(method: str, given: dict[str, Any]) -> dict[str, Any] | None:
     if method == "initialize":
         about = {"name": "sums", "version": "1"}
         return {"protocolVersion": given["protocolVersion"], "capabilities": {"tools": {}}, "serverInfo": about}
     if method == "tools/list":
-        return {"tools": [TOOL]}
+        return {"tools": [TOOL, *({**TOOL, "name": name} for name in MORE)]}
     if method == "tools/call":
+        if given["name"] in MORE:
+            text = {"type": "text", "text": f"This is {given['name']}."}
+            return json.loads(os.environ.get("RESULT") or json.dumps({"content": [text]}))  # type: ignore[no-any-return]
         numbers = given["arguments"]
         if numbers["a"] < 0:
             return {"content": [{"type": "text", "text": "No negative numbers."}], "isError": True}
@@ -33,6 +42,8 @@ def answer(method: str, given: dict[str, Any]) -> dict[str, Any] | None:
 
 if "--broken" in sys.argv:
     sys.exit("I do not start.")
+if "--silent" in sys.argv:
+    sys.stdin.read()
 for line in sys.stdin:
     request = json.loads(line)
     if "id" not in request:

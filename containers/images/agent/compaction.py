@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 
 from pydantic_ai.messages import (
+    BinaryContent,
     ModelMessage,
     ModelRequest,
     ModelRequestPart,
@@ -19,6 +20,8 @@ from pydantic_ai.messages import (
 CONTEXT_TOKENS = 100_000
 """If the definition says nothing else (its env: AGENT_CONTEXT_TOKENS)."""
 CHARACTERS_A_TOKEN = 4
+IMAGE_CHARACTERS = 6_000
+"""An image counts about as much as so many characters."""
 KEPT_SHARE = 0.5
 """Of the budget, for the newest messages when the rest is summed up; so that it need not be done again at once."""
 KEPT_STEPS = 4
@@ -84,9 +87,9 @@ def _has_results(message: ModelMessage) -> bool:
 
 
 def _short(part: ModelRequestPart) -> ModelRequestPart:
-    if not isinstance(part, ToolReturnPart) or len(str(part.content)) <= SHORT_CHARACTERS:
+    if not isinstance(part, ToolReturnPart) or len(_text(part)) <= SHORT_CHARACTERS:
         return part
-    content = str(part.content)
+    content = _words_of(part)
     shorter = f"{content[:SHORT_CHARACTERS]}\n[… {len(content)} characters; the rest was taken away]"
     return ToolReturnPart(part.tool_name, shorter, part.tool_call_id, outcome=part.outcome)
 
@@ -102,7 +105,15 @@ def _text(part: object) -> str:
     match part:
         case ToolCallPart():
             return f"{part.tool_name}{part.args}"
-        case TextPart() | ToolReturnPart() | UserPromptPart():
+        case ToolReturnPart():
+            return _words_of(part) + " " * (IMAGE_CHARACTERS * len(part.files))
+        case TextPart() | UserPromptPart():
             return str(part.content)
         case _:
             return str(getattr(part, "content", ""))
+
+
+def _words_of(part: ToolReturnPart) -> str:
+    """Its result without images."""
+    content = part.content if isinstance(part.content, list) else [part.content]
+    return "\n".join(str(item) for item in content if not isinstance(item, BinaryContent))

@@ -20,6 +20,7 @@ from pydantic_ai.messages import (
 
 from .names import safe_name
 from .protocol import text_of
+from .tools.terminal import as_left
 
 NO_RESULT = "It was broken off: there is no result."
 STOPPED = "[This was stopped before it was finished.]"
@@ -76,4 +77,4 @@ def _result(part: dict[str, Any]) -> str:
     """As the model saw it: a tool's output, then its result."""
     result = part.get("result")
     shown = result if isinstance(result, str) else "" if result is None else json.dumps(result)
-    return "\n".join(filter(None, (part.get("output"), shown))) or NO_RESULT
+    return "\n".join(filter(None, (as_left(part.get("output") or ""), shown))) or NO_RESULT

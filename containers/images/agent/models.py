@@ -37,6 +37,11 @@ def open_model(wanted: str | None, transport: httpx2.AsyncBaseTransport) -> Mode
     return _gemini(name, transport) if provider == "gemini" else _ollama(name, transport)
 
 
+def images_are_taken(wanted: str | None) -> bool:
+    """Of models behind other servers nobody knows."""
+    return (wanted or "").partition(":")[0] in ("openai", "anthropic", "gemini")
+
+
 def older_api(wanted: str, transport: httpx2.AsyncBaseTransport) -> Model | None:
     """For servers that are compatible with OpenAI, but know only its chat completions."""
     provider, _, name = wanted.partition(":")

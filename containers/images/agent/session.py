@@ -15,6 +15,7 @@ from .conversation import FEWEST_TOKENS, Conversation
 from .errors import AgentError
 from .history import messages_of
 from .mcp import open_servers
+from .models import images_are_taken
 from .protocol import Inbox, Json, Wire, text_of
 from .toolbox import Toolbox
 from .tools import Tool, built_in
@@ -67,7 +68,9 @@ async def _work(wire: Wire, inbox: Inbox) -> str:
     asking = Asking(config.get("model"), wire)
     async with AsyncExitStack() as stack:
         stack.push_async_callback(asking.close)
-        tools = _wanted(config) + await open_servers(config.get("mcp_servers"), wire, stack)
+        takes_images = images_are_taken(config.get("model"))
+        servers = await open_servers(config.get("mcp_servers"), wire, stack, takes_images=takes_images)
+        tools = _wanted(config) + servers
         conversation = Conversation(
             wire,
             asking,

@@ -12,12 +12,14 @@ from pydantic_ai.messages import ToolCallPart, ToolReturnPart
 from pydantic_ai.tools import ToolDefinition
 
 from .approvals import SUBJECTS, needs_approval
+from .names import safe_name
 from .protocol import Inbox, Wire
 from .text import clean
 from .tools import Output, Tool, ToolFailed
 
 APPROVE, DENY = "approve", "deny"
 TITLE_CHARACTERS = 120
+EVENT_NAME_CHARACTERS = 200
 
 
 class Toolbox:
@@ -25,12 +27,26 @@ class Toolbox:
 
     def __init__(self, wire: Wire, inbox: Inbox, tools: Sequence[Tool], approvals: object = None) -> None:
         self._wire, self._inbox, self._approvals = wire, inbox, approvals
-        self._tools = {tool.name: tool for tool in tools}
+        self._tools: dict[str, Tool] = {}
+        """By the names that the model knows. Events have the tools' own."""
+        for tool in tools:
+            self._tools[self._free_name(tool.name)] = tool
         self.titles: list[str] = []
         """Of all calls, in order: what was done."""
 
     def definitions(self) -> list[ToolDefinition]:
-        return [tool.definition() for tool in self._tools.values()]
+        return [tool.definition(name) for name, tool in self._tools.items()]
+
+    def _free_name(self, name: str) -> str:
+        free, number = safe_name(name), 2
+        while free in self._tools:
+            free, number = safe_name(f"{name}_{number}"), number + 1
+        return free
+
+    def _own_name(self, name: str) -> str:
+        """Of a tool, as people and rules of approval know it."""
+        tool = self._tools.get(name)
+        return tool.name if tool else name
 
     async def call_all(self, calls: Sequence[ToolCallPart]) -> list[ToolReturnPart]:
         """All at once: a model that asks for several does not want to wait for one before the next."""
@@ -46,9 +62,12 @@ class Toolbox:
             arguments = call.args_as_dict(raise_if_invalid=True)
         except (ValueError, AssertionError):
             arguments = None
-        title = _title(call.tool_name, arguments or {})
+        name = self._own_name(call.tool_name)
+        title = _title(name, arguments or {})
         self.titles.append(title)
-        self._wire.send("tool-call", call_id=call_id, name=call.tool_name, arguments=arguments or {}, title=title)
+        self._wire.send(
+            "tool-call", call_id=call_id, name=name[:EVENT_NAME_CHARACTERS], arguments=arguments or {}, title=title
+        )
         return call_id, arguments
 
     async def _call(self, call: ToolCallPart, call_id: str, arguments: dict[str, Any] | None) -> ToolReturnPart:
@@ -74,8 +93,8 @@ class Toolbox:
             raise ToolFailed(f"There is no tool {name!r}; there are: {', '.join(self._tools)}.")
         if arguments is None:
             raise ToolFailed("The arguments are not a JSON object.")
-        if needs_approval(self._approvals, name, arguments):
-            await self._ask(name, call_id, arguments)
+        if needs_approval(self._approvals, tool.name, arguments):
+            await self._ask(tool.name, call_id, arguments)
         try:
             return await tool.call(arguments, output)
         except OSError as error:

@@ -8,6 +8,7 @@ from uuid import uuid4
 
 from pydantic import Field
 
+from .encoding import SNIFFED_BYTES, encoding_of
 from .tool import TOLD_CHARACTERS, Arguments, Output, Tool, ToolFailed
 from .workspace import place
 
@@ -39,7 +40,9 @@ class EditArguments(Arguments):
 async def read_file(given: ReadArguments, output: Output) -> str:
     shown = characters = 0
     try:
-        with place(given.path).open(encoding="utf-8", errors="replace") as file:
+        with place(given.path).open("rb") as raw:
+            encoding = encoding_of(raw.read(SNIFFED_BYTES))
+        with place(given.path).open(encoding=encoding, errors="replace") as file:
             for line in islice(file, given.first_line - 1, given.first_line - 1 + given.lines):
                 if "\0" in line:
                     raise ToolFailed(f"{given.path} is not a text file.")

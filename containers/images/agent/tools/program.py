@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import codecs
 import os
 import signal
 from collections.abc import Sequence
 from contextlib import suppress
 from subprocess import DEVNULL, PIPE, STDOUT, Popen
 
+from .encoding import Decoder
 from .tool import Output, ToolFailed
 from .workspace import root
 
@@ -49,11 +49,11 @@ async def _follow(process: Popen[bytes], output: Output) -> None:
     transport, _ = await asyncio.get_running_loop().connect_read_pipe(
         lambda: asyncio.StreamReaderProtocol(reader), process.stdout
     )
-    decoder = codecs.getincrementaldecoder("utf-8")("replace")
+    decoder = Decoder()
     try:
         while piece := await reader.read(READ_BYTES):
-            output.write(decoder.decode(piece).replace("\0", "\ufffd"))
-        output.write(decoder.decode(b"", final=True))
+            output.write_terminal(decoder.decode(piece).replace("\0", "\ufffd"))
+        output.write_terminal(decoder.finish())
     finally:
         transport.close()
 

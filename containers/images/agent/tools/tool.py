@@ -7,7 +7,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic_ai.messages import BinaryContent
 from pydantic_ai.tools import ToolDefinition
+
+from .terminal import Terminal
 
 SHOWN_CHARACTERS = 200_000
 """Of a call's output, as events: for people. A run's whole output is limited by the site."""
@@ -29,18 +32,33 @@ class Output:
     def __init__(self, show: Callable[[str], None]) -> None:
         self._show, self._shown = show, 0
         self._head, self._tail, self._left_out = "", "", 0
+        self._terminal = Terminal(self._keep)
+        self.images: list[BinaryContent] = []
 
     def write(self, text: str) -> None:
+        self._show_up_to_limit(text)
+        self._keep(text)
+
+    def write_terminal(self, text: str) -> None:
+        """Of a program, which may redraw what it has printed: people see all of it, the model what is left."""
+        self._show_up_to_limit(text)
+        self._terminal.write(text)
+
+    def attach(self, image: BinaryContent) -> None:
+        """For the model to see."""
+        self.images.append(image)
+
+    def _show_up_to_limit(self, text: str) -> None:
         if not text:
             return
         if self._shown < SHOWN_CHARACTERS:
             room = SHOWN_CHARACTERS - self._shown
             self._show(text if len(text) <= room else text[:room] + "\n[… more than is shown here]\n")
         self._shown += len(text)
-        self._keep(text)
 
     def text(self) -> str:
         """For the model."""
+        self._terminal.finish()
         left_out = f"\n[… {self._left_out} characters are left out here …]\n" if self._left_out else ""
         return self._head + left_out + self._tail
 
@@ -67,9 +85,10 @@ class Tool:
     schema: dict[str, Any] = field(default_factory=dict)
     """Of the arguments, where no model of pydantic says it."""
 
-    def definition(self) -> ToolDefinition:
+    def definition(self, name: str) -> ToolDefinition:
+        """With the name that the model calls it by."""
         schema = self.arguments.model_json_schema() if self.arguments else self.schema
-        return ToolDefinition(name=self.name, parameters_json_schema=schema, description=self.description)
+        return ToolDefinition(name=name, parameters_json_schema=schema, description=self.description)
 
     async def call(self, arguments: dict[str, Any], output: Output) -> str:
         """Raises ToolFailed."""
