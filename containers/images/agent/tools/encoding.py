@@ -8,6 +8,8 @@ SNIFFED_BYTES = 4096
 _MARKS = {codecs.BOM_UTF16_LE: "utf-16-le", codecs.BOM_UTF16_BE: "utf-16-be"}
 ZEROS_SHARE, OTHERS_SHARE = 0.4, 0.1
 """Of every second byte at least so many are zero, of the others at most: Latin text in UTF-16 without a mark."""
+PLAIN_BYTES = 4
+"""Fewer bytes may be a part of a character in UTF-16."""
 _PLAIN = frozenset(range(0x20, 0x7F)) | frozenset(b"\t\r\n")
 
 
@@ -38,7 +40,7 @@ class Decoder:
             if (encoding := encoding_of(piece)).startswith("utf-16-"):
                 self._switch(encoding)
         if self._encoding != "utf-8":
-            if not set(piece) <= _PLAIN:
+            if len(piece) < PLAIN_BYTES or not set(piece) <= _PLAIN:
                 return self._decoder.decode(piece)
             ended = self._decoder.decode(b"", final=True)
             self._switch("utf-8")
