@@ -47,13 +47,17 @@ def _depth(value: Any) -> int:
     return depth
 
 
-Text = Annotated[str, AfterValidator(_storable)]
+NO_NUL = Field(json_schema_extra={"pattern": r"^[^\u0000]*$"})
+"""What `_storable` refuses and JSON Schema can say."""
+Text = Annotated[str, AfterValidator(_storable), NO_NUL]
 Input = Annotated[Text, Field(min_length=1, description="The prompt. At most INPUT_MAX_BYTES bytes of UTF-8.")]
-Title = Annotated[str, Field(max_length=200), AfterValidator(_storable)]
-Name = Annotated[str, Field(min_length=1, max_length=200), AfterValidator(_storable)]
-Search = Annotated[str, Field(max_length=200), AfterValidator(_storable)]
-Reason = Annotated[str, Field(max_length=1000), AfterValidator(_storable)]
+Title = Annotated[str, Field(max_length=200), AfterValidator(_storable), NO_NUL]
+Name = Annotated[str, Field(min_length=1, max_length=200), AfterValidator(_storable), NO_NUL]
+Search = Annotated[str, Field(max_length=200), AfterValidator(_storable), NO_NUL]
+Reason = Annotated[str, Field(max_length=1000), AfterValidator(_storable), NO_NUL]
 Metadata = Annotated[
-    dict[str, Any], AfterValidator(_metadata), Field(description="Yours to fill; given back as it is. Up to 16 KiB.")
+    dict[str, Any],
+    AfterValidator(_metadata),
+    Field(description="Yours to fill; given back as it is. Up to 16 KiB, 16 levels, no U+0000."),
 ]
 IdempotencyKey = Annotated[str, Field(min_length=1, max_length=200, pattern=r"^[ -~]+$")]

@@ -132,7 +132,7 @@ def western(text: str) -> Callable[[int], float]:
     quoted = {mark for pair in PAIRS if all(mark in text for mark in pair) for mark in pair}
 
     def common(at: int) -> float:
-        before, one, after = padded[at : at + 3]
+        before, one, after = padded[at], padded[at + 1], padded[at + 2]
         alone = before.isascii() and after.isascii()
         if one.isalpha():
             in_a_word = any(other.isascii() and other.isalpha() for other in (before, after))
