@@ -7,7 +7,6 @@ import { Api } from "./api.js";
 import { Conversation } from "./conversation.js";
 import { setAttribute, setText } from "./dom.js";
 import { parse } from "./exact.js";
-import { Feed } from "./feed.js";
 import { Files } from "./files.js";
 import { Focus } from "./focus.js";
 import { Follow } from "./follow.js";
@@ -73,8 +72,7 @@ class AgentPage {
       probe: () => api.status(agentUrl),
       patienceMs: () => (this.state.active_run === null ? PATIENCE_IDLE_MS : PATIENCE_ACTIVE_MS),
     });
-    const catchUp = () => this.stream.catchUp();
-    this.feed = new Feed({ onOpen: catchUp, onChange: (id) => id === agentId && catchUp(), onClosed: () => {} });
+    this.feed = null;
     this.scheduled = false;
     this.tabScheduled = false;
     this.isolationOf = null;
@@ -85,13 +83,23 @@ class AgentPage {
     document.addEventListener("visibilitychange", () => this.#turned());
     this.#render();
     this.stream.start();
-    if (document.hidden) this.feed.join();
+    if (document.hidden) this.#joinFeed();
   }
 
   #turned() {
-    if (document.hidden) return this.feed.join();
-    this.feed.leave();
+    if (document.hidden) return this.#joinFeed();
+    this.feed?.leave();
     this.#render();
+  }
+
+  /** A page that is never hidden fetches nothing of it. Where it can't be fetched, the stream's own looks have to do. */
+  async #joinFeed() {
+    const { Feed } = await import("./feed.js").catch(() => ({}));
+    if (!Feed || !document.hidden) return;
+    const catchUp = () => this.stream.catchUp();
+    const { agentId } = this.root.dataset;
+    this.feed ??= new Feed({ onOpen: catchUp, onChange: (id) => id === agentId && catchUp(), onClosed: () => {} });
+    this.feed.join();
   }
 
   #apply(event) {
