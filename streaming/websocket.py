@@ -40,6 +40,7 @@ CLOSE_S = 1.0
 """How long the server's part of closing may take; a client that takes nothing is cut off."""
 ID_MAX_CHARS = 200
 AUTHENTICATE = "authenticate"
+MESSAGE_TOO_LARGE = "message-too-large"
 
 
 class Session(Protocol):
@@ -276,7 +277,7 @@ class _Socket:
         await self._say({"type": "error", **_reference(command), "error": error})
         if problem.status == 401:
             self._end(ACCESS_ENDED)
-        elif problem.status == 413:
+        elif problem.code == MESSAGE_TOO_LARGE:
             self._end(TOO_LARGE)
         elif self._session is None:
             self._end(TRY_LATER if problem.status == 503 else FORBIDDEN)
@@ -312,7 +313,7 @@ def _parse(message: Mapping[str, Any]) -> dict[str, Any]:
     if text is None:
         raise Problem(400, "invalid-json", "send text, not binary data")
     if len(text) > max_message_bytes():
-        raise Problem(413, "too-large", f"a message may have {max_message_bytes()} bytes")
+        raise Problem(413, MESSAGE_TOO_LARGE, f"a message may have {max_message_bytes()} bytes")
     try:
         command = json.loads(text)
     except (ValueError, RecursionError):

@@ -245,8 +245,10 @@ def stream_run(
 
 
 class StreamTicketAnswer(BaseModel):
-    ticket: str
-    expires_at: datetime
+    """The only time that the ticket is shown."""
+
+    ticket: str = Field(description="For `GET …/stream?ticket=…` and for a WebSocket's `authenticate`.")
+    expires_at: datetime = Field(description="UTC.")
 
 
 @router.post("/agents/{agent_id}/stream-ticket", response=StreamTicketAnswer)

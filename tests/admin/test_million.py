@@ -42,9 +42,9 @@ SELECT {ID.format(n="n")}, {ID.format(n=f"(1 + n %% {AGENTS})")}, n, 'prompt ' |
   now() - ({RUNS} - n) * interval '2 s', now(),
   CASE WHEN n %% 1000 = 0 THEN 'time-limit' ELSE '' END, '', 0, 0, '{{}}', n
 FROM generate_series(1, {RUNS}) n;
-INSERT INTO agents_attempt (id, run_id, number, engine, container_ref, worker, takeovers, session, started_at, waited_s,
-  finished_at, outcome)
-SELECT id, id, 1, engine, 'ref', 'worker', 0, '', created_at, 0, finished_at, 'exit'
+INSERT INTO agents_attempt (id, run_id, number, engine, container_ref, worker, host, takeovers, session, started_at,
+  waited_s, finished_at, outcome)
+SELECT id, id, 1, engine, 'ref', 'worker', '', 0, '', created_at, 0, finished_at, 'exit'
 FROM agents_run WHERE number %% {RUNS // ATTEMPTS} = 0
 """
 ANALYZE = "ANALYZE agents_agent, agents_run, agents_attempt"

@@ -94,7 +94,7 @@ def test_full_queue_is_refused_with_the_time_to_wait(api, agent_id, run_id, sett
     with pytest.raises(Problem) as refusal:
         opened(api, agent_id, {"input": "And on"})
     assert (refusal.value.status, refusal.value.code) == (429, "queue-full")
-    assert dict(refusal.value.headers)[b"Retry-After"].isdigit()
+    assert dict(refusal.value.headers)[b"retry-after"].isdigit()
 
 
 def test_the_same_request_again_is_the_same_run_from_its_first_event(api, agent_id, run_id):

@@ -27,8 +27,8 @@ from agents.models import Agent, ApiToken, Run
 from agents.settle import end_streams
 from streaming import journal
 from streaming.database import in_database
-from tests.streaming.server import Serve, WebServer
-from tests.streaming.world import World, until
+from tests.streaming.server import REPOSITORY, Serve, WebServer
+from tests.streaming.world import until
 
 WITHIN_S = 5.0
 PASSWORD = "correct horse battery staple"
@@ -238,25 +238,37 @@ async def test_a_command_is_refused_at_once_when_access_has_ended(
 # Commands -------------------------------------------------------------------------------------------------------------
 
 
-async def test_commands_over_a_socket_are_those_of_the_api(web: WebServer, world: World, client: aiohttp.ClientSession):
+async def test_commands_over_a_socket_are_those_of_the_api(serve: Serve):
+    web = await serve(DEFINITIONS=REPOSITORY / "agents.toml")
     caller = await in_database(Caller.create, "ada", by_token=True)
     stranger = await in_database(Caller.create, "eve", by_token=True)
-    async with client.ws_connect("/ws", headers=caller.headers) as socket:
+    mine = caller.agent_id
+    async with aiohttp.ClientSession(web.url) as client, client.ws_connect("/ws", headers=caller.headers) as socket:
 
         async def ask(**message: Any) -> Any:
+            """The answer's code, or its run."""
             await socket.send_json({**message, "id": "x"})
             while (answer := await socket.receive_json())["type"] not in ("ack", "error"):
                 pass
-            return answer.get("error", answer)
+            assert (answer["id"], answer["for"]) == ("x", message["type"])
+            return answer["error"]["code"] if answer["type"] == "error" else answer["run_id"]
 
-        started = {"input": "Go", "agent_id": caller.agent_id, "idempotency_key": "k"}
-        missing = await ask(type="input", agent_id=caller.agent_id)
-        assert (missing["code"], missing["details"]["field"]) == ("invalid-input", "input")
-        assert (await ask(type="input", input="Go", agent_id=stranger.agent_id))["code"] == "not-found"
-        assert (await ask(type="attach", agent_id=stranger.agent_id))["code"] == "not-found"
-        assert (await ask(type="dance"))["code"] == "invalid-input"
-        unknown = await ask(type="input", **started)
-        assert unknown["code"] == "unknown-definition"
+        assert await ask(type="input", agent_id=mine) == "invalid-input"
+        assert await ask(type="input", agent_id=mine, input="x" * 300_000) == "input-too-large"
+        assert await ask(type="input", agent_id=mine, input="Go") == "unknown-definition"
+        await in_database(Agent.objects.filter(pk=mine).update, definition="demo")
+        run_id = await ask(type="input", agent_id=mine, input="Go", idempotency_key="k")
+        assert await ask(type="input", agent_id=mine, input="Go", idempotency_key="k") == run_id
+        assert await ask(type="cancel", run_id=run_id) == run_id
+        assert await ask(type="dance") == "invalid-input"
+        foreign = await in_database(Run.objects.create, agent_id=stranger.agent_id, number=1, input="Go")
+        assert await ask(type="input", agent_id=stranger.agent_id, input="Go") == "not-found"
+        assert await ask(type="attach", agent_id=stranger.agent_id) == "not-found"
+        assert await ask(type="cancel", run_id=str(foreign.pk)) == "not-found"
+        answered = {"run_id": str(foreign.pk), "approval_id": "a", "decision": "allow"}
+        assert await ask(type="approve", **answered) == "not-found"
+    cancelled = await in_database(lambda: list(Run.objects.exclude(cancel_requested_at=None)))
+    assert [str(run.pk) for run in cancelled] == [run_id]
 
 
 # Origins --------------------------------------------------------------------------------------------------------------

@@ -192,7 +192,7 @@ async def test_a_message_that_is_too_large_ends_the_socket(transport: WebSocket,
     socket = transport.connect()
     socket.say({"type": "input", "x": "x" * 200})
     await socket.task
-    assert (socket.messages[0]["error"]["code"], socket.code) == ("too-large", 1009)
+    assert (socket.messages[0]["error"]["code"], socket.code) == ("message-too-large", 1009)
 
 
 # Who may --------------------------------------------------------------------------------------------------------------
