@@ -13,7 +13,7 @@ ADVICE = {
     "budget-exceeded": "It wanted more than its budget. Raise the budget, or try again with less to do.",
     "workspace-full": "Its files take more than limits.workspace_mib. Delete some, or raise that; then continue.",
     "disk-full": "The site's disk is almost full, so nothing was started. Free some space, then try again.",
-    "provider-echoed-key": "An answer held the site's key. Look at what is behind the provider's address; change the key.",
+    "provider-echoed-key": "An answer held the site's key. Change the key, and look at what is behind the address.",
     "line-too-long": "One line was cut; the run went on. The program should print smaller lines.",
     "output-after-done": "The program printed after its end. The result is whole; the program should be mended.",
     "agent-ended": "The program ended before it had answered. What it said last is in its output.",

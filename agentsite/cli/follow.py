@@ -63,7 +63,8 @@ def _attend(frames: Iterator[dict[str, Any]], following: _Following, questions: 
     beside.start()
     try:
         while True:
-            readable, _, _ = select.select([beside, *([questions] if questions.are_open else [])], [], [])
+            waited_for: list[_Beside | Questions] = [beside, questions] if questions.are_open else [beside]
+            readable, _, _ = select.select(waited_for, [], [])
             if beside not in readable:
                 questions.take_key()
             elif (status := following.take(beside.next())) is not None:

@@ -165,8 +165,8 @@ def test_run_that_ended_badly_can_be_gone_on_with(stub: Stub, watched: Page, but
 def test_a_run_that_said_nothing_can_only_be_tried_again(stub: Stub, watched: Page) -> None:
     stub.append(log_of(*started()))
     watched.goto(stub.page_url)
-    error = {"code": "image-missing", "message": "It is not here."}
-    stub.append(log_of(("error", error), ("done", {"status": "failed"}), after=3))
+    error: tuple[str, dict[str, object]] = ("error", {"code": "image-missing", "message": "It is not here."})
+    stub.append(log_of(error, ("done", {"status": "failed"}), after=3))
     expect(watched.locator(".again").get_by_role("button")).to_have_text(["Try again"])
     row = watched.locator("#run-list li").first
     expect(row.get_by_role("button", name="Try again")).to_be_visible()

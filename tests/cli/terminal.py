@@ -98,7 +98,6 @@ class Pty:
     def press(self, keys: str) -> None:
         os.write(self._master, keys.encode())
 
-    @property
     def echoes(self) -> bool:
         """False while single keys are read."""
         return bool(termios.tcgetattr(self._master)[3] & termios.ECHO)

@@ -269,14 +269,14 @@ def test_what_was_typed_before_a_question_is_no_answer(site: UpSite):
 def test_a_question_that_is_answered_elsewhere_is_taken_back(site: UpSite):
     with Pty("attach", new_agent(site, "writes"), "--url", site.url, "--token", site.token) as terminal:
         terminal.see("[y] approve")
-        assert not terminal.echoes
+        assert not terminal.echoes()
         with Client(site.url, site.token) as client:
             (agent,) = client.listed("/api/agents", "agents", 1)[0]
             (run,) = client.listed(f"/api/agents/{agent['id']}/runs", "runs", 1)[0]
             client.answer(run["id"], "a1", "deny", "")
         terminal.see("= deny  (admin)\n")
         terminal.see("completed in ")
-        assert terminal.echoes
+        assert terminal.echoes()
         terminal.press("\x03")
         assert terminal.end() == 130
 
@@ -294,7 +294,7 @@ def test_what_was_answered_long_ago_is_not_asked_again(site: UpSite):
             terminal.see("[y] approve")
             client.call("POST", f"/api/runs/{run_id}/cancel")
             terminal.see("cancelled in ")
-            assert terminal.echoes
+            assert terminal.echoes()
 
 
 def new_agent(site: UpSite, definition: str) -> str:
