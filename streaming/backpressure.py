@@ -89,7 +89,8 @@ class PatientServer(Server):  # type: ignore[misc]  # no types
             self._cut_off(protocol)
             return False
         except asyncio.CancelledError:  # the application has lost its patience before us
-            self._cut_off(protocol)
+            if not isinstance(protocol, WebSocketProtocol):  # that one goes on with what else it has to say, or closes
+                self._cut_off(protocol)
             raise
         return True
 
