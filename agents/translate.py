@@ -78,8 +78,9 @@ class Translator:
 
     def rehearse(self, line: Line) -> list[Draft]:
         """Of a line whose events are in the log: deltas, and what ends them. Changes nothing that `resume` has set."""
-        is_object = isinstance(line.value, dict)
-        return self.translate(line) if is_object and line.value["type"] in (*DELTAS, *ENDS_OF_DELTAS) else []
+        if not isinstance(line.value, dict) or line.value["type"] not in (*DELTAS, *ENDS_OF_DELTAS):
+            return []
+        return self.translate(line)
 
     def _delta(self, type_: str, said: dict[str, Any]) -> Draft | None:
         """What programs say most, without the checks that the parser has made: a token a line is a delta a line."""

@@ -30,8 +30,8 @@ def answer(method: str, given: dict[str, Any]) -> dict[str, Any] | None:
         return {"tools": [TOOL, *({**TOOL, "name": name} for name in MORE)]}
     if method == "tools/call":
         if given["name"] in MORE:
-            text = {"type": "text", "text": f"This is {given['name']}."}
-            return json.loads(os.environ.get("RESULT") or json.dumps({"content": [text]}))  # type: ignore[no-any-return]
+            part = {"type": "text", "text": f"This is {given['name']}."}
+            return json.loads(os.environ.get("RESULT") or json.dumps({"content": [part]}))  # type: ignore[no-any-return]
         numbers = given["arguments"]
         if numbers["a"] < 0:
             return {"content": [{"type": "text", "text": "No negative numbers."}], "isError": True}

@@ -43,7 +43,8 @@ def error_of(one: Agent) -> dict[str, object]:
 def test_what_trying_again_does_not_help_fails_at_once(
     provider: MockProvider, agent: Launch, model: str, kind: Kind
 ) -> None:
-    provider.say(refusal(kind), turn("Never asked for."))
+    apis = 2 if (model, kind) == ("openai", "bad-request") else 1  # it may be the first API that is refused
+    provider.say(*[refusal(kind)] * apis, turn("Never asked for."))
     one = agent(model=model)
     one.finish()
     error = error_of(one)
@@ -51,7 +52,7 @@ def test_what_trying_again_does_not_help_fails_at_once(
     assert error["code"] == code
     assert words in str(error["message"])
     assert not error["retryable"]
-    assert len(provider.requests) == 1
+    assert len(provider.requests) == apis
 
 
 @pytest.mark.parametrize("kind", PASSING)

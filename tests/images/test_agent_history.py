@@ -78,7 +78,7 @@ def test_a_run_that_stopped_at_any_step_can_be_gone_on_from(model: str, monkeypa
         for count, given in histories():
             provider.say(turn("I go on."))
             inbox = Inbox()
-            conversation = Conversation(wire, asking, Toolbox(wire, inbox, built_in()), inbox, "Be kind.", 100_000)
+            conversation = Conversation(asking, Toolbox(wire, inbox, built_in()), inbox, "Be kind.", 100_000)
             given = json.loads(json.dumps(given))
             assert await conversation.run(messages_of(given), "Go on.") == "I go on.", count
             assert provider.requests[-1].asked.texts("user")[-1].endswith("Go on.")

@@ -11,22 +11,18 @@ from pydantic_ai.models import ModelRequestParameters
 from .asking import Asking, say
 from .compaction import compact, tokens
 from .errors import AgentError, ContextTooLong
-from .protocol import Inbox, Wire
+from .protocol import Inbox
 from .toolbox import Toolbox
 
 MAX_STEPS = 500
 """Calls of the model in a run, if nothing else stops it."""
-MOST_TITLES = 20
-NO_ANSWER = "[The model gave no answer.]"
 FEWEST_TOKENS = 2_000
 """A budget below this leaves nothing to work with."""
 
 
 class Conversation:
-    def __init__(
-        self, wire: Wire, asking: Asking, toolbox: Toolbox, inbox: Inbox, instructions: str, budget_tokens: int
-    ) -> None:
-        self._wire, self._asking, self._toolbox, self._inbox = wire, asking, toolbox, inbox
+    def __init__(self, asking: Asking, toolbox: Toolbox, inbox: Inbox, instructions: str, budget_tokens: int) -> None:
+        self._asking, self._toolbox, self._inbox = asking, toolbox, inbox
         self._instructions, self._budget = instructions, budget_tokens
         self._messages: list[ModelMessage] = []
 
@@ -41,17 +37,10 @@ class Conversation:
             results = await self._toolbox.call_all(response.tool_calls)
             steering = [UserPromptPart(message) for message in self._inbox.take_messages()]
             if not results and not steering:
-                return response.text if (response.text or "").strip() else self._without_answer()
+                answer = response.text or ""
+                return answer if answer.strip() else self._toolbox.close_without_answer()
             self._add([*results, *steering])
         raise AgentError("step-limit", f"The run took {MAX_STEPS} steps without an end; start another to go on.")
-
-    def _without_answer(self) -> str:
-        """In place of a closing answer that the model did not give."""
-        done = self._toolbox.titles
-        more = f"; {len(done) - MOST_TITLES} more" if len(done) > MOST_TITLES else ""
-        note = f"[The model gave no answer. It did: {'; '.join(done[:MOST_TITLES])}{more}.]" if done else NO_ANSWER
-        self._wire.send("text", content=note)
-        return note
 
     def _add(self, parts: list[ModelRequestPart]) -> None:
         last = self._messages[-1] if self._messages else None

@@ -33,11 +33,20 @@ def messages_of(history: object) -> list[ModelMessage]:
     for message in history if isinstance(history, list) else []:
         if isinstance(message, dict) and message.get("role") == "user":
             if (content := text_of(message.get("content"))).strip():
+                _close(found)
                 _add(found, [UserPromptPart(content)])
         elif isinstance(message, dict) and message.get("role") == "assistant":
             for one in _steps(message):
                 _add(found, one.parts) if isinstance(one, ModelRequest) else found.append(one)
+    _close(found)
     return found
+
+
+def _close(found: list[ModelMessage]) -> None:
+    """Before what the user says next: a round of tools that no answer follows is complete, too."""
+    last = found[-1] if found else None
+    if isinstance(last, ModelRequest) and any(isinstance(part, ToolReturnPart) for part in last.parts):
+        found.append(ModelResponse([TextPart(STOPPED)]))
 
 
 def _add(found: list[ModelMessage], parts: Iterable[ModelRequestPart]) -> None:
@@ -70,7 +79,7 @@ def _steps(message: dict[str, Any]) -> Iterable[ModelMessage]:
     if said:
         yield ModelResponse(said)
     if results:
-        yield from (ModelRequest(list(results)), ModelResponse([TextPart(STOPPED)]))
+        yield ModelRequest(list(results))
 
 
 def _result(part: dict[str, Any]) -> str:

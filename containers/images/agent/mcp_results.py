@@ -67,7 +67,8 @@ def _binary(data: str, type_: str | None, server: str, output: Output, takes_ima
 
 def _save(content: bytes, type_: str, server: str) -> str:
     digest = sha256(content).hexdigest()[:12]
-    name = f"{safe_name(server)}-{digest}{mimetypes.guess_extension(type_) or '.bin'}"
+    extension = mimetypes.guess_extension(type_) or mimetypes.guess_extension(type_.replace("/", "/x-")) or ".bin"
+    name = f"{safe_name(server)}-{digest}{extension}"
     try:
         (root() / FOLDER).mkdir(exist_ok=True)
         (root() / FOLDER / name).write_bytes(content)

@@ -72,7 +72,6 @@ async def _work(wire: Wire, inbox: Inbox) -> str:
         servers = await open_servers(config.get("mcp_servers"), wire, stack, takes_images=takes_images)
         tools = _wanted(config) + servers
         conversation = Conversation(
-            wire,
             asking,
             Toolbox(wire, inbox, tools, config.get("approvals")),
             inbox,

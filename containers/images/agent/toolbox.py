@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Literal
 from uuid import uuid4
 
 from pydantic_ai.messages import ToolCallPart, ToolReturnPart
@@ -20,6 +20,8 @@ from .tools import Output, Tool, ToolFailed
 APPROVE, DENY = "approve", "deny"
 TITLE_CHARACTERS = 120
 EVENT_NAME_CHARACTERS = 200
+MOST_TITLES = 20
+"""Of calls, in place of an answer that the model did not give."""
 
 
 class Toolbox:
@@ -47,6 +49,14 @@ class Toolbox:
         """Of a tool, as people and rules of approval know it."""
         tool = self._tools.get(name)
         return tool.name if tool else name
+
+    def close_without_answer(self) -> str:
+        """Says that the model gave no closing answer, and what it did."""
+        shown, more = "; ".join(self.titles[:MOST_TITLES]), len(self.titles) - MOST_TITLES
+        did = f" It did: {shown}{f'; {more} more' if more > 0 else ''}." if shown else ""
+        note = f"[The model gave no answer.{did}]"
+        self._wire.send("text", content=note)
+        return note
 
     async def call_all(self, calls: Sequence[ToolCallPart]) -> list[ToolReturnPart]:
         """All at once: a model that asks for several does not want to wait for one before the next."""
@@ -82,9 +92,9 @@ class Toolbox:
             passed_ms = round((time.monotonic() - started) * 1000)
             self._wire.send("tool-result", call_id=call_id, result=result, is_error=is_error, duration_ms=passed_ms)
         told = "\n".join(filter(None, (output.text(), result)))
-        return ToolReturnPart(
-            call.tool_name, clean(told), call.tool_call_id, outcome="failed" if is_error else "success"
-        )
+        content = [clean(told), *output.images] if output.images else clean(told)
+        outcome: Literal["failed", "success"] = "failed" if is_error else "success"
+        return ToolReturnPart(call.tool_name, content, call.tool_call_id, outcome=outcome)
 
     async def _work(self, name: str, call_id: str, arguments: dict[str, Any] | None, output: Output) -> str:
         """Raises ToolFailed."""

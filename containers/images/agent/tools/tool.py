@@ -85,10 +85,10 @@ class Tool:
     schema: dict[str, Any] = field(default_factory=dict)
     """Of the arguments, where no model of pydantic says it."""
 
-    def definition(self, name: str) -> ToolDefinition:
-        """With the name that the model calls it by."""
+    def definition(self, name: str = "") -> ToolDefinition:
+        """With the name that the model calls it by, if it is another."""
         schema = self.arguments.model_json_schema() if self.arguments else self.schema
-        return ToolDefinition(name=name, parameters_json_schema=schema, description=self.description)
+        return ToolDefinition(name=name or self.name, parameters_json_schema=schema, description=self.description)
 
     async def call(self, arguments: dict[str, Any], output: Output) -> str:
         """Raises ToolFailed."""
