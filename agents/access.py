@@ -29,6 +29,7 @@ from django.middleware.csrf import CsrfViewMiddleware
 from agents import throttle
 from agents.errors import NotFound
 from agents.models import Agent, ApiToken, LoginLink, Run, StreamTicket
+from agents.origins import request_of
 
 TOKEN_PREFIX = "as_"
 """So that a token in a log or a repository is recognised by those who look for such things."""
@@ -180,7 +181,7 @@ def host_problem_of(scope: Mapping[str, Any]) -> str | None:
     if not any(name.lower() == b"host" for name, _ in scope["headers"]):
         return None
     try:
-        ASGIRequest(dict(scope), BytesIO()).get_host()
+        request_of(scope).get_host()
     except DisallowedHost:
         return "the site does not answer by this name; the operator adds it to AGENTSITE_ALLOWED_HOSTS"
     return None

@@ -45,7 +45,8 @@ def _closed(messages: Sequence[Mapping[str, Any]], statuses: Mapping[str, str]) 
     closed: list[Mapping[str, Any]] = []
     for at, message in enumerate(messages):
         word = UNFINISHED.get(statuses[message["run_id"]]) if at == last[message["run_id"]] else None
-        part = {"type": "text", "text": word}
+        apart = "\n\n" if any(part["type"] == "text" for part in message["parts"]) else ""
+        part = {"type": "text", "text": f"{apart}{word}"}
         if word and message["role"] == "assistant":
             message = {**message, "parts": [*message["parts"], part]}
         closed.append(message)

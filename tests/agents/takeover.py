@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from datetime import timedelta
 from typing import Any
 
 import pytest
+from django.db.models.functions import Now
 
 from agents.models import Run
 from agents.runner import Runner
@@ -52,7 +54,9 @@ def take(site: Site, run: Run, worker: Runner) -> None:
     """Have that worker take the run, though the one that has it may just have renewed its lease."""
 
     def taken() -> bool:
-        site.expire(run.agent)
+        # Never that worker's own lease: the one before would take the run back.
+        others = Log.objects.filter(pk=run.agent_id).exclude(owner=worker.worker)
+        others.update(lease_until=Now() - timedelta(seconds=1))
         site.ask_worker(worker, str(run.agent_id))
         return Log.objects.get(pk=run.agent_id).owner == worker.worker
 

@@ -9,6 +9,7 @@ import pytest
 from agents import lifecycle
 from agents.errors import RunNotEnded
 from agents.execution import Execution
+from agents.history import UNFINISHED
 from agents.models import Run
 from containers.errors import EngineError
 from containers.protocols import jsonl
@@ -185,7 +186,7 @@ def test_a_failed_run_is_continued_with_what_it_had_said(site: Site) -> None:
     site.define("fails", 'say("done", result=[start["input"]["content"], start["history"][-1]["content"]])')
     again = lifecycle.resume(run)
     assert again.retry_of == run
-    assert site.end(again)[-1].data["result"] == [lifecycle.RESUME_INPUT, "half"]
+    assert site.end(again)[-1].data["result"] == [lifecycle.RESUME_INPUT, f"half\n\n{UNFINISHED['failed']}"]
     assert site.end(lifecycle.resume(again, "And more"))[-1].data["result"][0] == "And more"
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from containers.images.agent.history import STOPPED
 from tests.provider import Call, MockProvider, Thinking, turn
 
 from .agent_driving import AGENT, GOLDEN, MODELS, check, settled, start_line
@@ -122,7 +123,7 @@ def test_earlier_runs_are_told_to_the_model(provider: MockProvider, agent: Launc
     agent("Are you sure?", model=model, history=history).finish()
     asked = provider.requests[0].asked
     assert asked.texts("user") == ["What is here?", "Are you sure?"]
-    assert [text for text in asked.texts("assistant") if text] == ["I look.", "One file."]
+    assert [text for text in asked.texts("assistant") if text] == ["I look.", "One file.", STOPPED]
     assert [call.arguments for message in asked.messages for call in message.calls] == [{"command": "ls"}] * 2
     first, second = asked.texts("tool")
     assert "a.txt\n\nExit code 0." in first

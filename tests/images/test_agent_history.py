@@ -105,7 +105,7 @@ def test_the_word_stands_behind_what_a_run_said_and_only_if_it_did_not_finish() 
     first, second = history(state_after(said, "cancelled"), "next")
     assert first["role"] == "user"
     assert [part["type"] for part in second["parts"]] == ["text", "tool-call", "text"]
-    assert second["content"] == "Half[This run was stopped before it was finished.]"
+    assert second["content"] == "Half\n\n[This run was stopped before it was finished.]"
     assert history(state_after([], "failed"), "next")[1] == {
         "role": "assistant",
         "content": "[This run failed before it was finished.]",

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from django.test import Client
 
     from agents.models import Agent, Run
+    from tests.servers import RedisServer
 
 DEFINITIONS = """
 [definitions.demo]
@@ -48,6 +49,12 @@ def database_threads() -> Iterator[None]:
 
     yield
     close_threads()
+
+
+@pytest.fixture(autouse=True)
+def no_workers_known(redis_server: RedisServer) -> None:
+    """Workers of other tests, which were killed, are remembered until their keys expire."""
+    redis_server.flush()
 
 
 @pytest.fixture(autouse=True)

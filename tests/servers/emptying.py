@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from django.core.management.color import no_style
-from django.db import connection
+from django.db import connection, transaction
 from django.test import TransactionTestCase
 
 MADE_BY_MIGRATING = {"auth_permission", "django_content_type"}
@@ -26,12 +26,15 @@ def _delete_few_rows(tables: list[str]) -> bool:
         f"(SELECT '{table}', pg_relation_size('{table}') FROM {connection.ops.quote_name(table)} LIMIT 1)"
         for table in tables
     )
-    with connection.cursor() as cursor:
+    with transaction.atomic(), connection.cursor() as cursor:
+        # As truncating does: what a thread of the test has not committed yet is waited for, and deleted, too.
+        cursor.execute(f"LOCK TABLE {', '.join(map(connection.ops.quote_name, tables))} IN ACCESS EXCLUSIVE MODE")
         cursor.execute(size)
         filled: list[tuple[str, int]] = cursor.fetchall()
         if any(size_bytes > DELETE_MOST_BYTES for _, size_bytes in filled):
             return False
-        deletes = "; ".join(f"DELETE FROM {connection.ops.quote_name(table)}" for table, _ in filled)
         # A replica checks no foreign keys, so the order of the tables does not matter.
-        cursor.execute(f"BEGIN; SET LOCAL session_replication_role = replica; {deletes}; COMMIT")
+        cursor.execute("SET LOCAL session_replication_role = replica")
+        for table, _ in filled:
+            cursor.execute(f"DELETE FROM {connection.ops.quote_name(table)}")
     return True

@@ -286,7 +286,9 @@ async def connects(client: aiohttp.ClientSession, headers: dict[str, str]) -> in
 @pytest.mark.parametrize("by_token", [True, False])
 async def test_a_page_connects_from_the_sites_own_origin_and_those_that_are_named(serve: Serve, by_token: bool):
     web = await serve(
-        CSRF_TRUSTED_ORIGINS="https://agents.example.org", CORS_ORIGINS="https://app.example.org,http://127.0.0.1:1"
+        CSRF_TRUSTED_ORIGINS="https://agents.example.org",
+        CORS_ORIGINS="https://app.example.org,http://127.0.0.1:1",
+        TRUSTED_PROXIES="127.0.0.1",
     )
     caller = await in_database(Caller.create, "ada", by_token=by_token)
     port = web.url.rpartition(":")[2]

@@ -18,8 +18,6 @@ const UNNOTICED_MS = 1500;
 const TICK_MS = 5000;
 /** A tick this late means that the machine slept or the page was frozen. */
 const SLEPT_MS = 20_000;
-/** As many as the server gives at once. */
-const EVENTS_MOST = 1000;
 
 export class AgentStream {
   /**
@@ -64,44 +62,9 @@ export class AgentStream {
 
   /** For a hidden page that hears of a change: applies what is new of the stored log. */
   async catchUp() {
-    this.isBehind = true;
-    if (this.isCatchingUp) return;
-    this.isCatchingUp = true;
-    while (this.isBehind && this.#isAside) {
-      this.isBehind = false;
-      await this.#readPage().catch(() => null); // not reachable just now: the next change, or the stream, brings it
-    }
-    this.isCatchingUp = false;
-  }
-
-  get #isAside() {
-    return document.hidden && !this.ended;
-  }
-
-  async #readPage() {
     this.heardAt = performance.now();
-    const after = this.cursor && encodeURIComponent(this.cursor);
-    const page = after && (await this.#get(`events?after=${after}&limit=${EVENTS_MOST}`));
-    if (page) {
-      for (const event of page.events) this.#event(event, `${event.epoch}-${event.seq}`);
-      this.isBehind ||= !page.complete;
-    } else {
-      const { epoch, seq, state } = await this.#get("snapshot");
-      this.#replace(state, seq, `${epoch}-${seq}`);
-    }
-  }
-
-  /** Null where the cursor can't be honoured. Rejects when there is no answer, or when it is not wanted any more. */
-  async #get(path) {
-    const response = await fetch(`${this.agentUrl}/${path}`, { headers: { Accept: "application/json" }, cache: "no-store" });
-    if (response.status === 410) return null;
-    if (!response.ok) {
-      this.#judge(response.status);
-      throw new Error(`${response.status}`);
-    }
-    const answer = parse(await response.text());
-    if (!this.#isAside) throw new Error("the stream has it, from the same cursor");
-    return answer;
+    const { catchUp } = await import("./catch-up.js").catch(() => ({}));
+    await catchUp?.(this);
   }
 
   #open() {
@@ -133,20 +96,20 @@ export class AgentStream {
     if (frame.type === "reset") {
       this.awaitsSnapshot = true;
     } else if (frame.type === "snapshot") {
-      this.#replace(frame.state, frame.seq, message.lastEventId);
+      this.replace(frame.state, frame.seq, message.lastEventId);
     } else if (!this.awaitsSnapshot) {
-      this.#event(frame, message.lastEventId);
+      this.apply(frame, message.lastEventId);
     }
   }
 
-  #replace(state, seq, cursor) {
+  replace(state, seq, cursor) {
     this.awaitsSnapshot = false;
     this.gapAfter = null;
     this.#advance(seq, cursor);
     this.onSnapshot(state);
   }
 
-  #event(event, id) {
+  apply(event, id) {
     if (event.seq <= this.seq) return;
     if (event.seq !== this.seq + 1) {
       this.#gap();
@@ -180,11 +143,11 @@ export class AgentStream {
   async #ask() {
     const status = await this.probe().catch(() => 0);
     if (this.ended || this.source) return;
-    if (!this.#judge(status)) this.#retryLater();
+    if (!this.judge(status)) this.#retryLater();
   }
 
   /** Whether the agent's status says that there is nothing to follow any more. */
-  #judge(status) {
+  judge(status) {
     if (status === 401) this.end("logged-out");
     else if (status === 404) this.end("deleted");
     return this.ended;
