@@ -45,13 +45,12 @@ def _closed(messages: Sequence[Mapping[str, Any]], statuses: Mapping[str, str]) 
     closed: list[Mapping[str, Any]] = []
     for at, message in enumerate(messages):
         word = UNFINISHED.get(statuses[message["run_id"]]) if at == last[message["run_id"]] else None
-        apart = "\n\n" if any(part["type"] == "text" for part in message["parts"]) else ""
-        part = {"type": "text", "text": f"{apart}{word}"}
         if word and message["role"] == "assistant":
-            message = {**message, "parts": [*message["parts"], part]}
+            apart = "\n\n" if any(part["type"] == "text" for part in message["parts"]) else ""
+            message = {**message, "parts": [*message["parts"], {"type": "text", "text": f"{apart}{word}"}]}
         closed.append(message)
         if word and message["role"] != "assistant":
-            closed.append({"role": "assistant", "parts": [part]})
+            closed.append({"role": "assistant", "parts": [{"type": "text", "text": word}]})
     return closed
 
 

@@ -37,6 +37,8 @@ UP_PID = "AGENTSITE_UP_PID"
 EngineChoice = Literal["auto", "docker", "podman", "bwrap", "process"]
 PullChoice = Literal["never", "missing"]
 PREFIX = "AGENTSITE_"
+DATABASES = ("postgres", "postgresql", "sqlite")
+"""Schemes of DATABASE_URL. For others the drivers are missing."""
 NOT_SETTINGS = ("AGENTSITE_TEST_", "AGENTSITE_REQUIRE_", "AGENTSITE_VERSION", UP_PID)
 """Names that begin in the same way: of the tests, of docker-compose.yml, of `up`."""
 PROVIDER_KEY_FIELDS = ("openai_api_key", "anthropic_api_key", "gemini_api_key")
@@ -74,6 +76,12 @@ def _origins(given: str) -> str:
             raise ValueError(f"{origin!r} is not an origin like https://app.example.org")
         origins.append(origin.removesuffix(":443" if parts.scheme == "https" else ":80"))
     return ",".join(origins)
+
+
+def _database(given: str) -> str:
+    if given and given.partition(":")[0] not in DATABASES:
+        raise ValueError("must begin with postgres:// or sqlite://")
+    return given
 
 
 def _key(variable: str, whose: str) -> Any:
@@ -176,7 +184,7 @@ class Environment(BaseSettings):
         "",
         description="Origins with scheme, comma-separated, whose pages may call the API with a token.",
     )
-    database_url: str = Field(
+    database_url: Annotated[str, AfterValidator(_database)] = Field(
         "", validation_alias="DATABASE_URL", description="PostgreSQL; empty: SQLite in the data dir."
     )
     redis_url: str = Field("", validation_alias="REDIS_URL", description="Redis; empty: `up` starts an embedded one.")
@@ -353,10 +361,13 @@ class Environment(BaseSettings):
         if self.secret_key:
             return self.secret_key
         path = self.directory() / SECRET_KEY
-        if not path.exists():
-            path.touch(mode=0o600)
-            path.write_text(secrets.token_urlsafe(50))
-        return path.read_text().strip()
+        try:
+            if not path.exists():
+                path.touch(mode=0o600)
+                path.write_text(secrets.token_urlsafe(50))
+            return path.read_text().strip()
+        except OSError as error:
+            raise EnvironmentInvalid(f"AGENTSITE_DATA_DIR: can't use {path}: {error.strerror}") from None
 
 
 def unknown_variables() -> list[str]:
@@ -380,4 +391,5 @@ def load_environment() -> Environment:
         name = str(first["loc"][0])  # of the field, or of its own variable
         variable = Environment.variable(name) if name in Environment.model_fields else name
         message = first["msg"].removeprefix("Value error, ")
-        raise EnvironmentInvalid(f"{variable}: {message} (got {first['input']!r})") from None
+        got = "" if "@" in str(first["input"]) else f" (got {first['input']!r})"  # there may be a password before it
+        raise EnvironmentInvalid(f"{variable}: {message}{got}") from None

@@ -289,7 +289,7 @@ def trimmable(min_age: timedelta) -> QuerySet[EventChunk]:
     """Chunks that are old enough, and in the snapshot of their log; oldest first."""
     in_snapshot = Snapshot.objects.filter(agent_id=OuterRef("agent_id"), seq__gte=OuterRef("last_seq"))
     old = EventChunk.objects.filter(created_at__lte=Now() - min_age)
-    return old.filter(Exists(in_snapshot)).order_by("created_at")
+    return old.filter(Exists(in_snapshot)).order_by("created_at", "first_seq")  # one commit's have one time
 
 
 def _already_there(write: Commit) -> None:

@@ -79,6 +79,6 @@ def test_a_cancelled_run_goes_on_with_what_it_had_said_and_done(
     again = lifecycle.resume(run, "Don't wait.")
     assert site.end(again, PATIENCE_S)[-1].data["result"] == "Then not."
     assert last(provider).texts("user") == ["Wait for it.", "Don't wait."]
-    assert last(provider).texts("assistant") == ["I wait.", UNFINISHED["cancelled"]]
+    assert last(provider).texts("assistant") == ["I wait.", f"\n\n{UNFINISHED['cancelled']}"]
     assert [call.arguments for message in last(provider).messages for call in message.calls] == [WAITS.arguments]
     assert "begun" in last(provider).texts("tool")[0]

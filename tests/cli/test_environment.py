@@ -16,7 +16,7 @@ from tests.journeys.site import environment
 def run(tmp_path: Path, *arguments: str, **settings: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, *arguments],
-        env=environment(AGENTSITE_DATA_DIR=str(tmp_path / "data"), **settings),
+        env=environment(**{"AGENTSITE_DATA_DIR": str(tmp_path / "data"), **settings}),
         cwd=tmp_path,
         capture_output=True,
         text=True,
@@ -32,6 +32,15 @@ def test_bad_value_ends_every_process_at_its_start_with_one_line(tmp_path: Path,
         "agentsite: AGENTSITE_TRUSTED_PROXIES: '10.0.0.0/33' does not appear to be an IPv4 or IPv6 network "
         "(got '10.0.0.0/33')\n"
     )
+
+
+@pytest.mark.parametrize("command", ["web", "token"])
+def test_data_directory_that_is_a_file_is_refused_in_one_line(tmp_path: Path, command: str):
+    file = tmp_path / "file"
+    file.touch()
+    done = run(tmp_path, "-m", "agentsite", command, AGENTSITE_DATA_DIR=str(file))
+    assert done.returncode == 2
+    assert done.stderr == f"agentsite: AGENTSITE_DATA_DIR: can't use {file}/secret-key: Not a directory\n"
 
 
 def test_unknown_name_is_warned_of_wherever_it_is_given(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):

@@ -94,7 +94,10 @@ def test_a_database_that_does_not_answer(directory: Path, nobody_listens: int):
 
 
 def test_an_address_of_a_database_that_is_none(directory: Path):
-    assert "DATABASE_URL is no address" in refused(directory, DATABASE_URL="nonsense")
+    for url in ("nonsense", "mysql://somebody:secret@127.0.0.1/x"):
+        said = refused(directory, DATABASE_URL=url)
+        assert "DATABASE_URL: must begin with postgres:// or sqlite://" in said
+        assert "secret" not in said
 
 
 def test_no_engine_where_docker_is_asked_for(directory: Path):

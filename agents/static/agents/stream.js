@@ -33,8 +33,6 @@ export class AgentStream {
     this.awaitsSnapshot = false;
     this.gapAfter = null;
     this.ended = false;
-    this.isCatchingUp = false;
-    this.isBehind = false;
     this.heardAt = performance.now();
     this.connection = null;
     this.retryAt = null;
@@ -61,10 +59,9 @@ export class AgentStream {
   }
 
   /** For a hidden page that hears of a change: applies what is new of the stored log. */
-  async catchUp() {
+  catchUp() {
     this.heardAt = performance.now();
-    const { catchUp } = await import("./catch-up.js").catch(() => ({}));
-    await catchUp?.(this);
+    return import("./catch-up.js").then((module) => module.catchUp(this), () => null);
   }
 
   #open() {
