@@ -134,7 +134,7 @@ def _first(given: Mapping[str, Any], names: Iterable[str]) -> str:
 
 def _fields(given: Mapping[str, Any], kept: int) -> Iterator[Section]:
     for name in asjson.names(given):
-        text, cut = clip(readable(given[name]), kept)
+        text, cut = clip(plainly(readable(given[name])), kept)
         yield Section("field", name=name, text=text, is_long="\n" in text or len(text) > 80, cut=cut)
 
 

@@ -225,7 +225,7 @@ def _tool(call: dict[str, Any], *, is_asked: bool) -> Part:
     return Part(
         "tool",
         call=call,
-        summary=call["title"] or _gist(call["arguments"]),
+        summary=calls.plainly(call["title"] or _gist(call["arguments"])),
         state=state,
         state_word=measures.duration(call["duration_ms"])
         if state == "completed" and call["duration_ms"] is not None

@@ -32,7 +32,7 @@ while True:
     except OSError:
         pass
 """
-    ordeal = Ordeal(site, code, limits={**SMALL, "wall_s": 4})
+    ordeal = Ordeal(site, code, limits={**SMALL, "memory_mib": 256, "wall_s": 4})
     assert (ordeal.status, ordeal.errors) == ("failed", ["time-limit"])
     assert processes_named(marker) == []
 

@@ -23,6 +23,7 @@ from tests.servers.proc import open_files_of, peak_rss_bytes, rss_bytes, threads
 from tests.streaming.server import SMALL_BUFFER_BYTES, Serve, WebServer
 from tests.streaming.world import World, text, until, until_async
 
+pytestmark = pytest.mark.alone
 MIB = 2**20
 EVENT_BYTES = 16 * 1024
 BATCH_EVENTS = 32

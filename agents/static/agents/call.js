@@ -36,7 +36,7 @@ export function sections(given, kept = KEPT_TEXT) {
     for (const used of change) rest.delete(used);
   }
   for (const [name, value] of rest) {
-    const clipped = clip(readable(value), kept);
+    const clipped = clip(plainly(readable(value)), kept);
     found.push({ kind: "field", name, long: clipped.text.includes("\n") || clipped.text.length > 80, ...clipped });
   }
   return found;

@@ -73,9 +73,6 @@ class AgentPage {
       patienceMs: () => (this.state.active_run === null ? PATIENCE_IDLE_MS : PATIENCE_ACTIVE_MS),
     });
     this.feed = null;
-    this.scheduled = false;
-    this.tabScheduled = false;
-    this.isolationOf = null;
   }
 
   start() {

@@ -34,8 +34,6 @@ export class AgentStream {
     this.gapAfter = null;
     this.ended = false;
     this.heardAt = performance.now();
-    this.connection = null;
-    this.retryAt = null;
   }
 
   start() {

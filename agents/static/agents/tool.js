@@ -1,5 +1,5 @@
 /** A tool call as a card: what was asked, what came out while it ran, what it answered. */
-import { KEPT_TEXT, clip, diffs, draw, readable, sections, showAll } from "./call.js";
+import { KEPT_TEXT, clip, diffs, draw, plainly, readable, sections, showAll } from "./call.js";
 import { h, setAttribute, setText } from "./dom.js";
 import { duration, size } from "./measures.js";
 import { nodes, tail } from "./terminal.js";
@@ -34,7 +34,7 @@ export class Tool {
       { onclick: () => (this.byReader = true) },
       h("span", { class: "tool-mark", "aria-hidden": "true" }),
       h("span", { class: "tool-name" }, call.name),
-      h("span", { class: "tool-gist" }, h("bdi", {}, call.title || firstText(call.arguments))),
+      h("span", { class: "tool-gist" }, h("bdi", {}, plainly(call.title || firstText(call.arguments)))),
       this.state,
     );
     const about = h("div", { class: "tool-about" });
