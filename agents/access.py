@@ -137,8 +137,17 @@ def user_of_session(session_key: str) -> User | None:
 
 
 def identify(headers: Headers, address: str, *, may_use_session: bool = True) -> Identity | None:
-    """Who sent these raw headers (of an ASGI scope) from this client address. A bearer token wins, and a wrong one is
-    not made good by a session: whoever sends a token means that one. Raises TooManyFailures."""
+    """The sender of these raw headers (of an ASGI scope); None if they identify nobody.
+
+    A bearer token counts before a session. A wrong token is refused even where there is a valid session, too.
+
+    Args:
+        address: of the client, for the limit on wrong tokens.
+        may_use_session: False for requests of another origin.
+
+    Raises:
+        TooManyFailures
+    """
     names = [(name.lower(), value) for name, value in headers]
     authorization = next((value for name, value in names if name == b"authorization"), None)
     if authorization is not None:

@@ -55,7 +55,7 @@ class Disk:
         try:
             await asyncio.to_thread(self._workspace.prepare)
         except WorkspaceMissing:
-            self._is_missing = True  # whoever catches it says so
+            self._is_missing = True  # the caller reports it
             raise
 
     def want_scan(self) -> None:
