@@ -62,8 +62,7 @@ class Keyboard:
         return data.decode("ascii", "replace") if len(data) == 1 else ""
 
     def line(self) -> str:
-        """A line, edited as the terminal lets one edit, without its end."""
-        self.close()
+        """A line, edited as the terminal lets one edit, without its end. Close the keyboard before asking for one."""
         try:
             data = os.read(self._fd, 8192)
         finally:

@@ -88,6 +88,7 @@ class Questions:
             self._sent = self._waiting[0]
             return
         if key == "r":
+            self._keyboard.close()  # first: what is typed once the prompt is seen is a line, edited as one
             self._say("\n  Reason: ", "yellow")
             self._reason, self._is_shown = self._keyboard.line(), False
             self.ask()

@@ -250,6 +250,7 @@ def test_a_reason_goes_with_the_answer(site: UpSite):
         terminal.see("[r] a reason first > ")
         terminal.press("r")
         terminal.see("Reason: ")
+        assert terminal.echoes()
         terminal.press("not todd\x7fay \u00e4\n")
         terminal.see("[r] another reason > ")
         terminal.press("n")
