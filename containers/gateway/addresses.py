@@ -16,11 +16,37 @@ from concurrent.futures import ThreadPoolExecutor
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 Resolve = Callable[[str, int], Awaitable[list[str]]]
 
-_ASSIGNED = ipaddress.ip_network("2000::/3")
+_GLOBAL_UNICAST = ipaddress.ip_network("2000::/3")
 _NAT64 = ipaddress.ip_network("64:ff9b::/96")
-# Public by their numbers. The first is the machine's host inside Azure, which answers every guest; in the second Oracle
-# has its metadata; the third led through whoever offered to be a 6to4 relay.
-_REFUSED = tuple(map(ipaddress.ip_network, ("168.63.129.16/32", "192.0.0.0/24", "192.88.99.0/24")))
+_NOT_PUBLIC = tuple(
+    map(
+        ipaddress.ip_network,
+        (
+            # IANA's registries of special-purpose addresses. Not `is_global`: its answers differ between the patch
+            # releases of one Python version.
+            "0.0.0.0/8",
+            "10.0.0.0/8",
+            "100.64.0.0/10",
+            "127.0.0.0/8",
+            "169.254.0.0/16",
+            "172.16.0.0/12",
+            "192.0.0.0/24",  # where Oracle's cloud has its metadata, too
+            "192.0.2.0/24",
+            "192.88.99.0/24",  # led through whoever offered to be a 6to4 relay
+            "192.168.0.0/16",
+            "198.18.0.0/15",
+            "198.51.100.0/24",
+            "203.0.113.0/24",
+            "224.0.0.0/4",
+            "240.0.0.0/4",
+            "2001::/23",
+            "2001:db8::/32",
+            "3fff::/20",
+            # Public by its number: the host of a machine inside Azure, which answers every guest.
+            "168.63.129.16/32",
+        ),
+    )
+)
 
 RESOLVER_THREADS = 4
 """Own threads, since a resolver that hangs for half a minute would else keep the worker's others."""
@@ -37,9 +63,9 @@ def is_public(text: str) -> bool:
 
 
 def _is_global(address: Address) -> bool:
-    if isinstance(address, ipaddress.IPv6Address) and address not in _ASSIGNED and address not in _NAT64:
+    if isinstance(address, ipaddress.IPv6Address) and address not in _GLOBAL_UNICAST and address not in _NAT64:
         return False
-    return address.is_global and not address.is_multicast and not any(address in network for network in _REFUSED)
+    return not any(address in network for network in _NOT_PUBLIC)
 
 
 def _packed(address: Address) -> Iterator[Address]:
