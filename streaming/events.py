@@ -48,13 +48,15 @@ class Data(BaseModel):
 
 
 class Status(Data):
-    """`position`, of a run in the queue that is `queued` once more: its new place there, from 0."""
+    """`position`, of a run in the queue that is `queued` once more: its new place there, from 0. `into`, of one whose
+    prompt was handed to a program at work: that program's run."""
 
-    OMIT = frozenset(("reason", "attempt", "position"))
+    OMIT = frozenset(("reason", "attempt", "position", "into"))
     status: RunStatus
     reason: str | None = None
     attempt: Count | None = None
     position: Count | None = None
+    into: Name | None = None
 
 
 class Title(Data):
@@ -136,7 +138,11 @@ class FileChange(Data):
 
 
 class Files(Data):
+    """`total`: how many files there are with these."""
+
+    OMIT = frozenset(("total",))
     changes: list[FileChange]
+    total: Count | None = None
 
 
 class UsageTotal(Data):
@@ -180,6 +186,10 @@ class Error(Data):
     retryable: bool = False
 
 
+class Clear(Data):
+    """The conversation begins anew."""
+
+
 class Done(Data):
     OMIT = frozenset(("result",))
     status: FinalStatus
@@ -208,6 +218,7 @@ SCHEMA: dict[str, type[Data]] = {
     "log": Log,
     "error": Error,
     "done": Done,
+    "clear": Clear,
 }
 
 

@@ -2,23 +2,37 @@
 
 Pure and total: it never changes its input (unchanged parts are shared), needs nothing but the event, and accepts every
 event that `streaming.events` lets into a log. The page's JavaScript holds the same function, and the same golden files
-prove both (law: fold(snapshot at n, events after n) == fold(all events), byte for byte).
+prove both. Two laws, byte for byte:
+
+    fold(snapshot at n, events after n) == fold(all events)
+    the pages, then the state's messages, by their parts' `n`, are the conversation of the same fold without limits
 
 State, as in CONTRACT section 3:
 
+    fold          2: the version of these rules
     status        idle (no run yet), queued, running, waiting, completed, failed, cancelled
-    title         given, or the first line of the first user message
+    title         given, or the first line of the first prompt
     active_run    run id or null
-    queue         run ids, in the order in which they will be executed
-    messages      {id, run_id, role, parts: [{type: text|thinking, text} | {type: tool-call, call_id, name, title,
-                  arguments, output, result, is_error, duration_ms, state: running|completed|failed|interrupted}]}
-    files         path → {size (bytes), sha256}
-    approvals     {approval_id, run_id, call_id, question, options, decision, by, reason}; one without a decision whose
-                  run has ended was never answered
+    queue         {run_id, message_id, prompt, omitted_bytes?}, in the order in which they will be executed
+    messages      {id, run_id, role, into?, parts: [{n, ...}]}, see streaming.conversation, with parts of
+                  {type: text|thinking, text, continued?, omitted_bytes?}
+                  {type: tool-call, call_id, name, title, arguments, output, result, is_error, duration_ms,
+                  state: running|completed|failed|interrupted, omitted_bytes?: {arguments?, output?, result?},
+                  approvals?}
+    parts_total   the last `n`; conversation_bytes: the weight of `messages`
+    left          {run_id, id, text_bytes}: messages of the active run of which parts have left
+    earlier       null, or {before: cursor} of the page before `messages`
+    cleared       the last `n` when the conversation began anew; 0 if it never has
+    files         path → {size (bytes), sha256, seq}; files_total: of all of them
+    approvals     {approval_id, run_id, call_id, question, options, decision, by, reason, omitted_bytes?}; one without
+                  a decision whose run has ended was never answered
     usage         {input_tokens, output_tokens, cost_usd}: sums over the agent's life
     runs          {id, status, started_at, finished_at, error: {code, message, retryable} | null,
-                  budget?: [{scope, kind, used, limit}], the latest of each that came near its end}
-    plan?         {run_id, entries: [{content, priority, status}]}: the latest, once there was one
+                  budget?: [{scope, kind, used, limit}], the latest of each that came near its end}: those that have
+                  left the queue; runs_total: of all that were ever queued or begun
+    plan?         {run_id, entries: [{content, priority, status}], omitted_entries?}: the latest, once there was one
+
+All of it has limits (streaming.bounds). What leaves the conversation goes into pages (`step`).
 
 Message and call ids are the program's own, so they are unique within a run only, and looked up there.
 """
@@ -28,30 +42,48 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Any
 
+from streaming import conversation
+from streaming.bounds import Page, bound, bounded_error
+from streaming.conversation import State
 from streaming.events import FINAL, Event
 
-State = dict[str, Any]
+FOLD = 2
 TITLE_LENGTH = 80
 
 
 def initial() -> State:
     return {
+        "fold": FOLD,
         "status": "idle",
         "title": "",
         "active_run": None,
         "queue": [],
         "messages": [],
+        "parts_total": 0,
+        "conversation_bytes": 2,
+        "left": [],
+        "earlier": None,
+        "cleared": 0,
         "files": {},
+        "files_total": 0,
         "approvals": [],
         "usage": {"input_tokens": 0, "output_tokens": 0, "cost_usd": None},
         "runs": [],
+        "runs_total": 0,
     }
 
 
 def apply(state: State, event: Event) -> State:
     """The state after `event`. `state` itself is not changed."""
-    step = _STEPS.get(event.type)
-    return step(state, event) if step else state
+    return step(state, event)[0]
+
+
+def step(state: State, event: Event) -> tuple[State, Page | None]:
+    """The state after `event`, and what of the conversation has left it by that."""
+    rule = _RULES.get(event.type)
+    if rule is None:
+        return state, None
+    return bound(state, rule(_begin(state, event), event), event)
 
 
 def fold(events: Iterable[Event], state: State | None = None) -> State:
@@ -61,52 +93,84 @@ def fold(events: Iterable[Event], state: State | None = None) -> State:
     return folded
 
 
+# The queue ---------------------------------------------------------------------------------------------------------
+
+
+def _begin(state: State, event: Event) -> State:
+    """A run leaves the queue with its first event that is not about waiting, and its prompt enters the conversation."""
+    queued = _queued(state, event.run_id)
+    if queued is None or _is_about_waiting(queued, event):
+        return state
+    run_id = queued["run_id"]
+    state = {**state, "queue": [one for one in state["queue"] if one is not queued]}
+    state = _put_run(state, {**_new_run(run_id), "status": "queued"})
+    if queued["prompt"] is None:
+        return state
+    into = event.data.get("into") if event.type == "status" else None
+    omitted = queued.get("omitted_bytes", 0)
+    return conversation.add_prompt(state, run_id, queued["message_id"], queued["prompt"], omitted, into)
+
+
+def _is_about_waiting(queued: dict[str, Any], event: Event) -> bool:
+    if event.type == "status":
+        return bool(event.data["status"] == "queued")
+    return event.type == "message" and event.data["message_id"] in (queued["message_id"], None)
+
+
+def _queued(state: State, run_id: str | None) -> dict[str, Any] | None:
+    return next((one for one in state["queue"] if one["run_id"] == run_id), None)
+
+
+def _enqueue(state: State, run_id: str, changes: dict[str, Any]) -> State:
+    queued = _queued(state, run_id)
+    if queued is None:
+        entry = {"run_id": run_id, "message_id": None, "prompt": None, **changes}
+        return {**state, "queue": [*state["queue"], entry], "runs_total": state["runs_total"] + 1}
+    entry = {"run_id": run_id, "message_id": queued["message_id"], "prompt": queued["prompt"], **changes}
+    return {**state, "queue": [entry if one is queued else one for one in state["queue"]]}
+
+
+def _move(state: State, run_id: str | None, position: int) -> State:
+    """Within the queue only: one that has left it meanwhile does not come back."""
+    queued = _queued(state, run_id)
+    if queued is None:
+        return state
+    queue = [one for one in state["queue"] if one is not queued]
+    queue.insert(position, queued)
+    return {**state, "queue": queue}
+
+
 # Runs --------------------------------------------------------------------------------------------------------------
 
 
 def _status(state: State, event: Event) -> State:
     status, run_id = event.data["status"], event.run_id
-    if status == "queued" and event.data.get("position") is not None:
-        return _moved(state, event)
-    run = _run(state, run_id) or {
-        "id": run_id,
-        "status": status,
-        "started_at": None,
-        "finished_at": None,
-        "error": None,
-    }
+    run = _run(state, run_id)
+    if status == "queued":
+        if event.data.get("position") is not None:
+            return _move(state, run_id, event.data["position"])
+        if run is None and run_id is not None:
+            queued = _queued(state, run_id)
+            return _settle(state if queued else _enqueue(state, run_id, {}), status)
+    if run is None:
+        state, run = {**state, "runs_total": state["runs_total"] + 1}, _new_run(run_id)
     changes: dict[str, Any] = {"status": status}
     if status == "running" and run["started_at"] is None:
         changes["started_at"] = event.timestamp
     state = _put_run(state, {**run, **changes})
-    queue = [queued for queued in state["queue"] if queued != run_id]
-    active = state["active_run"]
-    if status == "queued":
-        queue.append(run_id)
-    elif status not in FINAL:
-        active = run_id
-    return _settle({**state, "queue": queue, "active_run": active}, status)
-
-
-def _moved(state: State, event: Event) -> State:
-    """Within the queue only: one that has left it meanwhile does not come back."""
-    if event.run_id not in state["queue"]:
-        return state
-    queue = [queued for queued in state["queue"] if queued != event.run_id]
-    queue.insert(event.data["position"], event.run_id)
-    return {**state, "queue": queue}
+    return _settle(state if status in FINAL or status == "queued" else {**state, "active_run": run_id}, status)
 
 
 def _done(state: State, event: Event) -> State:
-    run = _run(state, event.run_id)
+    run_id = event.run_id
+    state = conversation.interrupt_calls(state, run_id)
+    run = _run(state, run_id)
     if run is not None:
         state = _put_run(state, {**run, "status": event.data["status"], "finished_at": event.timestamp})
-    active = None if state["active_run"] == event.run_id else state["active_run"]
-    queue = [queued for queued in state["queue"] if queued != event.run_id]
-    messages = [
-        _interrupted(message) if message["run_id"] == event.run_id else message for message in state["messages"]
-    ]
-    return _settle({**state, "active_run": active, "queue": queue, "messages": messages}, event.data["status"])
+    if state["active_run"] == run_id:
+        state = {**state, "active_run": None}
+    left = [one for one in state["left"] if one["run_id"] != run_id]
+    return _settle({**state, "left": left}, event.data["status"])
 
 
 def _settle(state: State, changed_to: str) -> State:
@@ -123,7 +187,19 @@ def _settle(state: State, changed_to: str) -> State:
 
 def _error(state: State, event: Event) -> State:
     run = _run(state, event.run_id)
-    return state if run is None else _put_run(state, {**run, "error": event.data})
+    return state if run is None else _put_run(state, {**run, "error": bounded_error(event.data)})
+
+
+def _budget(state: State, event: Event) -> State:
+    run, data = _run(state, event.run_id), event.data
+    if run is None:
+        return state
+    others = [one for one in run.get("budget", []) if (one["scope"], one["kind"]) != (data["scope"], data["kind"])]
+    return _put_run(state, {**run, "budget": [*others, data]})
+
+
+def _new_run(run_id: str | None) -> dict[str, Any]:
+    return {"id": run_id, "status": "running", "started_at": None, "finished_at": None, "error": None}
 
 
 def _run(state: State, run_id: str | None) -> dict[str, Any] | None:
@@ -137,123 +213,39 @@ def _put_run(state: State, run: dict[str, Any]) -> State:
     return {**state, "runs": [run if other["id"] == run["id"] else other for other in runs]}
 
 
-# Messages ----------------------------------------------------------------------------------------------------------
+# The conversation --------------------------------------------------------------------------------------------------
 
 
 def _message(state: State, event: Event) -> State:
-    data = event.data
-    parts = [{"type": "text", "text": data["content"]}]
-    at = _find_message(state, event.run_id, data["message_id"])
-    if at is not None:  # the program sent deltas first and the whole message after: the whole one is what it said
-        message = state["messages"][at]
-        kept = [part for part in message["parts"] if part["type"] != "text"]
-        return _put_message(state, at, {**message, "role": data["role"], "parts": kept + parts})
-    message = {"id": data["message_id"], "run_id": event.run_id, "role": data["role"], "parts": parts}
-    state = {**state, "messages": [*state["messages"], message]}
+    """What a person asks waits in the queue until its run begins."""
+    data, run_id = event.data, event.run_id
+    message_id, content = data["message_id"], data["content"]
     if data["role"] == "user" and not state["title"]:
-        state["title"] = data["content"].split("\n", 1)[0][:TITLE_LENGTH]
-    return state
+        state = {**state, "title": content.split("\n", 1)[0][:TITLE_LENGTH]}
+    if data["role"] == "user" and run_id is not None and _run(state, run_id) is None:
+        return _enqueue(state, run_id, {"message_id": message_id, "prompt": content})
+    return conversation.add_message(state, run_id, message_id, data["role"], content)
 
 
 def _delta(state: State, event: Event) -> State:
-    state, at = _open_message(state, event.run_id, event.data["message_id"])
-    message = state["messages"][at]
-    parts, kind, content = message["parts"], event.type, event.data["content"]
-    if parts and parts[-1]["type"] == kind:
-        parts = [*parts[:-1], {"type": kind, "text": parts[-1]["text"] + content}]
-    else:
-        parts = [*parts, {"type": kind, "text": content}]
-    return _put_message(state, at, {**message, "parts": parts})
-
-
-def _find_message(state: State, run_id: str | None, message_id: str) -> int | None:
-    messages = state["messages"]
-    for at in range(len(messages) - 1, -1, -1):
-        if messages[at]["id"] == message_id and messages[at]["run_id"] == run_id:
-            return at
-    return None
-
-
-def _open_message(state: State, run_id: str | None, message_id: str) -> tuple[State, int]:
-    at = _find_message(state, run_id, message_id)
-    if at is not None:
-        return state, at
-    message: dict[str, Any] = {"id": message_id, "run_id": run_id, "role": "assistant", "parts": []}
-    return {**state, "messages": [*state["messages"], message]}, len(state["messages"])
-
-
-def _put_message(state: State, at: int, message: dict[str, Any]) -> State:
-    messages = state["messages"]
-    return {**state, "messages": [*messages[:at], message, *messages[at + 1 :]]}
-
-
-# Tool calls --------------------------------------------------------------------------------------------------------
+    return conversation.add_text(state, event.run_id, event.data["message_id"], event.type, event.data["content"])
 
 
 def _tool_call(state: State, event: Event) -> State:
-    """A call belongs to the run's latest assistant message; a call before any text opens one named after it."""
-    data = event.data
-    at = _latest_answer(state, event.run_id)
-    if at is None:
-        state, at = _open_message(state, event.run_id, data["call_id"])
-    part = {
-        "type": "tool-call",
-        "call_id": data["call_id"],
-        "name": data["name"],
-        "title": data.get("title"),
-        "arguments": data["arguments"],
-        "output": "",
-        "result": None,
-        "is_error": False,
-        "duration_ms": None,
-        "state": "running",
-    }
-    message = state["messages"][at]
-    return _put_message(state, at, {**message, "parts": [*message["parts"], part]})
+    return conversation.add_call(state, event.run_id, event.data)
 
 
 def _tool_output(state: State, event: Event) -> State:
-    content = event.data["content"]
-    return _change_call(state, event, lambda part: {**part, "output": part["output"] + content})
+    return conversation.add_output(state, event.run_id, event.data["call_id"], event.data["content"])
 
 
 def _tool_result(state: State, event: Event) -> State:
-    data = event.data
-    changes = {
-        "result": data["result"],
-        "is_error": data["is_error"],
-        "duration_ms": data["duration_ms"],
-        "state": "failed" if data["is_error"] else "completed",
-    }
-    return _change_call(state, event, lambda part: {**part, **changes})
+    return conversation.end_call(state, event.run_id, event.data)
 
 
-def _change_call(state: State, event: Event, change: Callable[[dict[str, Any]], dict[str, Any]]) -> State:
-    """Output or result of a call nobody announced changes nothing: it stays in the log."""
-    for at in range(len(state["messages"]) - 1, -1, -1):
-        message = state["messages"][at]
-        if message["run_id"] != event.run_id:
-            continue
-        parts = message["parts"]
-        for i in range(len(parts) - 1, -1, -1):
-            if parts[i]["type"] == "tool-call" and parts[i]["call_id"] == event.data["call_id"]:
-                return _put_message(state, at, {**message, "parts": [*parts[:i], change(parts[i]), *parts[i + 1 :]]})
-    return state
-
-
-def _latest_answer(state: State, run_id: str | None) -> int | None:
-    messages = state["messages"]
-    for at in range(len(messages) - 1, -1, -1):
-        if messages[at]["run_id"] == run_id:
-            return at if messages[at]["role"] == "assistant" else None
-    return None
-
-
-def _interrupted(message: dict[str, Any]) -> dict[str, Any]:
-    if not any(part.get("state") == "running" for part in message["parts"]):
-        return message
-    parts = [{**part, "state": "interrupted"} if part.get("state") == "running" else part for part in message["parts"]]
-    return {**message, "parts": parts}
+def _clear(state: State, event: Event) -> State:
+    """The rest is done where it leaves: streaming.bounds."""
+    return {**state, "cleared": state["parts_total"]}
 
 
 # The rest ----------------------------------------------------------------------------------------------------------
@@ -264,13 +256,15 @@ def _title(state: State, event: Event) -> State:
 
 
 def _files(state: State, event: Event) -> State:
-    files = dict(state["files"])
+    files, total = dict(state["files"]), state["files_total"]
     for change in event.data["changes"]:
+        total += {"added": 1, "deleted": -1}.get(change["change"], 0)
         if change["change"] == "deleted":
             files.pop(change["path"], None)
         else:
-            files[change["path"]] = {"size": change["size"], "sha256": change["sha256"]}
-    return {**state, "files": files}
+            files[change["path"]] = {"size": change["size"], "sha256": change["sha256"], "seq": event.seq}
+    said = event.data.get("total")
+    return {**state, "files": files, "files_total": max(total, len(files)) if said is None else said}
 
 
 def _approval_request(state: State, event: Event) -> State:
@@ -319,15 +313,7 @@ def _plan(state: State, event: Event) -> State:
     return {**state, "plan": {"run_id": event.run_id, "entries": event.data["entries"]}}
 
 
-def _budget(state: State, event: Event) -> State:
-    run, data = _run(state, event.run_id), event.data
-    if run is None:
-        return state
-    others = [one for one in run.get("budget", []) if (one["scope"], one["kind"]) != (data["scope"], data["kind"])]
-    return _put_run(state, {**run, "budget": [*others, data]})
-
-
-_STEPS: dict[str, Callable[[State, Event], State]] = {
+_RULES: dict[str, Callable[[State, Event], State]] = {
     "status": _status,
     "title": _title,
     "message": _message,
@@ -344,4 +330,5 @@ _STEPS: dict[str, Callable[[State, Event], State]] = {
     "budget": _budget,
     "error": _error,
     "done": _done,
+    "clear": _clear,
 }

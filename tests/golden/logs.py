@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from itertools import count
 from typing import Any
 
 from hypothesis import strategies as st
@@ -45,7 +47,7 @@ delta = st.fixed_dictionaries({"message_id": ids, "content": texts})
 DATA: dict[str, st.SearchStrategy[dict[str, Any]]] = {
     "status": st.fixed_dictionaries(
         {"status": final | st.sampled_from(["queued", "running", "waiting"])},
-        optional={"attempt": counts, "position": st.integers(0, 3)},
+        optional={"attempt": counts, "position": st.integers(0, 3), "into": st.sampled_from(["r1", "r2"])},
     ),
     "title": st.fixed_dictionaries({"title": texts}),
     "message": st.fixed_dictionaries(
@@ -80,7 +82,7 @@ DATA: dict[str, st.SearchStrategy[dict[str, Any]]] = {
     "approval-response": st.fixed_dictionaries(
         {"approval_id": ids, "decision": texts, "by": texts}, optional={"reason": st.none() | texts}
     ),
-    "files": st.fixed_dictionaries({"changes": st.lists(changes, max_size=4)}),
+    "files": st.fixed_dictionaries({"changes": st.lists(changes, max_size=4)}, optional={"total": counts}),
     "usage": st.fixed_dictionaries(
         {"model": texts, "input_tokens": counts, "output_tokens": counts, "cost_usd": costs, "total": totals}
     ),
@@ -94,9 +96,18 @@ DATA: dict[str, st.SearchStrategy[dict[str, Any]]] = {
     ),
     "log": st.fixed_dictionaries({"content": texts}),
     "error": st.fixed_dictionaries({"code": st.just("a-code"), "message": texts, "retryable": st.booleans()}),
+    "clear": st.just({}),
     "done": st.fixed_dictionaries({"status": final}, optional={"result": json_values, "duration_ms": counts}),
 }
 
+
+def event(type_: str, run_id: str | None, /, **data: Any) -> Event:
+    """For logs that are written by hand: each at the next place."""
+    made = draft(type_, run_id, **data)
+    return Event(made.type, "agent", made.run_id, 1, next(_seqs), "2026-11-20T12:00:00.000000Z", made.data)
+
+
+_seqs = count(1)
 _drafts = st.sampled_from(sorted(DATA)).flatmap(lambda type_: st.tuples(st.just(type_), DATA[type_]))
 _steps = st.tuples(_drafts, st.sampled_from(["r1", "r2", "r3", None]), st.integers(0, 2))
 
@@ -112,3 +123,23 @@ def _log(steps: list[tuple[tuple[str, dict[str, Any]], str | None, int]]) -> lis
 
 
 logs = st.lists(_steps, max_size=40).map(_log)
+
+
+def large(event: Event, times: int) -> Event:
+    """With each text of its data so many times: what stands in the state only once would never reach a limit."""
+    return replace(event, data=_times(event.data, times))
+
+
+def _times(value: Any, times: int, key: str = "") -> Any:
+    if isinstance(value, dict):
+        return {name: _times(item, times, name) for name, item in value.items()}
+    if isinstance(value, list):
+        return [_times(item, times) for item in value]
+    return value * times if isinstance(value, str) and key in _LARGE else value
+
+
+_LARGE = ("content", "question", "result", "output", "a", "é", "message")
+large_logs = st.tuples(logs, st.sampled_from([300, 3000])).map(
+    lambda made: [large(event, made[1]) for event in made[0]]
+)
+"""Logs whose state reaches its limits."""
