@@ -143,6 +143,11 @@ def end_call(state: State, run_id: str | None, data: dict[str, Any]) -> State:
     return _change_call(state, run_id, data["call_id"], change)
 
 
+def put_call(state: State, run_id: str | None, call: Part) -> State:
+    """The call as it is given, in the place of the part that is there."""
+    return _change_call(state, run_id, call["call_id"], lambda part: _bounded({**part, **call}))
+
+
 def interrupt_calls(state: State, run_id: str | None) -> State:
     """Those that nobody will end: their run has."""
     for at, entry in enumerate(state["messages"]):
