@@ -78,7 +78,7 @@ class AgentGate:
         agent_id = str(agent.pk)
         stored = (await in_database(journal.head, agent_id)).tip
         # What only Redis has was seen by whoever posts now: a stream from what is stored would say it again.
-        live, _ = await current_hub().reader.at_tip(agent_id)
+        live = (await current_hub().reader.at_tip(agent_id)).cursor
         # Asked after `live` was read: a run that is not known now has no event before it, whoever makes it meanwhile.
         known = key is not None and await in_database(agent.runs.filter(idempotency_key=key).exists)
         try:

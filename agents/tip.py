@@ -26,7 +26,7 @@ def refusal(agent_id: str, cursor: Cursor) -> ResetReason | None:
 
 async def _state(agent_id: str) -> State:
     async with _reader() as reader:
-        return (await reader.at_tip(agent_id))[1]
+        return (await reader.at_tip(agent_id)).state
 
 
 async def _refusal(agent_id: str, cursor: Cursor) -> ResetReason | None:

@@ -140,6 +140,11 @@ def _move(state: State, run_id: str | None, position: int) -> State:
     return {**state, "queue": queue}
 
 
+def waiting_runs(state: State) -> list[str]:
+    """Ids of the runs in the queue, in the order in which they will be executed."""
+    return [queued["run_id"] for queued in state["queue"]]
+
+
 # Runs --------------------------------------------------------------------------------------------------------------
 
 

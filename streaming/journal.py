@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from itertools import takewhile
-from typing import NamedTuple, Self
+from typing import Any, NamedTuple, Self
 
 from django.db import transaction
 from django.db.models import Exists, OuterRef, Q, QuerySet
@@ -20,8 +20,8 @@ from django.db.models.functions import Now
 
 from streaming import upgrade
 from streaming.bounds import Page as ConversationStretch
-from streaming.cursor import Cursor, EpochStart
-from streaming.errors import Fenced, LogBroken, LogMissing
+from streaming.cursor import Cursor, EpochStart, parse
+from streaming.errors import Fenced, LogBroken, LogMissing, PageMissing
 from streaming.events import Event, decode, encode
 from streaming.fold import FOLD, initial
 from streaming.folded import Folded
@@ -238,6 +238,22 @@ def conversation_page(agent_id: str, before: Cursor) -> str | None:
     rows = ConversationPage.objects.filter(agent_id=agent_id, epoch=before.epoch, seq=before.seq)
     packed = rows.values_list("packed", flat=True).first()
     return None if packed is None else unpack(packed)
+
+
+def conversation_before(agent_id: str, folded: Folded) -> Iterator[dict[str, Any]]:
+    """The messages of the conversation, newest first, parts in their order: the state's, then those of its pages."""
+    yield from reversed(folded.state["messages"])
+    for stretch in reversed(folded.pages):
+        yield from reversed(stretch.messages)
+    earlier = folded.pages[0].earlier if folded.pages else folded.state["earlier"]
+    while earlier is not None:
+        at = parse(earlier["before"])
+        text = None if at is None else conversation_page(agent_id, at)
+        if text is None:
+            raise PageMissing(agent_id, earlier["before"])
+        found = json.loads(text)
+        yield from reversed(found["messages"])
+        earlier = found["earlier"]
 
 
 def page_json(stretch: ConversationStretch) -> str:

@@ -23,6 +23,7 @@ from streaming.dialects import DIALECTS, NATIVE
 from streaming.dialects.translation import Translation
 from streaming.errors import JournalUnavailable, LogMissing
 from streaming.events import encode
+from streaming.fold import waiting_runs
 from streaming.hub import Hub
 from streaming.subscriber import Subscriber
 
@@ -118,10 +119,10 @@ class SseApplication:
 
     async def _bound(self, subscriber: Subscriber, agent_id: str) -> None:
         """Where `until=done` ends: behind the active run, else behind the first in the queue, else at the tip."""
-        tip, state = await self._hub().reader.at_tip(agent_id)
-        run_id = state["active_run"] or next(iter(state["queue"]), None)
+        tip = await self._hub().reader.at_tip(agent_id)
+        run_id = tip.state["active_run"] or next(iter(waiting_runs(tip.state)), None)
         if run_id is None:
-            subscriber.end_at(tip)
+            subscriber.end_at(tip.cursor)
         else:
             subscriber.until(run_id)
 

@@ -23,6 +23,7 @@ from streaming import frames
 from streaming.channel import Channel
 from streaming.cursor import Cursor
 from streaming.events import decode
+from streaming.fold import State, waiting_runs
 from streaming.frames import Frame
 from streaming.hub import Hub
 from streaming.journal import CHUNK_CHARS
@@ -159,8 +160,7 @@ class Subscriber:
         self._live_in = None
         if self.until_run is not None:
             # Its `done` may be in there already, and would be waited for in vain.
-            runs = json.loads(row.state)["runs"]
-            self._finished = any(run["id"] == self.until_run and run["finished_at"] for run in runs)
+            self._finished = not _is_open(json.loads(row.state), self.until_run)
         return frames.snapshot(self._channel.agent_id, row.cursor, row.state)
 
     def _advance(self, batch: list[Frame]) -> list[Frame]:
@@ -176,3 +176,11 @@ class Subscriber:
 
     def _is_at_end(self) -> bool:
         return self._end_at is not None and self.cursor is not None and self.cursor.seq >= self._end_at.seq
+
+
+def _is_open(state: State, run_id: str) -> bool:
+    """Is that run active, waiting or not known yet? The runs that ended long ago are not in the state."""
+    if run_id == state["active_run"] or run_id in waiting_runs(state):
+        return True
+    ended = next((run["finished_at"] for run in state["runs"] if run["id"] == run_id), None)
+    return ended is None and len(state["runs"]) + len(state["queue"]) == state["runs_total"]

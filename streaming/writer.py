@@ -31,6 +31,7 @@ from streaming.database import in_database
 from streaming.errors import BusUnavailable, Fenced, JournalUnavailable, StreamingError, Unbarred, WriterClosed
 from streaming.events import Draft, Event, now
 from streaming.fold import State
+from streaming.folded import Folded
 from streaming.journal import Commit, Stored
 from streaming.manifest import Manifest
 from streaming.takeover import Opening, Project
@@ -106,6 +107,11 @@ class Writer:
     def state(self) -> State:
         """What the log folds to with everything that was appended."""
         return self._folded.state
+
+    @property
+    def folded(self) -> Folded:
+        """The same, with the pages that are not stored yet. Nothing in it changes any more."""
+        return self._folded
 
     @property
     def files(self) -> Manifest:
