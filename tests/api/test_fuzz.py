@@ -16,9 +16,10 @@ from agents.api import execute
 from agents.api.site import api as ninja_api
 from agents.models import Run
 from tests.api.conftest import ApiClient
+from tests.nightly import examples
 
 STREAMS = re.compile(r"/stream$")
-EXAMPLES = 150
+EXAMPLES = examples(150)
 text = st.one_of(
     st.text(max_size=30), st.sampled_from(["", "\0", "\ud800", "demo", "x" * 300, "0-0", "9" * 30, "..", "%", "'"])
 )
