@@ -28,7 +28,7 @@ REASONS = {
 
 @dataclass(slots=True)
 class Section:
-    """`anchor`: its id in the page. `renamed_from`: a deleted file with the same text."""
+    """`anchor`: its id in the page. `renamed_from`: a deleted file with the same text. `encoding`: see FileDiff."""
 
     path: str
     shown_path: str
@@ -41,6 +41,7 @@ class Section:
     reason: str = ""
     renamed_from: str = ""
     is_open: bool = True
+    encoding: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +99,7 @@ def _section(file: FileDiff, number: int, renamed_from: str | None) -> Section:
         file.additions,
         file.deletions,
         reason=REASONS.get(file.reason or "", ""),
+        encoding=file.encoding or "",
     )
     if renamed_from is not None:
         section.status, section.renamed_from = "renamed", visible.plain(renamed_from)

@@ -58,6 +58,10 @@ WRITTEN = [
     ("città,n\nNapoli,1\n", "utf-16-le", "UTF-16"),
     ("city,n\n東京,1\n", "utf-16-be", "UTF-16"),
     ("città,n\nNapoli,1\n", "utf-32", "UTF-32"),
+    ("città,n\nNapoli,1\n", "utf-32-le", "UTF-32"),
+    ("città,n\nNapoli,1\n", "utf-32-be", "UTF-32"),
+    ("名前,金額\n山田 😀,12\n", "utf-32-le", "UTF-32"),
+    ("\ufeffcittà,n\nNapoli,1\n", "utf-32-be", "UTF-32"),
     ("città,n\nNapoli,1\n", "utf-8-sig", ""),
     ("città,n\nNapoli,1\n", "utf-8", ""),
 ]
@@ -66,6 +70,7 @@ WRITTEN = [
 @pytest.mark.parametrize(("text", "codec", "name"), WRITTEN)
 def test_a_text_is_shown_right_whatever_it_is_written_in(text: str, codec: str, name: str) -> None:
     shown = view("a.txt", text.encode(codec))
+    text = text.removeprefix("\ufeff")
     assert (shown.kind, text_of(shown) + "\n", shown.encoding) == ("text", text, name)
     many = text.encode(codec) if codec in ("utf-16", "utf-32") else text.encode(codec) * 50
     cut = view("a.txt", many[:-3], size=len(many))
