@@ -72,7 +72,7 @@ def events_of(out: str) -> list[dict[str, Any]]:
 
 
 def test_a_site_starts_in_spite_of_a_mistake_and_says_which(site: UpSite, at_site: Terminal):
-    mistake = "crooked.image: Input should be a valid string"
+    mistake = "crooked.image: must be text"
     (said,) = [line for line in site.printed().splitlines() if mistake in line and "can't be started" in line]
     assert "definition crooked" in said
     assert mistake in at_site("run", "crooked", "Go").problem

@@ -74,10 +74,12 @@ def test_a_definition_with_a_mistake_is_named_and_the_others_can_run(
     lines = [line for line in shown.out.splitlines() if line[4:].startswith("definitions")]
     assert lines == [
         "ok  definitions      fine",
-        "no  definitions      line 2: crooked.image: Input should be a valid string",
+        "no  definitions      line 2: crooked.image: must be text",
     ]
     file.write_text("[definitions.crooked]\nimage = 5\n")
     assert doctor("doctor").code == 2
+    file.write_bytes(b"\xef\xbb\xbf[definitions.fine]\nimage = 'a'\n")
+    assert doctor("doctor").code == 0, "editors on Windows put a byte order mark in front"
     file.write_text("[definitions.crooked")
     shown = doctor("doctor")
     assert shown.code == 2
