@@ -19,7 +19,8 @@ from streaming.events import SCHEMA
 from streaming.validation import plain_problems
 
 BAD: list[Any] = [
-    None, 5, -1, 0, 10**400, 1.5, math.inf, math.nan, True, "", "x", "x" * 5000, "\0", [], [5], ["x"] * 1001, {}, {"a": 5},
+    None, 5, -1, 0, 10**400, 1.5, math.inf, math.nan, True, "", "x", "x" * 5000, "\0", [], [5], ["x"] * 1001,
+    {}, {"a": 5},
 ]  # fmt: skip
 PEDANTIC = ("Input should", "Field required", "Extra inputs", "Value error", "permitted", "String should", "should")
 

@@ -363,6 +363,12 @@ def test_an_agent_goes_into_a_file_and_comes_out_as_another(at_site: Terminal, t
     lines = [json.loads(line) for line in path.read_text().splitlines()]
     assert [line for line in lines if "seq" in line] == told
     assert list(tmp_path.iterdir()) == [path]
+    path.write_text("mine\n")
+    refused = at_site("export", told[0]["agent_id"], "-o", str(path)).problem
+    assert refused == f"agentsite: {path} exists; name another file, or replace it with --force\n"
+    assert path.read_text() == "mine\n"
+    assert at_site("export", told[0]["agent_id"], "-o", str(path), "--force").code == 0
+    assert len(path.read_text().splitlines()) == len(lines)
     imported = at_site("import", str(path))
     assert (imported.code, imported.err) == (0, "")
     again = [json.loads(line) for line in at_site("export", imported.out.strip(), "--no-files").out.splitlines()]

@@ -142,3 +142,17 @@ def test_a_data_directory_that_can_not_be_written(doctor: Terminal, tmp_path: Pa
     shown = doctor("doctor")
     assert shown.code == 2
     assert line(shown, "data dir").startswith("no ")
+
+
+@pytest.mark.parametrize("settings", [{}, {"DATABASE_URL": "postgres://nobody@127.0.0.1:1/none"}])
+def test_nothing_is_written_into_a_data_directory_that_is_refused(tmp_path: Path, settings: dict[str, str]):
+    data = tmp_path / "data"
+    data.mkdir(mode=0o755)
+    (data / "somebody-elses").touch()
+    before = sorted(data.rglob("*"))
+    with command("doctor", settings={"AGENTSITE_DATA_DIR": str(data), **settings}) as process:
+        out, _ = process.communicate(timeout=END_S)
+    assert process.returncode == 2
+    assert "no  data dir" in out
+    assert "engine bwrap" in out, "the engines are looked at all the same"
+    assert sorted(data.rglob("*")) == before
