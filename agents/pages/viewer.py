@@ -33,11 +33,12 @@ _JSON_TOKEN = re.compile(r'"(?:[^"\\]|\\.)*"|[{}\[\],:]|[^\s{}\[\],:"]+')
 
 @dataclass(slots=True)
 class View:
-    """`encoding`: its name where that is not UTF-8. `cut`: bytes of the file that were not read. `lines_left_out`: of
-    those that were. `has_source`: there is another way to show it."""
+    """`encoding`: its name where that is not UTF-8. `line_ends`: in words, where they are not LF alone. `cut`: bytes of
+    the file that were not read. `lines_left_out`: of those that were. `has_source`: there is another way to show it."""
 
     kind: Kind
     encoding: str = ""
+    line_ends: str = ""
     cut: int = 0
     lines: list[list[Piece]] = field(default_factory=list)
     lines_left_out: int = 0
@@ -62,14 +63,24 @@ def of(path: str, content: bytes, size: int, files_url: str, *, source: bool = F
     if read is None:
         return View("binary")
     text = read.content
+    line_ends = _line_ends(text)
     text = text if "\n" in text else text.replace("\r", "\n")  # as old Macintosh programs end lines
     view = None if source else _rendered(path, text, size, files_url)
     if view is None:
-        view = _as_text(path, text)
+        view = _as_text(path, text.replace("\r\n", "\n"))
         view.has_source = view.is_source = source and _can_render(path)
     view.encoding = "" if read.is_utf8 else read.encoding
+    view.line_ends = line_ends
     view.cut = max(0, size - len(content))
     return view
+
+
+def _line_ends(text: str) -> str:
+    """In words; empty for \\n and for a text of one line."""
+    crlf, lf = text.count("\r\n"), text.count("\n")
+    if crlf:
+        return "CRLF line ends" if crlf == lf else "CRLF and LF line ends"
+    return "CR line ends" if "\r" in text and not lf else ""
 
 
 def _can_render(path: str) -> bool:
