@@ -17,8 +17,6 @@ FOLDER_ROWS = 100
 FOLDER_PAGE_ROWS = 500
 ROWS_MOST = 400
 """In the panel that the server sends, all folders together: those beyond are links to their pages."""
-NAME_CHARS = 24
-"""A name that is longer may be cut in its middle."""
 NAME_END_CHARS = 12
 """Of its end, which is never cut."""
 OPEN_FILES = 30
@@ -85,7 +83,7 @@ def folder(paths: Iterable[str], within: str) -> tuple[list[tuple[str, int]], li
 
 def halves(name: str) -> tuple[str, str]:
     """A long name is cut in its middle where there is no room: its end, a number or a suffix, tells files apart."""
-    return (name[:-NAME_END_CHARS], name[-NAME_END_CHARS:]) if len(name) > NAME_CHARS else (name, "")
+    return name[:-NAME_END_CHARS], name[-NAME_END_CHARS:]
 
 
 def _folders(paths: Iterable[str]) -> _Folder:

@@ -89,7 +89,7 @@ def test_a_list_that_is_cut_says_so_and_how_many_files_there_are(stub: Stub, sho
     stub.append(written(name, 5, after=3))
     for number in range(11):
         stub.append(written(f"{number}.txt", 5, after=4 + number))
-    expect(shown.locator("#all-files")).to_have_text("All 12 files")
+    expect(shown.locator("#all-files")).to_have_text("All files (12)")
     box = shown.locator("#file-list").bounding_box()
     row = shown.locator("#file-list li").first.bounding_box()
     assert box

@@ -6,8 +6,6 @@ import { size } from "./measures.js";
 
 export const FOLDER_ROWS = 100;
 const OPEN_FILES = 30;
-const NAME_CHARS = 24;
-const NAME_END_CHARS = 12;
 
 export class Tree {
   /** `context`: {viewerUrl, remove(path) → promise} */
@@ -69,7 +67,7 @@ class FolderRow {
     this.count = h("span", { class: "size" });
     const list = h("ul", { class: "files" });
     this.rows = rowsOf(list, context);
-    this.details = h("details", { open: context.isOpen }, h("summary", { title: visible(item.path) }, nameOf(item.name), this.count), list);
+    this.details = h("details", { open: context.isOpen }, h("summary", {}, nameOf(item.name), this.count), list);
     this.details.addEventListener("toggle", () => this.#fill());
     this.node = h("li", { class: "folder-row" }, this.details);
     this.update(item);
@@ -131,10 +129,9 @@ class MoreRow {
 
 /** A long name is cut in its middle where there is no room. */
 function nameOf(name) {
-  const shown = [...visible(name)];
-  if (shown.length <= NAME_CHARS) return h("bdi", { class: "name" }, shown.join(""));
-  const halves = [shown.slice(0, -NAME_END_CHARS), shown.slice(-NAME_END_CHARS)];
-  return h("bdi", { class: "name" }, ...halves.map((half) => h("span", {}, half.join(""))));
+  const start = [...visible(name)];
+  const end = start.splice(-12);
+  return h("bdi", { class: "name" }, h("span", {}, ...start), h("span", {}, ...end));
 }
 
 /** As agents/pages/visible.py: direction overrides and text without a glyph. Controls can't be in a name. */
