@@ -151,7 +151,8 @@ def status_of(error: object) -> int:
     fields = error if isinstance(error, dict) else {"message": error}
     names = [fields.get(name) for name in ("code", "type", "status", "message")]
     for name in names[:2]:
-        status = int(name) if str(name).isascii() and str(name).isdigit() else _STATUSES.get(str(name), 0)
+        text = str(name)
+        status = int(text) if re.fullmatch("[0-9]{3}", text) else _STATUSES.get(text, 0)
         if 400 <= status < 600:
             return status
     return 503 if _PASSING.search(" ".join(map(str, names))) else 400
