@@ -19,6 +19,7 @@ from redis.exceptions import RedisError
 
 from agents.errors import AgentsError
 from streaming.errors import BusUnavailable, JournalUnavailable, LogMissing
+from streaming.validation import plain_problems
 
 log = structlog.get_logger(__name__)
 RETRY_AFTER_S = 2
@@ -160,9 +161,7 @@ def _validation(error: Any) -> HttpResponse:
 
 def wrong_fields(found: Iterable[Mapping[str, Any]]) -> tuple[str, dict[str, Any]]:
     """Message and details of pydantic's errors: every field that is wrong, and the first one in the message."""
-    problems = [
-        {"field": _field(problem["loc"]), "message": problem["msg"].removeprefix("Value error, ")} for problem in found
-    ]
+    problems = [{"field": _field(path), "message": message} for path, message in plain_problems(found)]
     first = problems[0]
     return f"{first['field']}: {first['message']}", {"field": first["field"], "errors": problems}
 

@@ -72,7 +72,7 @@ def events_of(out: str) -> list[dict[str, Any]]:
 
 
 def test_a_site_starts_in_spite_of_a_mistake_and_says_which(site: UpSite, at_site: Terminal):
-    mistake = "crooked.image: Input should be a valid string"
+    mistake = "crooked.image: must be text"
     (said,) = [line for line in site.printed().splitlines() if mistake in line and "can't be started" in line]
     assert "definition crooked" in said
     assert mistake in at_site("run", "crooked", "Go").problem
@@ -363,6 +363,12 @@ def test_an_agent_goes_into_a_file_and_comes_out_as_another(at_site: Terminal, t
     lines = [json.loads(line) for line in path.read_text().splitlines()]
     assert [line for line in lines if "seq" in line] == told
     assert list(tmp_path.iterdir()) == [path]
+    path.write_text("mine\n")
+    refused = at_site("export", told[0]["agent_id"], "-o", str(path)).problem
+    assert refused == f"agentsite: {path} exists; name another file, or replace it with --force\n"
+    assert path.read_text() == "mine\n"
+    assert at_site("export", told[0]["agent_id"], "-o", str(path), "--force").code == 0
+    assert len(path.read_text().splitlines()) == len(lines)
     imported = at_site("import", str(path))
     assert (imported.code, imported.err) == (0, "")
     again = [json.loads(line) for line in at_site("export", imported.out.strip(), "--no-files").out.splitlines()]
