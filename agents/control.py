@@ -85,7 +85,7 @@ class ControlSession:
     def __init__(self, identity: Identity) -> None:
         self._user = identity.user
         self._only_agent = identity.only_agent
-        self._grant = Grant(identity.credential, identity.user.pk)
+        self._grant = Grant.of(identity)
         self.access: Access = GrantedAccess(self._grant)
 
     async def follow(self, agent_id: Any) -> tuple[str, Access]:

@@ -45,7 +45,7 @@ class AgentGate:
             raise Problem(400, "unsupported-format", f"format must be one of {', '.join(FORMATS)}", {"field": "format"})
         if query.get("until") not in (None, "done"):
             raise Problem(400, "invalid-parameter", "until must be done", {"field": "until"})
-        grant = GrantedAccess(Grant(identity.credential, identity.user.pk, str(agent.pk)))
+        grant = GrantedAccess(Grant.of(identity, agent))
         if scope["method"] == "POST":
             return replace(await self._start(scope, receive, agent, identity), format=format_, access=grant)
         if scope["method"] not in ("GET", "HEAD"):
