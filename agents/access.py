@@ -19,7 +19,6 @@ from typing import Any, Literal, NamedTuple
 from django.conf import settings
 from django.contrib.auth import get_user
 from django.contrib.auth.models import User
-from django.core.exceptions import DisallowedHost
 from django.core.handlers.asgi import ASGIRequest
 from django.db.models import Q, QuerySet
 from django.db.models.functions import Now
@@ -29,7 +28,6 @@ from django.middleware.csrf import CsrfViewMiddleware
 from agents import throttle
 from agents.errors import NotFound
 from agents.models import Agent, ApiToken, LoginLink, Run, StreamTicket
-from agents.origins import request_of
 
 TOKEN_PREFIX = "as_"
 """So that a token in a log or a repository is recognised by those who look for such things."""
@@ -183,17 +181,6 @@ def csrf_problem(request: HttpRequest) -> str | None:
 def csrf_problem_of(scope: Mapping[str, Any]) -> str | None:
     """The same for an ASGI scope. The token must be in the header: a raw application's body is not a form."""
     return csrf_problem(ASGIRequest(dict(scope), BytesIO()))
-
-
-def host_problem_of(scope: Mapping[str, Any]) -> str | None:
-    """Why the Host header of an ASGI scope is not one of ALLOWED_HOSTS; None if it is, or there is none."""
-    if not any(name.lower() == b"host" for name, _ in scope["headers"]):
-        return None
-    try:
-        request_of(scope).get_host()
-    except DisallowedHost:
-        return "the site does not answer by this name; the operator adds it to AGENTSITE_ALLOWED_HOSTS"
-    return None
 
 
 # Login links -------------------------------------------------------------------------------------------------------

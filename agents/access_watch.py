@@ -41,7 +41,6 @@ class AccessWatch:
         key = object()
         self._open[key] = grant, on_end
         if self._looking is None:
-            self._hub.start()  # it hears of changes of access
             self._hub.on_notice.add(self._hear)
             self._looking = asyncio.create_task(self._look_again_and_again(), name="access watch")
         try:

@@ -18,6 +18,7 @@ from agents.gate import as_problems, not_authenticated
 from agents.origins import source_of_scope
 from agents.revocation import Grant
 from streaming.database import in_database
+from streaming.hub import current_hub
 from streaming.sse import Problem, Receive, Scope, Send, answer
 
 Application = Callable[[dict[str, Any], Receive, Send], Awaitable[None]]
@@ -39,6 +40,7 @@ class FeedApplication:
         except Problem as problem:
             await answer(send, problem)
             return
+        current_hub().start()  # it hears of changes of access
         ended = asyncio.Event()
         with GrantedAccess(Grant.of(identity)).watch(ended.set):
             await self._django({**scope, "user": identity.user}, _until(ended, receive), send)

@@ -113,8 +113,9 @@ def identify_ticket(ticket: str, scope: Scope) -> Identity | None:
 
 def refuse_other_hosts(scope: Scope) -> None:
     """Raises Problem 400 for a Host header that is not one of ALLOWED_HOSTS."""
-    if (problem := access.host_problem_of(scope)) is not None:
-        raise Problem(400, "bad-request", problem)
+    if header(scope, b"host") is not None:
+        with as_problems():
+            request_of(scope).get_host()
 
 
 def _first_seq(run_id: str) -> int | None:

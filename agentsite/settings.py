@@ -245,6 +245,7 @@ LOGGING: dict[str, Any] = {
     "root": {"handlers": ["stderr"], "level": LOG_LEVEL},
     "loggers": {
         "django.request": {"level": "ERROR"},
+        "django.template": {"level": "INFO"},  # below that: a traceback for every variable that a page does without
         "daphne": {"level": "WARNING"},
         "aiodocker": {"level": "WARNING"},
         "httpx": {"level": "WARNING"},

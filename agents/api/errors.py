@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import structlog
-from django.core.exceptions import ObjectDoesNotExist, RequestDataTooBig, SuspiciousOperation
+from django.core.exceptions import DisallowedHost, ObjectDoesNotExist, RequestDataTooBig, SuspiciousOperation
 from django.db import DataError, InterfaceError, OperationalError
 from django.http import Http404, HttpRequest, HttpResponse, JsonResponse, UnreadablePostError
 from ninja import NinjaAPI
@@ -98,6 +98,15 @@ def not_found(request: HttpRequest, *args: object, **kwargs: object) -> HttpResp
     return answer(404, "not-found", "there is nothing at this address")
 
 
+def wrong_host() -> HttpResponse:
+    message = "the site does not answer by this name; the operator adds it to AGENTSITE_ALLOWED_HOSTS"
+    return answer(400, "bad-request", message)
+
+
+def internal_error() -> HttpResponse:
+    return answer(500, "internal-error", "something went wrong here; it has been logged")
+
+
 def unavailable(what: str) -> HttpResponse:
     return answer(503, f"{what}-unavailable", "try again soon", headers={"Retry-After": str(RETRY_AFTER_S)})
 
@@ -134,7 +143,7 @@ def _answer(request: HttpRequest, error: Exception | type[Exception]) -> HttpRes
     if known is not None:
         return known
     log.error("request failed", path=request.path, method=request.method, exc_info=error)
-    return answer(500, "internal-error", "something went wrong here; it has been logged")
+    return internal_error()
 
 
 def _domain(error: Any) -> HttpResponse:
@@ -183,6 +192,7 @@ _ANSWERS: tuple[tuple[type[Exception], Callable[[Exception], HttpResponse]], ...
     (LogMissing, lambda _: answer(404, "not-found", "no such agent")),
     (ObjectDoesNotExist, lambda _: answer(404, "not-found", "it has just been deleted")),
     (RequestDataTooBig, lambda _: answer(413, "too-large", "the body is too large")),
+    (DisallowedHost, lambda _: wrong_host()),
     (SuspiciousOperation, lambda _: answer(400, "bad-request", "the request is malformed")),
     (UnreadablePostError, lambda _: answer(400, "incomplete-body", "the body ended early")),
     (JournalUnavailable, lambda _: unavailable("database")),

@@ -24,6 +24,7 @@ from agents.errors import NotFound
 from agents.models import Run
 from agents.revocation import Grant, users_of
 from streaming.database import in_database, in_thread
+from streaming.hub import current_hub
 
 router = Router(tags=["runs"])
 LOOK_FIRST_S, LOOK_MOST_S = 0.05, 1.0
@@ -46,6 +47,7 @@ async def execute(
     agent = await in_database(agent_for, caller(request), agent_id)
     run = await in_thread(lifecycle.submit_run, agent, body.input, idempotency_key=idempotency_key)
     await sync_to_async(_give_back_connection)()
+    current_hub().start()  # it hears of changes of access
     access_ended = asyncio.Event()
     grant = Grant.of(identity_of(request), agent)
     with GrantedAccess(grant).watch(access_ended.set):
