@@ -37,6 +37,8 @@ _OTHERS = {
     "invalid-parameter": 400,
     "unsupported-format": 400,
     "import-too-large": 413,
+    "uri-too-long": 414,
+    "headers-too-large": 431,
     "internal-error": 500,
     "streams-need-asgi": 501,
     "database-unavailable": 503,

@@ -3,6 +3,7 @@ what is wrong with the site."""
 
 from __future__ import annotations
 
+import json
 import random
 import socket
 from collections.abc import AsyncIterator, Iterator
@@ -164,3 +165,41 @@ async def test_no_request_makes_the_web_process_log_a_traceback(web: WebServer) 
         refused = whole_answer(address, b"GET %s HTTP/1.1\r\nHost: evil.example\r\n\r\n" % target)
         assert refused.startswith(b"HTTP/1.1 400 Bad Request"), target
         assert (b"application/json" in refused) == target.startswith(b"/api"), target
+
+
+HEADS = [
+    (b"GET /%s HTTP/1.1" % (b"x" * 20_000), 414, "uri-too-long"),
+    (b"GET /%s" % (b"x" * 200_000), 414, "uri-too-long"),
+    (b"GET / HTTP/1.1\r\nX: %s" % (b"x" * 20_000), 431, "headers-too-large"),
+    (b"GET / HTTP/1.1\r\nX: %s" % (b"x" * 3_000_000), 431, "headers-too-large"),
+    (b"GET / HTTP/1.1" + b"\r\nX: %s" % (b"x" * 9000) * 2, 431, "headers-too-large"),
+    (b"GET / HTTP/1.1" + b"\r\nX: x" * 600, 431, "headers-too-large"),
+    (b"GET / HTTP/1.1\r\nno colon", 400, "bad-request"),
+    (b"GET / HTTP/1.1\r\nContent-Length: x", 400, "bad-request"),
+    (b"nonsense", 400, "bad-request"),
+]
+
+
+async def test_a_head_that_is_too_long_or_malformed_is_answered_before_the_connection_ends(web: WebServer) -> None:
+    [address] = web._addresses()
+    for head, status, code in HEADS:
+        head_, _, body = whole_answer(address, head + b"\r\n" + GOOD_HOST + b"\r\n\r\n").partition(b"\r\n\r\n")
+        assert head_.startswith(b"HTTP/1.1 %d " % status), head[:40]
+        assert (b"application/json" in head_, json.loads(body)["error"]["code"]) == (True, code)
+    assert web.complaints() == []
+
+
+async def test_whatever_ends_a_websocket_its_close_code_reaches_the_client(web: WebServer) -> None:
+    for first_byte, payload, code in (
+        (0x81, b"x" * 600_000, 1009),
+        (0x81, b"x" * 6_000_000, 1009),
+        (0x81, b"\xff\xfe", 1007),
+        (0x83, b"reserved opcode", 1002),
+        (0xC1, b"reserved bit", 1002),
+        (0x89, b"x" * 126, 1002),
+    ):
+        socket_ = await web.never_reading("GET /ws HTTP/1.1")
+        socket_.send(first_byte, payload)
+        assert await socket_.close_code() == code, (first_byte, len(payload))
+        socket_.reset()
+    assert web.complaints() == []
