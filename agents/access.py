@@ -26,7 +26,7 @@ from django.http import HttpRequest, HttpResponse, parse_cookie
 from django.middleware.csrf import CsrfViewMiddleware
 
 from agents import throttle
-from agents.errors import NotFound
+from agents.errors import NotAuthenticated, NotFound
 from agents.models import Agent, ApiToken, LoginLink, Run, StreamTicket
 
 TOKEN_PREFIX = "as_"
@@ -36,6 +36,7 @@ TOKEN_LENGTH_MOST = 200
 TOUCH_S = 60
 """How exactly `last_used_at` is kept: a write with every request would cost more than the request."""
 BEARER = "bearer"
+UNKNOWN_TOKEN = "this token is not known here: it may have expired or been deleted, or be another site's"
 Headers = Iterable[tuple[bytes, bytes]]
 
 
@@ -109,13 +110,14 @@ def user_of_token(token: str) -> User | None:
     return identity.user if identity else None
 
 
-def identify_bearer(token: str, address: str) -> Identity | None:
-    """The same for a token that came from a client's address. Raises TooManyFailures where too many wrong ones came
-    from, without a look at this one."""
+def identify_bearer(token: str, address: str) -> Identity:
+    """The same for a token that came from a client's address, "" for a header without one. Raises NotAuthenticated;
+    TooManyFailures where too many wrong ones came from, without a look at this one."""
     throttle.refuse_blocked(address)
     identity = identify_token(token)
     if identity is None:
         throttle.count_wrong_token(address)
+        raise NotAuthenticated(UNKNOWN_TOKEN if token else "send a token as Authorization: Bearer <token>")
     return identity
 
 
@@ -135,7 +137,7 @@ def user_of_session(session_key: str) -> User | None:
 
 
 def identify(headers: Headers, address: str, *, may_use_session: bool = True) -> Identity | None:
-    """The sender of these raw headers (of an ASGI scope); None if they identify nobody.
+    """The sender of these raw headers (of an ASGI scope); None if they have no token, and no session that counts.
 
     A bearer token counts before a session. A wrong token is refused even where there is a valid session, too.
 
@@ -144,6 +146,7 @@ def identify(headers: Headers, address: str, *, may_use_session: bool = True) ->
         may_use_session: False for requests of another origin.
 
     Raises:
+        NotAuthenticated: for a wrong token.
         TooManyFailures
     """
     names = [(name.lower(), value) for name, value in headers]

@@ -17,7 +17,7 @@ from ninja import NinjaAPI
 from ninja.errors import AuthenticationError, HttpError, ValidationError
 from redis.exceptions import RedisError
 
-from agents.errors import AgentsError
+from agents.errors import AgentsError, NotAuthenticated
 from streaming.errors import BusUnavailable, JournalUnavailable, LogMissing
 
 log = structlog.get_logger(__name__)
@@ -93,7 +93,8 @@ def answer(
     if details:
         error["details"] = details
     # An error tells of this moment: nobody may keep it.
-    return JsonResponse({"error": error}, status=status, headers={"Cache-Control": "no-store", **(headers or {})})
+    common = {"Cache-Control": "no-store", **({"WWW-Authenticate": "Bearer"} if status == 401 else {})}
+    return JsonResponse({"error": error}, status=status, headers={**common, **(headers or {})})
 
 
 def not_found(request: HttpRequest, *args: object, **kwargs: object) -> HttpResponse:
@@ -160,7 +161,7 @@ def _http(error: Any) -> HttpResponse:
     if isinstance(error.__cause__, AgentsError):  # from our parser
         return _domain(error.__cause__)
     if isinstance(error, AuthenticationError):
-        return answer(401, "not-authenticated", "log in, or send a token", headers={"WWW-Authenticate": "Bearer"})
+        return _domain(NotAuthenticated())
     return answer(status, _BY_STATUS.get(status, "error"), error.message)
 
 

@@ -11,7 +11,6 @@ from asgiref.sync import sync_to_async
 from django.db import connection
 from django.http import HttpRequest
 from ninja import Header, Router
-from ninja.errors import AuthenticationError
 from ninja.responses import Status
 
 from agents import lifecycle
@@ -20,7 +19,7 @@ from agents.access_watch import GrantedAccess
 from agents.api.auth import caller, identity_of
 from agents.api.schemas import Execution, RunAnswer
 from agents.api.text import IdempotencyKey
-from agents.errors import NotFound
+from agents.errors import NotAuthenticated, NotFound
 from agents.models import Run
 from agents.revocation import Grant, users_of
 from streaming.database import in_database, in_thread
@@ -73,7 +72,7 @@ async def _ended(run: Run, deadline: float, access_ended: asyncio.Event) -> Run:
 def _refuse(grant: Grant) -> None:
     """Raises what a new request with the same credentials would be answered with."""
     if grant.credential not in users_of([grant.credential]):
-        raise AuthenticationError
+        raise NotAuthenticated("your access has ended while the run was waited for; it goes on")
     raise NotFound("no such agent")
 
 

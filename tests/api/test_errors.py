@@ -6,6 +6,7 @@ import pytest
 from django.db import OperationalError
 from django.test import Client
 
+from agents.access import UNKNOWN_TOKEN
 from tests.api.conftest import ApiClient, on_postgres, problem
 
 # Who may call ------------------------------------------------------------------------------------------------------
@@ -16,6 +17,12 @@ def test_a_wrong_token_is_refused(api, header):
     response = ApiClient().send("GET", "/api/agents", Authorization=header)
     assert problem((response.status_code, response.json())) == (401, "not-authenticated")
     assert response["WWW-Authenticate"] == "Bearer"
+    said = response.json()["error"]["message"]
+    assert said == (UNKNOWN_TOKEN if header.startswith("Bearer ") else "send a token as Authorization: Bearer <token>")
+
+
+def test_who_sends_nothing_is_asked_for_a_token(api):
+    assert ApiClient().call("GET", "/api/agents")[1]["error"]["message"] == "log in, or send a token"
 
 
 def test_a_wrong_token_is_not_made_good_by_a_session(api, user):
