@@ -35,6 +35,14 @@ WITHIN_S = 5.0
 CSRF = "a" * 32
 STREAMS = {"stream": "", "ai-sdk": "?format=ai-sdk&after=0-0", "ag-ui": "?format=ag-ui", "until done": "?until=done"}
 OF_AN_AGENT = {"socket", "prompt", "execute", *STREAMS}
+HEADERS = {
+    "Content-Type": "text/event-stream; charset=utf-8",
+    "Cache-Control": "no-cache, no-transform",
+    "Content-Encoding": "identity",
+    "X-Accel-Buffering": "no",
+    "X-Content-Type-Options": "nosniff",
+}
+"""Of every stream: a proxy neither compresses it nor holds it back."""
 Request = AbstractAsyncContextManager[aiohttp.ClientResponse]
 PASSWORD = "correct horse battery staple"
 
@@ -98,6 +106,7 @@ class Open:
     async def _read(self, request: Request, name: str) -> None:
         async with request as response:
             assert response.status == 200, await response.text()
+            assert HEADERS.items() <= response.headers.items()
             async for _ in response.content:
                 self.begun.add(name)
 
