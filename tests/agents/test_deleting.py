@@ -128,9 +128,8 @@ def test_whoever_deletes_it_its_log_its_container_and_its_files_go_along(
         if Agent.objects.filter(pk=agent.pk).exists():  # its owner took both along
             WAYS[way](Agent.objects.get(pk=agent.pk))
     until(lambda: all(work.done() for work in site._work), "its worker is through")
-    rows = {
-        model.__name__: model.objects.count() for model in (Agent, Run, *apps.get_app_config("streaming").get_models())
-    }
+    models: list[Any] = [Agent, Run, *apps.get_app_config("streaming").get_models()]
+    rows = {model.__name__: model.objects.count() for model in models}
     assert rows == dict.fromkeys(rows, 0)
     assert site.containers(run) == []
     assert left(site) == []
