@@ -257,6 +257,9 @@ class Environment(BaseSettings):
     )
     stream_write_bytes: int = Field(256 * 2**10, gt=0, description="Most bytes in one write to a subscriber.")
     websocket_agents: int = Field(100, ge=1, description="Agents that one WebSocket may be attached to at once.")
+    websocket_authenticate_s: float = Field(
+        10, gt=0, description="How long a WebSocket may stay open without credentials, seconds."
+    )
     ticket_connect_s: float = Field(
         60, gt=0, description="How soon a stream ticket has to be used for the first time, seconds."
     )

@@ -106,11 +106,14 @@ class ApprovalRequest(Data):
 
 
 class ApprovalResponse(Data):
-    OMIT = frozenset(("reason",))
+    """`delivered`: false where the program did not get the answer, since its run was stopped or had ended first."""
+
+    OMIT = frozenset(("reason", "delivered"))
     approval_id: Name
     decision: str
     by: str
     reason: str | None = None
+    delivered: bool | None = None
 
 
 class PlanEntry(Data):

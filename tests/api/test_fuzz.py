@@ -73,7 +73,7 @@ def ids(agent_id, api) -> dict[str, str]:
 @pytest.mark.slow
 @pytest.mark.timeout(400)
 def test_no_request_is_answered_with_an_error_of_ours(api: ApiClient, ids: dict[str, str], monkeypatch) -> None:
-    async def as_it_is(run: Run, deadline: float) -> Run:
+    async def as_it_is(run: Run, *_: object) -> Run:
         return run
 
     monkeypatch.setattr(lifecycle, "delete_agent", lambda agent: None)  # the next example wants it still

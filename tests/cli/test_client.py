@@ -446,8 +446,15 @@ def test_what_the_site_refuses_is_one_line(at_site: Terminal):
     assert "input" in at_site("run", "greets", "").problem
 
 
-def test_a_wrong_token_is_one_line(site: UpSite, terminal: Terminal):
-    assert "token" in terminal("agents", "--url", site.url, "--token", "as_wrong").problem.lower()
+def test_a_wrong_token_is_one_line_that_says_where_it_came_from(
+    site: UpSite, terminal: Terminal, monkeypatch: pytest.MonkeyPatch
+):
+    words = ("agents", "--url", site.url)
+    given = terminal(*words, "--token", "as_wrong").problem
+    assert "it may have expired or been deleted" in given
+    assert given.endswith("(sent: that of --token)\n")
+    monkeypatch.setenv("AGENTSITE_TOKEN", "as_wrong")
+    assert terminal(*words).problem.endswith("(sent: that of AGENTSITE_TOKEN)\n")
 
 
 def test_the_token_is_found_in_the_data_directory(site: UpSite, terminal: Terminal, monkeypatch: pytest.MonkeyPatch):
