@@ -112,6 +112,21 @@ def prompt_again(state: State, run_id: str, content: str) -> list[Draft]:
     return []
 
 
+def undelivered(state: State, run_id: str) -> list[Draft]:
+    """What people answered to questions that are open at the run's end: its program gets no answer now. Synchronous."""
+    asked = [one["approval_id"] for one in state["approvals"] if one["run_id"] == run_id and one["decision"] is None]
+    answers = ApprovalAnswer.objects.filter(run_id=run_id, approval_id__in=asked).order_by("created_at")
+    return [
+        draft("approval-response", run_id, delivered=False, **said(one.approval_id, one.decision, one.by, one.reason))
+        for one in answers
+    ]
+
+
+def said(approval_id: str, decision: str, by: str, reason: str) -> dict[str, Any]:
+    """The data of an `approval-response`."""
+    return {"approval_id": approval_id, "decision": decision, "by": by, "reason": reason or None}
+
+
 def events_of(agent_id: str, run_id: str) -> list[Event]:
     """What the log has of one run. Synchronous."""
     return [event for event in journal.events(agent_id) if event.run_id == run_id]

@@ -206,6 +206,7 @@ class Supervisor:
         await writer.append(
             [
                 draft("error", run_id, code=code, message=message),
+                *await in_database(reconcile.undelivered, writer.state, run_id),
                 draft("status", run_id, status="failed"),
                 tally.done("failed", None),
             ]

@@ -44,7 +44,7 @@ from typing import Any
 
 from streaming import conversation
 from streaming.bounds import Page, bound, bounded_error
-from streaming.conversation import State
+from streaming.conversation import State as State
 from streaming.events import FINAL, Event
 
 FOLD = 2

@@ -34,8 +34,8 @@ from agents.workspace import WorkspaceMissing
 from containers.engine import Engine, Exit
 from containers.errors import ContainerGone, EngineError, StartFailed
 from streaming.database import in_database
-from streaming.errors import StreamingError
-from streaming.events import Event, draft
+from streaming.errors import JournalUnavailable, StreamingError
+from streaming.events import Draft, Event, draft
 from streaming.writer import Writer
 
 log = structlog.get_logger(__name__)
@@ -326,6 +326,7 @@ class Execution:
         drafts = late_drafts(pump, self._run_log.error) if pump else []
         if verdict.problem is not None:
             drafts.append(self._run_log.error(*verdict.problem, retryable=verdict.retryable))
+        drafts += await self._undelivered()
         drafts += await self._disk.changes()
         await self._disk.keep("after")
         drafts.append(draft("status", self.run_id, status=verdict.status, reason=verdict.reason))
@@ -334,6 +335,15 @@ class Execution:
         await self._writer.append([*drafts, self._run_log.tally.done(verdict.status, result, self._duration_ms())])
         await self._writer.flush()
         await self._clear_away(exit_, verdict)
+
+    async def _undelivered(self) -> list[Draft]:
+        """Answers that were accepted and that a stop, or the program's own end, overtook."""
+        while True:
+            try:
+                return await in_database(reconcile.undelivered, self._writer.state, self.run_id)
+            except JournalUnavailable:
+                self._wishes.check()
+                await asyncio.sleep(wishes.DATABASE_AGAIN_S)
 
     async def _clear_away(self, exit_: Exit | None, verdict: Verdict) -> None:
         """Losing this to a crash is harmless: the sweep does the same a minute later."""

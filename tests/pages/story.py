@@ -130,13 +130,13 @@ AFTER = {
 }
 
 
-def put(agent: Agent, files: Mapping[str, str]) -> None:
+def put(agent: Agent, files: Mapping[str, str | bytes]) -> None:
     workspace = Workspace(agent.pk)
     for path, content in files.items():
-        workspace.write_file(path, [content.encode()])
+        workspace.write_file(path, [content.encode() if isinstance(content, str) else content])
 
 
-def keep(run: Run, before: Mapping[str, str], after: Mapping[str, str]) -> None:
+def keep(run: Run, before: Mapping[str, str | bytes], after: Mapping[str, str | bytes]) -> None:
     """What was there before and after the run, on disk and in what is kept of it."""
     workspace, history = Workspace(run.agent_id), History(run.agent_id)
     for entry in workspace.entries().entries:
