@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import takewhile
 from typing import Any
 
@@ -12,6 +12,8 @@ from streaming.events import encode
 from streaming.folded import Folded
 
 Message = dict[str, Any]
+StatusOf = Callable[[str | None], str | None]
+"""Of a run by its id; None if the program is told nothing of it."""
 UNFINISHED = {
     "cancelled": "[This run was stopped before it was finished.]",
     "failed": "[This run failed before it was finished.]",
@@ -22,17 +24,22 @@ MOST_CHARS = 1024 * 1024
 
 
 def history(agent_id: str, folded: Folded, run_id: str) -> list[Message]:
-    """Messages of earlier runs in the order in which they came, from where the conversation last began anew: role,
-    content, and the parts as in the state. Reads no more pages than it tells. Synchronous.
-
-    A prompt that was cancelled in the queue is no part of the past; one that was handed to a program at work is.
-    """
+    """What the program of that run is told, from where the conversation last began anew. Reads no more pages than that.
+    Synchronous."""
     cleared = folded.state["cleared"]
     newest_first = journal.conversation_before(agent_id, folded)
     since = takewhile(lambda one: one["parts"][-1]["n"] > cleared, newest_first)
+    return told_of(since, _Runs(run_id).status)
+
+
+def told_of(newest_first: Iterable[Message], status_of: StatusOf) -> list[Message]:
+    """Messages of earlier runs in the order in which they came: role, content, and the parts as in the state. Pure.
+
+    A prompt that was cancelled in the queue is no part of the past; one that was handed to a program at work is.
+    """
     told: list[Message] = []
     left = MOST_CHARS
-    for message in _closed(_joined(since), _Runs(run_id)):
+    for message in _closed(_joined(newest_first), status_of):
         shown = _told(message)
         left -= len(encode(shown))
         if left < 0:
@@ -48,7 +55,8 @@ class _Runs:
         self._statuses: dict[str | None, str | None] = {own_id: None}
 
     def status(self, run_id: str | None) -> str | None:
-        """None if the program is told nothing of it."""
+        if run_id is None:
+            return None
         if run_id not in self._statuses:
             run = Run.objects.filter(pk=run_id).values("status", "started_at").first()
             was_told = run is not None and (run["started_at"] is not None or run["status"] == "completed")
@@ -70,11 +78,11 @@ def _joined(newest_first: Iterable[Message]) -> Iterator[Message]:
         yield later
 
 
-def _closed(newest_first: Iterable[Message], runs: _Runs) -> Iterator[Message]:
+def _closed(newest_first: Iterable[Message], status_of: StatusOf) -> Iterator[Message]:
     """With a word behind the last message of each run that did not come to its end."""
     ended: set[str | None] = set()
     for message in newest_first:
-        status = runs.status(message["run_id"])
+        status = status_of(message["run_id"])
         if status is None:
             continue
         word = UNFINISHED.get(status) if message["run_id"] not in ended else None

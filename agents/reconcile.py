@@ -88,7 +88,7 @@ def drafts(state: State, intents: Intents) -> list[Draft]:
 def _moves(state: State, missing: Sequence[Draft], intents: Intents) -> list[Draft]:
     """That make the queue, as it is behind what is `missing`, that of the rows."""
     gone = {one.run_id for one in missing if one.type == "done"}
-    new = [one.run_id for one in missing if one.type == "status" and one.data["status"] == "queued"]
+    new = [str(one.run_id) for one in missing if one.type == "status" and one.data["status"] == "queued"]
     queue = [run_id for run_id in [*waiting_runs(state), *new] if run_id not in gone]
     wanted = [run_id for run_id, _ in intents.runs if run_id in queue]
     queue = [run_id for run_id in queue if run_id in wanted]

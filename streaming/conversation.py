@@ -160,7 +160,7 @@ def interrupt_calls(state: State, run_id: str | None) -> State:
 
 def is_open(part: Part) -> bool:
     """Does something of it still come? Such a part stays."""
-    return part["type"] == "tool-call" and part["state"] == "running"
+    return bool(part["type"] == "tool-call" and part["state"] == "running")
 
 
 def _change_call(state: State, run_id: str | None, call_id: str, change: Callable[[Part], Part]) -> State:

@@ -151,9 +151,9 @@ def page(agent_id: str, after: Cursor, max_bytes: int = PAGE_BYTES) -> Page:
     events: list[Stored] = []
     size = 0
     for chunk in _chunks(agent_id, after.seq):
-        found = [stored for stored in _unpack(chunk) if stored.cursor.seq > after.seq]
-        events.extend(found)
-        size += sum(len(stored.payload) for stored in found)
+        body = _body(chunk)
+        events.extend(stored for stored in _unpack(chunk, body) if stored.cursor.seq > after.seq)
+        size += len(body)
         if size >= max_bytes:
             break
     starts = starts_from(agent_id, after.epoch)
@@ -237,7 +237,7 @@ def conversation_page(agent_id: str, before: Cursor) -> str | None:
     """A committed page as JSON: `messages`, and `earlier`. It never changes."""
     rows = ConversationPage.objects.filter(agent_id=agent_id, epoch=before.epoch, seq=before.seq)
     packed = rows.values_list("packed", flat=True).first()
-    return None if packed is None else unpack(packed)
+    return None if packed is None else unpack(bytes(packed))
 
 
 def conversation_before(agent_id: str, folded: Folded) -> Iterator[dict[str, Any]]:
@@ -416,7 +416,10 @@ def _parts(events: Sequence[Stored]) -> Iterable[list[Stored]]:
         yield part
 
 
-def _unpack(chunk: EventChunk) -> Iterable[Stored]:
-    body = chunk.body if chunk.packed is None else unpack(chunk.packed)
+def _body(chunk: EventChunk) -> str:
+    return chunk.body if chunk.packed is None else unpack(bytes(chunk.packed))
+
+
+def _unpack(chunk: EventChunk, body: str) -> Iterable[Stored]:
     for at, payload in enumerate(body.split("\n")):
         yield Stored(Cursor(chunk.epoch, chunk.first_seq + at), payload)

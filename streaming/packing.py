@@ -13,5 +13,5 @@ def pack(text: str) -> bytes:
 
 
 def unpack(packed: bytes) -> str:
-    """Of what `pack` made; a memoryview, as PostgreSQL's driver has it, will do."""
-    return zstandard.ZstdDecompressor().decompress(bytes(packed)).decode()
+    """Of what `pack` made."""
+    return zstandard.ZstdDecompressor().decompress(packed).decode()
