@@ -83,6 +83,10 @@ class CursorGone(RequestProblem):
     code, status = "cursor-gone", 410
 
 
+class PageUnknown(RequestProblem):
+    code, status = "unknown-page", 400
+
+
 class FieldInvalid(RequestProblem):
     code, status = "invalid-input", 422
 

@@ -158,7 +158,7 @@ def agent_id(api: ApiClient) -> str:
     return created
 
 
-def write(agent_id: str, drafts: Sequence[Any]) -> None:
+def write(agent_id: str, drafts: Sequence[Any], *, snapshot: bool = True) -> None:
     """Append events to an agent's log, as a supervisor does."""
     from agents import lease as leases
     from agents.projection import projection
@@ -179,7 +179,12 @@ def write(agent_id: str, drafts: Sequence[Any]) -> None:
     folded.take(events)
     stored = [journal.Stored(Cursor(event.epoch, event.seq), event.encode()) for event in events]
     project = projection(agent_id)
-    journal.commit(journal.Commit(agent_id, lease.epoch, stored, "", journal.Kept.of(folded), lambda: project(events)))
+    kept = journal.Kept.of(folded) if snapshot else None
+    journal.commit(
+        journal.Commit(
+            agent_id, lease.epoch, stored, "", journal.Kept.of(folded) if snapshot else None, lambda: project(events)
+        )
+    )
     leases.release(lease)
 
 

@@ -153,10 +153,10 @@ async def test_a_page_ends_where_a_trim_took_the_rows_it_was_about_to_read(histo
     def read() -> list[journal.Page]:
         history.commit(8)
 
-        def unpack_and_trim(chunk: EventChunk) -> Any:
+        def unpack_and_trim(chunk: EventChunk, body: str) -> Any:
             if chunk.last_seq == 4:
                 journal.trim(history.agent_id, keep_from)
-            return unpack(chunk)
+            return unpack(chunk, body)
 
         with patch.object(journal, "PAGE_CHUNKS", 2), patch.object(journal, "_unpack", unpack_and_trim):
             first = journal.page(history.agent_id, Cursor(history.epoch, 1))
