@@ -180,11 +180,7 @@ def write(agent_id: str, drafts: Sequence[Any], *, snapshot: bool = True) -> Non
     stored = [journal.Stored(Cursor(event.epoch, event.seq), event.encode()) for event in events]
     project = projection(agent_id)
     kept = journal.Kept.of(folded) if snapshot else None
-    journal.commit(
-        journal.Commit(
-            agent_id, lease.epoch, stored, "", journal.Kept.of(folded) if snapshot else None, lambda: project(events)
-        )
-    )
+    journal.commit(journal.Commit(agent_id, lease.epoch, stored, "", kept, lambda: project(events)))
     leases.release(lease)
 
 
