@@ -17,7 +17,7 @@ from streaming.fold import FOLD
 from streaming.folded import Folded
 from streaming.models import ConversationPage, Snapshot
 from tests.golden.test_golden import LOGS, lines_of
-from tests.streaming.world import World
+from tests.streaming.world import World, until
 
 pytestmark = pytest.mark.sqlite
 Told = list[tuple[int, str, Any]]
@@ -63,10 +63,12 @@ async def test_pages_and_state_are_the_conversation_over_takeovers(world: World,
     left = talk(rng, 60)
     while left:
         writer = await world.writer(agent_id)
-        for _ in range(rng.randint(1, 25)):
-            await writer.append([left.pop(0)]) if left else None
+        count = rng.randint(1, 25)
+        some, left = left[:count], left[count:]
+        await writer.append(some)
         if rng.random() < 0.5:
             await writer.flush()
+        await until(lambda writer=writer: writer.sent == writer.seq, "published")
         await writer.abandon()
     last = await world.writer(agent_id)
     await last.append([draft("done", "r", status="completed")])
