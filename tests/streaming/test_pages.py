@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from streaming.events import Draft, Event, decode, draft, encode
 from streaming.fold import FOLD
 from streaming.folded import Folded
 from streaming.models import ConversationPage, Snapshot
+from streaming.writer import Writer
 from tests.golden.test_golden import LOGS, lines_of
 from tests.streaming.world import World, until
 
@@ -55,6 +57,10 @@ def folded(events: list[Event]) -> Told:
     return told([*(entry for page in all_at_once.pages for entry in page.messages), *all_at_once.state["messages"]])
 
 
+def is_published(writer: Writer) -> bool:
+    return writer.sent == writer.seq
+
+
 @pytest.mark.parametrize("seed", range(3))
 async def test_pages_and_state_are_the_conversation_over_takeovers(world: World, seed: int):
     """Each writer is left in the middle of what it does; the next goes on from what the database and Redis have."""
@@ -68,7 +74,7 @@ async def test_pages_and_state_are_the_conversation_over_takeovers(world: World,
         await writer.append(some)
         if rng.random() < 0.5:
             await writer.flush()
-        await until(lambda writer=writer: writer.sent == writer.seq, "published")
+        await until(partial(is_published, writer), "published")
         await writer.abandon()
     last = await world.writer(agent_id)
     await last.append([draft("done", "r", status="completed")])
