@@ -1,7 +1,7 @@
 """Logs whose stored state is of an older version of the fold (streaming.upgrade): stored anew, one at a time.
 
-Nobody waits for it: until then such a state is made anew for each reader. Every log is its own step, under its lease, so
-it may be ended at any time and goes on with the next.
+Nobody waits for it: until then such a state is made anew for each reader. Every log is its own step, under its lease,
+so it may be ended at any time and goes on with the next.
 """
 
 from __future__ import annotations

@@ -37,7 +37,7 @@ def test_post_queues_a_run_that_every_tab_sees_at_once(api, agent_id, no_worker)
     assert (body["status"], body["number"], body["metadata"]) == ("queued", 1, {"from": "test"})
     state = api.get(f"/api/agents/{agent_id}/snapshot")["state"]
     assert waiting_runs(state) == [body["id"]]
-    assert state["messages"][0]["parts"] == [{"type": "text", "text": "Hello"}]
+    assert (state["queue"][0]["prompt"], state["messages"]) == ("Hello", [])
     assert no_worker == [agent_id]
 
 

@@ -60,7 +60,7 @@ async def test_without_a_cursor_a_snapshot_comes_first_and_then_every_later_even
         1,
         3,
     )
-    assert snapshot["state"]["messages"][0]["parts"] == [{"type": "text", "text": "1-1 1-2 1-3 "}]
+    assert snapshot["state"]["messages"][0]["parts"] == [{"n": 1, "type": "text", "text": "1-1 1-2 1-3 "}]
     assert [frame["data"] for frame in response.frames[1:]] == writer.history[3:]
 
 

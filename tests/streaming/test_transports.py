@@ -47,7 +47,7 @@ async def test_without_a_cursor_a_snapshot_comes_first_and_then_every_later_even
     assert cursors(stream) == ["1-3", "1-4", "1-5", "1-6", "1-7"]
     snapshot = json.loads(stream.payloads[0])
     assert (snapshot["type"], snapshot["agent_id"]) == ("snapshot", writer.agent_id)
-    assert snapshot["state"]["messages"][0]["parts"] == [{"type": "text", "text": "1-1 1-2 1-3 "}]
+    assert snapshot["state"]["messages"][0]["parts"] == [{"n": 1, "type": "text", "text": "1-1 1-2 1-3 "}]
     assert stream.payloads[1:] == writer.history[3:]
 
 
