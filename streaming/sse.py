@@ -119,7 +119,7 @@ class SseApplication:
     async def _bound(self, subscriber: Subscriber, agent_id: str) -> None:
         """Where `until=done` ends: behind the active run, else behind the first in the queue, else at the tip."""
         tip, state = await self._hub().reader.at_tip(agent_id)
-        run_id = state["active_run"] or next(iter(state["queue"]), None)
+        run_id = state["active_run"] or next((queued["run_id"] for queued in state["queue"]), None)
         if run_id is None:
             subscriber.end_at(tip)
         else:
