@@ -17,7 +17,8 @@ from streaming.dialects.runs import RunSoFar
 from streaming.dialects.translation import wire
 from streaming.events import Event, decode
 from streaming.fold import State, fold
-from tests.golden.logs import event, large_logs, logs
+from tests.golden.logs import event as made
+from tests.golden.logs import large_logs, logs
 from tests.golden.test_golden import LOGS, lines_of
 from tests.streaming.dialect_clients import CLIENTS, ChatClient, ThreadClient
 
@@ -154,11 +155,11 @@ def snapshot_of(log: list[Event]) -> list[dict[str, Any]]:
 
 
 def running() -> Event:
-    return event("status", "r", status="running")
+    return made("status", "r", status="running")
 
 
 def call(call_id: str, **arguments: str) -> Event:
-    return event("tool-call", "r", call_id=call_id, name="bash", arguments=arguments)
+    return made("tool-call", "r", call_id=call_id, name="bash", arguments=arguments)
 
 
 @given(log=logs | large_logs)
@@ -181,7 +182,7 @@ def test_a_call_belongs_to_the_message_that_the_fold_puts_it_into(log: list[Even
     for one in log:
         if one.type not in ("text", "thinking", "tool-call"):
             continue
-        of_run = event(one.type, "r", **one.data)
+        of_run = made(one.type, "r", **one.data)
         so_far.note(of_run)
         state = fold([of_run], state)
         if one.type == "tool-call":
@@ -192,11 +193,11 @@ def test_a_call_belongs_to_the_message_that_the_fold_puts_it_into(log: list[Even
 def test_a_message_goes_on_behind_the_prompt_that_its_program_took_and_is_one_in_a_snapshot() -> None:
     log = [
         running(),
-        event("text", "r", message_id="m", content="Before "),
-        event("message", "s", message_id="s-input", role="user", content="Faster!"),
-        event("status", "s", status="queued"),
-        event("status", "s", status="completed", into="r"),
-        event("text", "r", message_id="m", content="and after."),
+        made("text", "r", message_id="m", content="Before "),
+        made("message", "s", message_id="s-input", role="user", content="Faster!"),
+        made("status", "s", status="queued"),
+        made("status", "s", status="completed", into="r"),
+        made("text", "r", message_id="m", content="and after."),
     ]
     assert [(one["id"], one["content"]) for one in snapshot_of(log)] == [
         ("r:m", "Before and after."),
@@ -207,14 +208,14 @@ def test_a_message_goes_on_behind_the_prompt_that_its_program_took_and_is_one_in
 def test_a_prompt_in_the_queue_is_in_a_snapshot_as_its_event_has_said_it() -> None:
     log = [
         running(),
-        event("message", "s", message_id="s-input", role="user", content="And then?"),
-        event("status", "s", status="queued"),
+        made("message", "s", message_id="s-input", role="user", content="And then?"),
+        made("status", "s", status="queued"),
     ]
     assert snapshot_of(log) == [{"id": "s:s-input", "role": "user", "content": "And then?"}]
 
 
 def test_what_the_state_leaves_out_of_a_call_is_said_with_its_size() -> None:
-    result = event("tool-result", "r", call_id="c", result="z" * 30_000, is_error=False, duration_ms=1)
+    result = made("tool-result", "r", call_id="c", result="z" * 30_000, is_error=False, duration_ms=1)
     answer, output = snapshot_of([running(), call("c", command="x" * 20_000), result])
     assert json.loads(answer["toolCalls"][0]["function"]["arguments"]) == {"omitted_bytes": 20_015}
     assert json.loads(output["content"]) == {"omitted_bytes": 30_002}
@@ -223,7 +224,7 @@ def test_what_the_state_leaves_out_of_a_call_is_said_with_its_size() -> None:
 def test_a_call_whose_arguments_the_state_leaves_out_gets_its_result_from_the_ai_sdk_after_a_reset() -> None:
     client, dialect = ChatClient(), DIALECTS["ai-sdk"]("agent")
     dialect.snapshot(Cursor(1, 2), fold([running(), call("c", command="x" * 20_000)]))
-    result = event("tool-result", "r", call_id="c", result="done", is_error=False, duration_ms=1)
+    result = made("tool-result", "r", call_id="c", result="done", is_error=False, duration_ms=1)
     said = [json.loads(frame["data"]) for frame in frames_of(dialect, result)]
     for part in said:
         client.take(part)
@@ -233,7 +234,7 @@ def test_a_call_whose_arguments_the_state_leaves_out_gets_its_result_from_the_ai
 
 def test_text_whose_beginning_has_left_the_state_is_not_said_twice_by_the_whole_message() -> None:
     """It was said in deltas, of which a snapshot has the end only."""
-    deltas = [event("text", "r", message_id="m", content="x" * 30_000) for _ in range(20)]
+    deltas = [made("text", "r", message_id="m", content="x" * 30_000) for _ in range(20)]
     log = [running(), *deltas, *(call(f"c{at}", a="y" * 15_000) for at in range(20))]
     state = fold(log)
     assert all(stretch["id"] != "m" or stretch["parts"][0]["n"] > 1 for stretch in state["messages"])
@@ -242,15 +243,15 @@ def test_text_whose_beginning_has_left_the_state_is_not_said_twice_by_the_whole_
     for part in dialect.snapshot(Cursor(1, len(log)), state).parts:
         client.take(part)
     before = dict(client.messages)
-    for frame in frames_of(dialect, event("message", "r", message_id="m", role="assistant", content="x" * 600_000)):
+    for frame in frames_of(dialect, made("message", "r", message_id="m", role="assistant", content="x" * 600_000)):
         client.take(json.loads(frame["data"]))
     assert client.messages == before
 
 
 def test_a_conversation_that_begins_anew_is_empty_for_an_ag_ui_client_too() -> None:
     client, dialect = ThreadClient(), DIALECTS["ag-ui"]("agent")
-    log = [running(), event("text", "r", message_id="m", content="Hi"), event("done", "r", status="completed")]
-    for one in [*log, event("clear", None)]:
+    log = [running(), made("text", "r", message_id="m", content="Hi"), made("done", "r", status="completed")]
+    for one in [*log, made("clear", None)]:
         for frame in frames_of(dialect, one):
             client.take(json.loads(frame["data"]))
     assert client.messages == {}
