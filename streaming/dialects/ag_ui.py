@@ -196,7 +196,7 @@ def _custom(name: str, value: Any) -> Part:
 def _messages(state: State) -> Iterable[Part]:
     """In this protocol's form, with the ids that events give them: reasoning, the answer with its calls, results. What
     waits in the queue comes last: its events have said it, too."""
-    for message in _joined(state["messages"]):
+    for message in _joined([*state["messages"], *_queued(state)]):
         run_id, parts, id_ = message["run_id"], message["parts"], _id(message["run_id"], message["id"])
         thinking = "".join(part["text"] for part in parts if part["type"] == "thinking")
         text = "".join(part["text"] for part in parts if part["type"] == "text")
@@ -216,9 +216,13 @@ def _messages(state: State) -> Iterable[Part]:
             if call["state"] in ("completed", "failed"):
                 call_id, content = _id(run_id, call["call_id"]), _as_text(field_of(call, "result"))
                 yield {"id": _result_id(call_id), "role": "tool", "toolCallId": call_id, "content": content}
-    for queued in state["queue"]:
-        if queued["prompt"] is not None:
-            yield {"id": _id(queued["run_id"], queued["message_id"]), "role": "user", "content": queued["prompt"]}
+
+
+def _queued(state: State) -> Iterable[dict[str, Any]]:
+    for one in state["queue"]:
+        if one["prompt"] is not None:
+            part = {"type": "text", "text": one["prompt"]}
+            yield {"id": one["message_id"], "run_id": one["run_id"], "role": "user", "parts": [part]}
 
 
 def _joined(stretches: Iterable[dict[str, Any]]) -> Iterable[dict[str, Any]]:
