@@ -154,6 +154,11 @@ def snapshot_of(log: list[Event]) -> list[dict[str, Any]]:
     return list(messages)
 
 
+def prompt_of(queued: dict[str, Any]) -> dict[str, Any]:
+    parts = [{"type": "text", "text": queued["prompt"]}]
+    return {"run_id": queued["run_id"], "id": queued["message_id"], "parts": parts}
+
+
 def running() -> Event:
     return made("status", "r", status="running")
 
@@ -174,12 +179,13 @@ def test_a_snapshot_has_each_message_once_with_all_of_its_text_in_the_state(log:
     messages = [message for message in snapshot_of(log) if message["role"] != "tool"]
     assert len({message["id"] for message in messages}) == len(messages)
     texts = {message["id"]: message["content"] for message in messages}
-    if {(one["run_id"], one["message_id"]) for one in state["queue"]} & spoken(state, "text").keys():
-        return  # a run that spoke before it was queued: no writer does that
-    for (run_id, message_id), text in spoken(state, "text").items():
-        assert texts.get(f"{run_id}:{message_id}", "") == text
-    for (run_id, message_id), text in spoken(state, "thinking").items():
-        assert texts.get(f"{run_id}:{message_id}:thinking", "") == text
+    prompts = [prompt_of(queued) for queued in state["queue"] if queued["prompt"] is not None]
+    said: dict[str, str] = defaultdict(str)
+    for stretch in [*state["messages"], *prompts]:
+        for part in stretch["parts"]:
+            thinking = ":thinking" if part["type"] == "thinking" else ""
+            said[f"{stretch['run_id']}:{stretch['id']}{thinking}"] += part.get("text", "")
+    assert {id_: text for id_, text in texts.items() if text} == {id_: text for id_, text in said.items() if text}
 
 
 @given(log=logs)
