@@ -123,7 +123,7 @@ class SseApplication:
         if run_id is None:
             subscriber.end_at(tip)
         else:
-            subscriber.until(run_id)
+            subscriber.until(run_id, tip.seq)
 
     async def _in_dialect(self, subscriber: Subscriber, wanted: Wanted) -> tuple[Pieces, Iterable[tuple[bytes, bytes]]]:
         """The response's pieces in the dialect that is wanted, and that dialect's own headers."""
