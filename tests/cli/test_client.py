@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 from agentsite.cli.client import Client
+from agentsite.cli.follow import _Following, _Printer
 from agentsite.cli.hints import Hints
 from agentsite.cli.invocation import command_line
 from tests.cli.terminal import END_S, Pty, Terminal
@@ -449,3 +450,42 @@ def test_the_token_is_found_in_the_data_directory(site: UpSite, terminal: Termin
     assert terminal("agents", "--url", site.url).code == 0
     monkeypatch.setenv("AGENTSITE_TOKEN", "as_wrong")
     assert terminal("agents", "--url", site.url).code == 2
+
+
+# After a reset --------------------------------------------------------------------------------------------------------
+
+
+def snapshot_with(client: Client, agent_id: str, **changed: Any) -> dict[str, Any]:
+    """The frame that comes after a reset, with some of its state as it is once it has reached its limits."""
+    frame = client.call("GET", f"/api/agents/{agent_id}/snapshot")
+    return {**frame, "type": "snapshot", "state": {**frame["state"], **changed}}
+
+
+def following(client: Client, agent_id: str, run_id: str) -> _Following:
+    return _Following(client, agent_id, run_id, _Printer(False), None, Hints(client, agent_id), 0)
+
+
+def wait_for(client: Client, agent_id: str, type_: str) -> None:
+    next(frame for frame in client.stream(agent_id, "0-0") if frame["type"] == type_)
+
+
+def test_a_question_whose_events_were_lost_is_put_with_its_whole_call(
+    site: UpSite, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with Client(site.url, site.token) as client:
+        agent_id, run_id = client.start_agent("writes", "Go")
+        wait_for(client, agent_id, "approval-request")
+        assert following(client, agent_id, run_id).take(snapshot_with(client, agent_id)) is None
+        client.call("POST", f"/api/runs/{run_id}/cancel")
+    shown = capsys.readouterr().out
+    assert "? Run?  [approve / deny]" in shown
+    assert "rm -r" in shown
+    assert f"approve {run_id} a1 deny".replace(" ", "") in "".join(shown.split())
+
+
+def test_a_run_that_the_state_lists_no_more_has_ended_as_its_row_says(site: UpSite) -> None:
+    with Client(site.url, site.token) as client:
+        agent_id, run_id = client.start_agent("fails", "Go")
+        wait_for(client, agent_id, "done")
+        frame = snapshot_with(client, agent_id, runs=[])
+        assert following(client, agent_id, run_id).take(frame) == "failed"
