@@ -20,7 +20,7 @@ COPY requirements.txt requirements-installer.txt .ca-bundle.pe[m] /tmp/
 RUN if [ -s /tmp/.ca-bundle.pem ]; then export PIP_CERT=/tmp/.ca-bundle.pem SSL_CERT_FILE=/tmp/.ca-bundle.pem; fi; \
     python3 -m venv /tmp/installer && \
     /tmp/installer/bin/pip install --quiet --require-hashes --requirement /tmp/requirements-installer.txt && \
-    /tmp/installer/bin/uv pip install --quiet --no-cache --python /opt/agentsite/bin/python --require-hashes \
+    /tmp/installer/bin/uv pip install --quiet --no-cache --compile-bytecode --python /opt/agentsite/bin/python --require-hashes \
         --requirement /tmp/requirements.txt
 
 WORKDIR /app

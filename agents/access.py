@@ -19,7 +19,6 @@ from typing import Any, Literal, NamedTuple
 from django.conf import settings
 from django.contrib.auth import get_user
 from django.contrib.auth.models import User
-from django.core.exceptions import DisallowedHost
 from django.core.handlers.asgi import ASGIRequest
 from django.db.models import Q, QuerySet
 from django.db.models.functions import Now
@@ -27,9 +26,8 @@ from django.http import HttpRequest, HttpResponse, parse_cookie
 from django.middleware.csrf import CsrfViewMiddleware
 
 from agents import throttle
-from agents.errors import NotFound
+from agents.errors import NotAuthenticated, NotFound
 from agents.models import Agent, ApiToken, LoginLink, Run, StreamTicket
-from agents.origins import request_of
 
 TOKEN_PREFIX = "as_"
 """So that a token in a log or a repository is recognised by those who look for such things."""
@@ -38,6 +36,7 @@ TOKEN_LENGTH_MOST = 200
 TOUCH_S = 60
 """How exactly `last_used_at` is kept: a write with every request would cost more than the request."""
 BEARER = "bearer"
+UNKNOWN_TOKEN = "this token is not known here: it may have expired or been deleted, or be another site's"
 Headers = Iterable[tuple[bytes, bytes]]
 
 
@@ -111,13 +110,14 @@ def user_of_token(token: str) -> User | None:
     return identity.user if identity else None
 
 
-def identify_bearer(token: str, address: str) -> Identity | None:
-    """The same for a token that came from a client's address. Raises TooManyFailures where too many wrong ones came
-    from, without a look at this one."""
+def identify_bearer(token: str, address: str) -> Identity:
+    """The same for a token that came from a client's address, "" for a header without one. Raises NotAuthenticated;
+    TooManyFailures where too many wrong ones came from, without a look at this one."""
     throttle.refuse_blocked(address)
     identity = identify_token(token)
     if identity is None:
         throttle.count_wrong_token(address)
+        raise NotAuthenticated(UNKNOWN_TOKEN if token else "send a token as Authorization: Bearer <token>")
     return identity
 
 
@@ -137,7 +137,7 @@ def user_of_session(session_key: str) -> User | None:
 
 
 def identify(headers: Headers, address: str, *, may_use_session: bool = True) -> Identity | None:
-    """The sender of these raw headers (of an ASGI scope); None if they identify nobody.
+    """The sender of these raw headers (of an ASGI scope); None if they have no token, and no session that counts.
 
     A bearer token counts before a session. A wrong token is refused even where there is a valid session, too.
 
@@ -146,6 +146,7 @@ def identify(headers: Headers, address: str, *, may_use_session: bool = True) ->
         may_use_session: False for requests of another origin.
 
     Raises:
+        NotAuthenticated: for a wrong token.
         TooManyFailures
     """
     names = [(name.lower(), value) for name, value in headers]
@@ -183,17 +184,6 @@ def csrf_problem(request: HttpRequest) -> str | None:
 def csrf_problem_of(scope: Mapping[str, Any]) -> str | None:
     """The same for an ASGI scope. The token must be in the header: a raw application's body is not a form."""
     return csrf_problem(ASGIRequest(dict(scope), BytesIO()))
-
-
-def host_problem_of(scope: Mapping[str, Any]) -> str | None:
-    """Why the Host header of an ASGI scope is not one of ALLOWED_HOSTS; None if it is, or there is none."""
-    if not any(name.lower() == b"host" for name, _ in scope["headers"]):
-        return None
-    try:
-        request_of(scope).get_host()
-    except DisallowedHost:
-        return "the site does not answer by this name; the operator adds it to AGENTSITE_ALLOWED_HOSTS"
-    return None
 
 
 # Login links -------------------------------------------------------------------------------------------------------

@@ -6,6 +6,7 @@ class AgentsConfig(AppConfig):
     verbose_name = "Agents"
 
     def ready(self) -> None:
-        from agents import revocation
+        from agents import deletion, revocation
 
+        deletion.connect_signals()
         revocation.connect_signals()

@@ -8,6 +8,7 @@ from urllib.parse import unquote
 from django.conf import settings
 from django.http import parse_cookie
 
+from agents.gate import not_authenticated
 from streaming.bodies import Bound, Headers
 from streaming.sse import Problem
 
@@ -48,4 +49,4 @@ def _names_somebody(headers: Headers) -> bool:
     return b"authorization" in given or settings.SESSION_COOKIE_NAME in cookies
 
 
-_NOBODY = Problem(401, "not-authenticated", "log in, or send a token", headers=((b"WWW-Authenticate", b"Bearer"),))
+_NOBODY = not_authenticated()

@@ -17,13 +17,13 @@ from agents.access_watch import GrantedAccess
 from agents.api.schemas import ApprovalDecision, Body, NewRun
 from agents.api.text import IdempotencyKey, Input, Name
 from agents.client_address import address_of_scope
-from agents.errors import NotFound
-from agents.gate import as_problems, checked, identify_ticket, not_authenticated, refuse_other_hosts
+from agents.errors import NotAuthenticated, NotFound
+from agents.gate import as_problems, checked, identify_ticket, refuse_other_hosts
 from agents.origins import Source, source_of_scope
 from agents.revocation import Grant
 from streaming.access import Access
 from streaming.database import in_database, in_thread
-from streaming.sse import Problem, Scope, header
+from streaming.sse import Problem, Scope
 from streaming.websocket import Session
 
 
@@ -59,21 +59,15 @@ class ControlGate:
             identity = await in_database(
                 access.identify, scope["headers"], address_of_scope(scope), may_use_session=source.may_use_session
             )
-        if identity is not None:
-            return ControlSession(identity)
-        if header(scope, b"authorization") is not None:
-            raise not_authenticated()
-        return None
+        return None if identity is None else ControlSession(identity)
 
     async def authenticate(self, scope: Scope, fields: Mapping[str, Any]) -> Session:
         with as_problems():
             identity = await in_database(_identify, checked(AuthenticateCommand, fields, "body"), scope)
-        if identity is None:
-            raise not_authenticated()
         return ControlSession(identity)
 
 
-def _identify(given: AuthenticateCommand, scope: Scope) -> Identity | None:
+def _identify(given: AuthenticateCommand, scope: Scope) -> Identity:
     if given.ticket is not None:
         return identify_ticket(given.ticket, scope)
     return access.identify_bearer(given.token or "", address_of_scope(scope))
@@ -85,7 +79,7 @@ class ControlSession:
     def __init__(self, identity: Identity) -> None:
         self._user = identity.user
         self._only_agent = identity.only_agent
-        self._grant = Grant(identity.credential, identity.user.pk)
+        self._grant = Grant.of(identity)
         self.access: Access = GrantedAccess(self._grant)
 
     async def follow(self, agent_id: Any) -> tuple[str, Access]:
@@ -110,7 +104,7 @@ class ControlSession:
     def _allowed(self, call: Callable[..., Any], *arguments: Any) -> Any:
         """The socket was opened long ago: what let it in is looked up again."""
         if revocation.ended([self._grant]):
-            raise not_authenticated()
+            raise NotAuthenticated("your access has ended: log in again, or send another token")
         return call(*arguments)
 
     def _input(self, wanted: InputCommand) -> dict[str, str]:

@@ -1,6 +1,7 @@
 """What can go wrong in the domain. `code` and `status` (HTTP) are what the API answers with.
 
 AgentsError
+├── NotAuthenticated      nobody is known by what was sent, or nothing was                        401
 ├── NotFound              no such agent or run for this user                                      404
 ├── UnknownDefinition     no definition of that name                                              422
 │   └── DefinitionInvalid     it has a mistake in agents.toml                                     422
@@ -36,6 +37,13 @@ class AgentsError(Exception):
     def __init__(self, message: str, **details: Any) -> None:
         self.message = message
         self.details = details
+        super().__init__(message)
+
+
+class NotAuthenticated(AgentsError):
+    code, status = "not-authenticated", 401
+
+    def __init__(self, message: str = "log in, or send a token") -> None:
         super().__init__(message)
 
 

@@ -19,7 +19,7 @@ from agents.origins import source_of_scope
 from agents.revocation import Grant
 from streaming.database import in_database
 from streaming.hub import current_hub
-from streaming.sse import Problem, Receive, Scope, Send, answer
+from streaming.sse import HEADERS, Problem, Receive, Scope, Send, answer
 
 Application = Callable[[dict[str, Any], Receive, Send], Awaitable[None]]
 
@@ -42,11 +42,24 @@ class FeedApplication:
             return
         current_hub().start()  # it hears of changes of access
         ended = asyncio.Event()
-        with GrantedAccess(Grant(identity.credential, identity.user.pk)).watch(ended.set):
-            await self._django({**scope, "user": identity.user}, _until(ended, receive), send)
+        with GrantedAccess(Grant.of(identity)).watch(ended.set):
+            await self._django({**scope, "user": identity.user}, _until(ended, receive), _as_stream(send))
         if ended.is_set():
             with contextlib.suppress(OSError):
                 await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+
+def _as_stream(send: Send) -> Send:
+    """With the headers of every event stream in place of those that the package knows."""
+    names = {name for name, _ in HEADERS}
+
+    async def send_as_stream(message: dict[str, Any]) -> None:
+        if message["type"] == "http.response.start" and message["status"] == 200:
+            others = [(name, value) for name, value in message["headers"] if name.lower() not in names]
+            message = {**message, "headers": [*HEADERS, *others]}
+        await send(message)
+
+    return send_as_stream
 
 
 def _until(ended: asyncio.Event, receive: Receive) -> Receive:

@@ -21,7 +21,7 @@ from agents.api.parsing import parse_json
 from agents.api.schemas import NewRun
 from agents.api.text import IdempotencyKey
 from agents.client_address import address_of_scope
-from agents.errors import AgentsError, NotFound
+from agents.errors import AgentsError, NotAuthenticated, NotFound
 from agents.models import Agent, Run
 from agents.origins import request_of, source_of_scope, ticket_origin
 from agents.revocation import Grant
@@ -45,7 +45,7 @@ class AgentGate:
             raise Problem(400, "unsupported-format", f"format must be one of {', '.join(FORMATS)}", {"field": "format"})
         if query.get("until") not in (None, "done"):
             raise Problem(400, "invalid-parameter", "until must be done", {"field": "until"})
-        grant = GrantedAccess(Grant(identity.credential, identity.user.pk, str(agent.pk)))
+        grant = GrantedAccess(Grant.of(identity, agent))
         if scope["method"] == "POST":
             return replace(await self._start(scope, receive, agent, identity), format=format_, access=grant)
         if scope["method"] not in ("GET", "HEAD"):
@@ -78,7 +78,7 @@ class AgentGate:
         agent_id = str(agent.pk)
         stored = (await in_database(journal.head, agent_id)).tip
         # What only Redis has was seen by whoever posts now: a stream from what is stored would say it again.
-        live, _ = await current_hub().reader.at_tip(agent_id)
+        live = (await current_hub().reader.at_tip(agent_id)).cursor
         # Asked after `live` was read: a run that is not known now has no event before it, whoever makes it meanwhile.
         known = key is not None and await in_database(agent.runs.filter(idempotency_key=key).exists)
         try:
@@ -98,23 +98,25 @@ def _identify(scope: Scope) -> Identity | None:
     return access.identify(scope["headers"], address_of_scope(scope), may_use_session=source.may_use_session)
 
 
-def identify_ticket(ticket: str, scope: Scope) -> Identity | None:
+def identify_ticket(ticket: str, scope: Scope) -> Identity:
     """Whose stream ticket this is, where the request comes from the origin that it was made for. Synchronous.
 
-    Raises TooManyFailures as for tokens.
+    Raises NotAuthenticated, TooManyFailures as for tokens.
     """
     address = address_of_scope(scope)
     throttle.refuse_blocked(address)
     identity = tickets.identify(ticket, ticket_origin(request_of(scope)))
     if identity is None:
         throttle.count_wrong_token(address)
+        raise NotAuthenticated("this ticket is not known here, or no longer, or not for this origin: ask for a new one")
     return identity
 
 
 def refuse_other_hosts(scope: Scope) -> None:
     """Raises Problem 400 for a Host header that is not one of ALLOWED_HOSTS."""
-    if (problem := access.host_problem_of(scope)) is not None:
-        raise Problem(400, "bad-request", problem)
+    if header(scope, b"host") is not None:
+        with as_problems():
+            request_of(scope).get_host()
 
 
 def _first_seq(run_id: str) -> int | None:
@@ -176,7 +178,7 @@ async def _json_body(scope: Scope, receive: Receive) -> Any:
 
 
 def not_authenticated() -> Problem:
-    return Problem(401, "not-authenticated", "log in, or send a token", headers=((b"www-authenticate", b"Bearer"),))
+    return problem_of(NotAuthenticated())
 
 
 @contextlib.contextmanager
@@ -197,6 +199,9 @@ def problem_of(error: Exception) -> Problem:
         log.error("request failed", exc_info=error)
         return Problem(500, "internal-error", "something went wrong here; it has been logged")
     said = json.loads(known.content)["error"]
-    wait_s = known.headers.get("Retry-After")
-    headers = ((b"retry-after", wait_s.encode()),) if wait_s else ()
+    headers = tuple(
+        (name.lower().encode(), known.headers[name].encode())
+        for name in ("Retry-After", "WWW-Authenticate")
+        if name in known.headers
+    )
     return Problem(known.status_code, said["code"], said["message"], said.get("details"), headers)

@@ -13,10 +13,10 @@ from agents.models import Agent, ApprovalAnswer, Run
 
 
 class Known(NamedTuple):
-    """What an agent's log has: run ids, (run id, approval id) of answers, and the queue."""
+    """What an agent's log has: run ids, (run id, approval id) of the questions that wait, and the queue."""
 
     runs: set[str]
-    answers: set[tuple[str, str]]
+    questions: set[tuple[str, str]]
     queue: list[str]
 
 
@@ -38,7 +38,7 @@ def waiting(known: Mapping[str, Known]) -> set[str]:
     found |= {agent_id for agent_id in ids if queues[agent_id] != known[agent_id].queue}
     answers = ApprovalAnswer.objects.filter(run__in=open_runs)
     for run_id, approval_id, agent_id in answers.values_list("run_id", "approval_id", "run__agent_id"):
-        if (str(run_id), approval_id) not in known[str(agent_id)].answers:
+        if (str(run_id), approval_id) in known[str(agent_id)].questions:
             found.add(str(agent_id))
     agents = Agent.objects.filter(pk__in=ids)
     renamed = agents.exclude(wanted_title=None).exclude(wanted_title=F("title")).values_list("pk", flat=True)

@@ -44,9 +44,9 @@ from agents.errors import (
 )
 from agents.models import Agent, ApprovalAnswer, Run
 from agents.models.run import ACTIVE, OPEN, RunStatus, lock, lock_one, update_together
-from agents.settle import end_streams, is_held, settle_now, settle_run_now
+from agents.settle import is_held, settle_now, settle_run_now
 from agents.tip import state_at_tip
-from agents.workspace import Workspace, belongings
+from agents.workspace import Workspace
 from agents.workspace.room import refuse_low_disk
 from containers.spec import MIB
 from streaming import journal
@@ -134,17 +134,15 @@ def archive(agent: Agent, archived: bool) -> None:
 
 
 def delete_agent(agent: Agent) -> None:
-    """Gone at once for everybody: rows, log, streams. A supervisor of its run loses the log and stops its container;
-    what it leaves behind (container, workspace of a container still running) the reaper removes."""
-    agent_id = str(agent.pk)
+    """Gone at once for everybody: rows, log, streams, files (agents.deletion does all but the rows). A supervisor of
+    its run loses the log and stops its container; what it leaves behind (container, workspace of a container still
+    running) the reaper removes."""
     with transaction.atomic():
-        journal.delete(agent_id)
+        journal.delete(str(agent.pk))
         # The log's row is locked first, as its writer does; then runs and agent, so that nobody adds to them meanwhile.
         lock(Run.objects.filter(agent=agent))
         Agent.objects.select_for_update().filter(pk=agent.pk).first()
         agent.delete()
-    end_streams(agent_id)
-    belongings.remove(agent_id)
 
 
 def files_changed(agent: Agent) -> None:

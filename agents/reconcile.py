@@ -18,7 +18,8 @@ from agents.workspace import Workspace
 from streaming import journal
 from streaming.errors import LogMissing
 from streaming.events import Draft, Event, draft
-from streaming.fold import State
+from streaming.fold import State, waiting_runs
+from streaming.manifest import Manifest
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +74,7 @@ def drafts(state: State, intents: Intents) -> list[Draft]:
     missing: list[Draft] = []
     if intents.title is not None and intents.title != state["title"]:
         missing.append(draft("title", None, title=intents.title))
-    known = {run["id"] for run in state["runs"]}
+    known = {*waiting_runs(state), *(run["id"] for run in state["runs"])}
     for run_id, content in intents.runs:
         if run_id not in known:
             missing.append(draft("message", run_id, message_id=user_message_id(run_id), role="user", content=content))
@@ -87,8 +88,8 @@ def drafts(state: State, intents: Intents) -> list[Draft]:
 def _moves(state: State, missing: Sequence[Draft], intents: Intents) -> list[Draft]:
     """That make the queue, as it is behind what is `missing`, that of the rows."""
     gone = {one.run_id for one in missing if one.type == "done"}
-    new = [one.run_id for one in missing if one.type == "status" and one.data["status"] == "queued"]
-    queue = [run_id for run_id in [*state["queue"], *new] if run_id not in gone]
+    new = [str(one.run_id) for one in missing if one.type == "status" and one.data["status"] == "queued"]
+    queue = [run_id for run_id in [*waiting_runs(state), *new] if run_id not in gone]
     wanted = [run_id for run_id, _ in intents.runs if run_id in queue]
     queue = [run_id for run_id in queue if run_id in wanted]
     return [
@@ -102,15 +103,43 @@ def _begun(open_runs: Sequence[Run], cancels: Mapping[str, str]) -> frozenset[st
     return frozenset(taken & cancels.keys()) | (attempts.attempted(cancels) if cancels else frozenset())
 
 
+def prompt_again(state: State, run_id: str, content: str) -> list[Draft]:
+    """The whole prompt of a run that has begun, where the queue or the conversation holds only its beginning."""
+    message_id = user_message_id(run_id)
+    shown = [part for one in state["messages"] if one["id"] == message_id for part in one["parts"]]
+    if any(part.get("omitted_bytes") for part in [*shown, *state["queue"]] if part.get("run_id", run_id) == run_id):
+        return [draft("message", run_id, message_id=message_id, role="user", content=content)]
+    return []
+
+
+def undelivered(state: State, run_id: str) -> list[Draft]:
+    """What people answered to questions that are open at the run's end: its program gets no answer now. Synchronous."""
+    asked = [one["approval_id"] for one in state["approvals"] if one["run_id"] == run_id and one["decision"] is None]
+    answers = ApprovalAnswer.objects.filter(run_id=run_id, approval_id__in=asked).order_by("created_at")
+    return [
+        draft("approval-response", run_id, delivered=False, **said(one.approval_id, one.decision, one.by, one.reason))
+        for one in answers
+    ]
+
+
+def said(approval_id: str, decision: str, by: str, reason: str) -> dict[str, Any]:
+    """The data of an `approval-response`."""
+    return {"approval_id": approval_id, "decision": decision, "by": by, "reason": reason or None}
+
+
 def events_of(agent_id: str, run_id: str) -> list[Event]:
     """What the log has of one run. Synchronous."""
     return [event for event in journal.events(agent_id) if event.run_id == run_id]
 
 
-def file_changes(state: State, workspace: Workspace, run_id: str | None) -> list[Draft]:
-    """One `files` event with what is on disk and not in the state; none if nothing changed. Reads the disk."""
-    changes = workspace.scan(state["files"])
-    return [draft("files", run_id, changes=[_wire(change) for change in changes])] if changes else []
+def file_changes(known: Manifest, workspace: Workspace, run_id: str | None) -> list[Draft]:
+    """One `files` event with what is on disk and not `known` to the log; none if nothing changed. Reads the disk."""
+    changes = workspace.scan(known)
+    if not changes:
+        return []
+    paths = {change.path for change in changes}
+    total = sum(path not in paths for path in known) + sum(change.change != "deleted" for change in changes)
+    return [draft("files", run_id, changes=[_wire(change) for change in changes], total=total)]
 
 
 def cancelled(run_id: str, reason: str) -> list[Draft]:

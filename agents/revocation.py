@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import partial
 from importlib import import_module
-from typing import Any
+from typing import Any, Self
 
 import structlog
 from django.conf import settings
@@ -24,7 +24,7 @@ from django.utils.crypto import constant_time_compare
 from redis.exceptions import RedisError
 
 from agents import presence
-from agents.access import Credential, usable_tickets, usable_tokens
+from agents.access import Credential, Identity, usable_tickets, usable_tokens
 from agents.models import Agent, ApiToken
 from streaming.hub import HUB_CHANNEL
 
@@ -40,6 +40,10 @@ class Grant:
     credential: Credential
     user_id: int
     agent_id: str | None = None
+
+    @classmethod
+    def of(cls, identity: Identity, agent: Agent | None = None) -> Self:
+        return cls(identity.credential, identity.user.pk, None if agent is None else str(agent.pk))
 
 
 def ended(grants: Iterable[Grant]) -> set[Grant]:

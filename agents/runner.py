@@ -188,7 +188,7 @@ class Runner:
 
     async def _poll_intents(self) -> None:
         supervisors = self._supervisors.values()
-        known = {one.agent_id: intents.Known(one.known_runs, one.known_answers, one.queue) for one in supervisors}
+        known = {one.agent_id: intents.Known(one.known_runs, one.open_questions, one.queue) for one in supervisors}
         if not known:
             return
         with contextlib.suppress(JournalUnavailable):

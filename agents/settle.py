@@ -72,10 +72,10 @@ async def _write(bus: Bus, lease: Lease, files: bool) -> None:
     project = projection(lease.agent_id)
     opening = await take_over(bus, lease.agent_id, lease.epoch, project)
     intents = await in_database(reconcile.read, lease.agent_id)
-    drafts = reconcile.drafts(opening.state, intents)
-    if files and opening.state["active_run"] is None:
+    drafts = reconcile.drafts(opening.folded.state, intents)
+    if files and opening.folded.state["active_run"] is None:
         workspace = Workspace(lease.agent_id)
-        drafts += await asyncio.to_thread(reconcile.file_changes, opening.state, workspace, None)
+        drafts += await asyncio.to_thread(reconcile.file_changes, opening.folded.files, workspace, None)
     if not drafts:
         return
     writer = Writer(lease.agent_id, lease.epoch, opening, bus, lease.held, project)

@@ -29,6 +29,7 @@ from streaming.bus import Bus
 from streaming.database import in_database
 from streaming.errors import Fenced, JournalUnavailable, LogMissing
 from streaming.events import draft
+from streaming.fold import waiting_runs
 from streaming.takeover import take_over
 from streaming.writer import Writer
 
@@ -125,21 +126,21 @@ class Supervisor:
 
     @property
     def known_runs(self) -> set[str]:
-        """Runs that are in the log already."""
-        return {run["id"] for run in self._writer.state["runs"]} if self._writer is not None else set()
+        """Runs that are in the log already; of those that have ended the last."""
+        if self._writer is None:
+            return set()
+        return {*waiting_runs(self._writer.state), *(run["id"] for run in self._writer.state["runs"])}
 
     @property
     def queue(self) -> list[str]:
         """Runs that wait, as the log has them."""
-        return list(self._writer.state["queue"]) if self._writer is not None else []
+        return waiting_runs(self._writer.state) if self._writer is not None else []
 
     @property
-    def known_answers(self) -> set[tuple[str, str]]:
-        """Run and approval of the answers that are in the log already."""
-        if self._writer is None:
-            return set()
-        approvals = self._writer.state["approvals"]
-        return {(one["run_id"], one["approval_id"]) for one in approvals if one["decision"] is not None}
+    def open_questions(self) -> set[tuple[str, str]]:
+        """Run and approval of the questions that wait for an answer, as the log has them."""
+        approvals = self._writer.state["approvals"] if self._writer is not None else []
+        return {(one["run_id"], one["approval_id"]) for one in approvals if one["decision"] is None}
 
     async def _look_when_asked(self) -> None:
         while True:
@@ -166,7 +167,7 @@ class Supervisor:
             if (active := writer.state["active_run"]) is not None:
                 return active, True
             async with self._looking:
-                if not (queue := writer.state["queue"]):
+                if not (queue := waiting_runs(writer.state)):
                     return None
                 run_id = await in_database(order.take, self.agent_id, queue)
             if run_id == queue[0]:
@@ -205,6 +206,7 @@ class Supervisor:
         await writer.append(
             [
                 draft("error", run_id, code=code, message=message),
+                *await in_database(reconcile.undelivered, writer.state, run_id),
                 draft("status", run_id, status="failed"),
                 tally.done("failed", None),
             ]

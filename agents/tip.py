@@ -19,6 +19,11 @@ def state_at_tip(agent_id: str) -> State:
     return async_to_sync(_state)(agent_id)
 
 
+def conversation_page(agent_id: str, before: Cursor) -> tuple[str, bool] | None:
+    """As streaming.reader.Reader.conversation_page."""
+    return async_to_sync(_conversation_page)(agent_id, before)
+
+
 def refusal(agent_id: str, cursor: Cursor) -> ResetReason | None:
     """Why a stream could not go on from `cursor`; None when it could. Takes TIP_PATIENCE_S to give up one that is
     ahead of everything known. Raises LogMissing, JournalUnavailable."""
@@ -32,7 +37,12 @@ def uncommitted(agent_id: str, cursor: Cursor) -> list[str]:
 
 async def _state(agent_id: str) -> State:
     async with _reader() as reader:
-        return (await reader.at_tip(agent_id))[1]
+        return (await reader.at_tip(agent_id)).state
+
+
+async def _conversation_page(agent_id: str, before: Cursor) -> tuple[str, bool] | None:
+    async with _reader() as reader:
+        return await reader.conversation_page(agent_id, before)
 
 
 async def _refusal(agent_id: str, cursor: Cursor) -> ResetReason | None:

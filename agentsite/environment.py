@@ -31,6 +31,7 @@ from agentsite.data_directory import SECRET_KEY
 from agentsite.listening import hosts_of
 from agentsite.problem import SiteProblem
 from containers.gateway.destinations import patterns
+from streaming.validation import plain_problems
 
 UP_PID = "AGENTSITE_UP_PID"
 """The process id of the `up` that started a process: that one has given the warnings already."""
@@ -256,6 +257,9 @@ class Environment(BaseSettings):
     )
     stream_write_bytes: int = Field(256 * 2**10, gt=0, description="Most bytes in one write to a subscriber.")
     websocket_agents: int = Field(100, ge=1, description="Agents that one WebSocket may be attached to at once.")
+    websocket_authenticate_s: float = Field(
+        10, gt=0, description="How long a WebSocket may stay open without credentials, seconds."
+    )
     ticket_connect_s: float = Field(
         60, gt=0, description="How soon a stream ticket has to be used for the first time, seconds."
     )
@@ -315,6 +319,14 @@ class Environment(BaseSettings):
     @classmethod
     def _empty_is_default(cls, value: Any, info: ValidationInfo) -> Any:
         return value or cls.model_fields[str(info.field_name)].default
+
+    @field_validator("openai_base_url", "anthropic_base_url", "gemini_base_url", "ollama_base_url")
+    @classmethod
+    def _is_address(cls, value: str) -> str:
+        given = urlsplit(value)
+        if value and not (given.scheme in ("http", "https") and given.hostname):
+            raise ValueError("must be an address with http:// or https://")
+        return value
 
     @field_validator("retention_days", mode="before")
     @classmethod
@@ -390,6 +402,6 @@ def load_environment() -> Environment:
         first = error.errors()[0]
         name = str(first["loc"][0])  # of the field, or of its own variable
         variable = Environment.variable(name) if name in Environment.model_fields else name
-        message = first["msg"].removeprefix("Value error, ")
+        ((_, message),) = plain_problems([first])
         got = "" if "@" in str(first["input"]) else f" (got {first['input']!r})"  # there may be a password before it
         raise EnvironmentInvalid(f"{variable}: {message}{got}") from None

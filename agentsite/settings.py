@@ -83,6 +83,7 @@ TEMPLATES = [
                 "django.template.context_processors.request",
                 "django.contrib.auth.context_processors.auth",
                 "django.contrib.messages.context_processors.messages",
+                "agentsite.login_command.context",
             ]
         },
     }
@@ -207,6 +208,7 @@ STREAM_QUEUE_BYTES = ENVIRONMENT.stream_queue_bytes
 STREAM_SEND_TIMEOUT_S = ENVIRONMENT.stream_send_timeout_s
 STREAM_WRITE_BYTES = ENVIRONMENT.stream_write_bytes
 WEBSOCKET_AGENTS = ENVIRONMENT.websocket_agents
+WEBSOCKET_AUTHENTICATE_S = ENVIRONMENT.websocket_authenticate_s
 TICKET_CONNECT_S = ENVIRONMENT.ticket_connect_s
 TICKET_TTL_H = ENVIRONMENT.ticket_ttl_h
 ACCESS_CHECK_S = ENVIRONMENT.access_check_s
@@ -245,6 +247,7 @@ LOGGING: dict[str, Any] = {
     "root": {"handlers": ["stderr"], "level": LOG_LEVEL},
     "loggers": {
         "django.request": {"level": "ERROR"},
+        "django.template": {"level": "INFO"},  # below that: a traceback for every variable that a page does without
         "daphne": {"level": "WARNING"},
         "aiodocker": {"level": "WARNING"},
         "httpx": {"level": "WARNING"},

@@ -2,9 +2,11 @@ from django.contrib import admin
 from django.contrib.auth.views import LoginView, LogoutView
 from django.urls import include, path
 
+from agents.api.urls import handler400, handler500
 from agents.feed import feed
 from agents.login import login_link
 
+__all__ = ["handler400", "handler500", "urlpatterns"]
 urlpatterns = [
     path("admin/", admin.site.urls),
     path("login/", LoginView.as_view(redirect_authenticated_user=True), name="login"),

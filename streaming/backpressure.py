@@ -143,6 +143,9 @@ def _register_websocket(protocol: Any) -> None:
 
 
 class BoundedWebSocket(WebSocketProtocol):  # type: ignore[misc]  # no types
+    failByDrop = False
+    """Autobahn would answer a message that is too large or malformed by a reset, and the client never see the close
+    code. Now it discards what comes, and drops a client that has not closed after a second."""
     max_message_bytes: ClassVar[Callable[[], int]]
 
     def connectionMade(self) -> None:

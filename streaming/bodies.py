@@ -1,4 +1,4 @@
-"""Bodies for daphne, bounded while they come in.
+"""Requests for daphne, bounded while they come in: a head that is too long is answered, too, and a body by its limit.
 
 Daphne calls the application when a body is there as a whole, and keeps it in a file of /tmp until then: what the
 application would refuse has filled the disk by that time. So a limit is asked for when the headers are there, and an
@@ -16,6 +16,7 @@ from typing import Any, ClassVar
 
 from daphne.http_protocol import HTTPFactory, WebRequest  # type: ignore[import-untyped]  # no types
 from daphne.server import reactor  # type: ignore[import-untyped]  # no types
+from twisted.web.http import HTTPChannel
 
 from streaming.events import encode
 from streaming.sse import Problem
@@ -87,17 +88,52 @@ class BoundedRequest(WebRequest):  # type: ignore[misc]  # no types
 
     def _refuse(self, problem: Problem) -> None:
         self.requestHeaders.removeHeader(b"Expect")  # the channel would ask for the body behind our answer
-        transport = self.channel.transport
-        transport.write(_answer(problem))
-        transport.loseWriteConnection()
-        reactor.callLater(LINGER_S, transport.abortConnection)
+        refuse(self.channel.transport, problem)
+
+
+class AnsweringChannel(HTTPChannel):
+    """Says what was wrong with a request's head, where Twisted closes the connection without a word."""
+
+    def lineLengthExceeded(self, line: bytes) -> None:
+        if self._receivedHeaderSize == 0:  # so it is the first line
+            problem = Problem(414, "uri-too-long", f"the first line of a request may have {self.MAX_LENGTH} bytes")
+        else:
+            problem = self._headers_too_large()
+        self._refuse(problem)
+
+    def _respondToBadRequestAndDisconnect(self) -> None:
+        is_large = self._receivedHeaderSize > self.totalHeadersSize or self._receivedHeaderCount > self.maxHeaders
+        malformed = Problem(400, "bad-request", "this is no request of HTTP/1.1")
+        self._refuse(self._headers_too_large() if is_large else malformed)
+
+    def _headers_too_large(self) -> Problem:
+        most = f"a request may have {self.maxHeaders} headers, of {self.totalHeadersSize} bytes together"
+        return Problem(431, "headers-too-large", most)
+
+    def _refuse(self, problem: Problem) -> None:
+        self._buffer = b""
+        self.dataReceived = _discard  # type: ignore[method-assign]  # as Twisted itself does behind a last request
+        refuse(self.transport, problem)
+
+
+def _discard(data: bytes) -> None:
+    pass
 
 
 class BoundedFactory(HTTPFactory):  # type: ignore[misc]  # no types
+    protocol = AnsweringChannel  # not Twisted's choice between this and HTTP/2, which needs TLS: that is the proxy's
+
     def buildProtocol(self, addr: Any) -> Any:
         protocol = super().buildProtocol(addr)
         protocol.requestFactory = BoundedRequest
         return protocol
+
+
+def refuse(transport: Any, problem: Problem) -> None:
+    """Answer, and end the connection once the client has had the time to read that."""
+    transport.write(_answer(problem))
+    transport.loseWriteConnection()
+    reactor.callLater(LINGER_S, transport.abortConnection)
 
 
 def _answer(problem: Problem) -> bytes:

@@ -143,6 +143,11 @@ def end_call(state: State, run_id: str | None, data: dict[str, Any]) -> State:
     return _change_call(state, run_id, data["call_id"], change)
 
 
+def put_call(state: State, run_id: str | None, call: Part) -> State:
+    """The call as it is given, in the place of the part that is there."""
+    return _change_call(state, run_id, call["call_id"], lambda part: _bounded({**part, **call}))
+
+
 def interrupt_calls(state: State, run_id: str | None) -> State:
     """Those that nobody will end: their run has."""
     for at, entry in enumerate(state["messages"]):
@@ -155,7 +160,7 @@ def interrupt_calls(state: State, run_id: str | None) -> State:
 
 def is_open(part: Part) -> bool:
     """Does something of it still come? Such a part stays."""
-    return part["type"] == "tool-call" and part["state"] == "running"
+    return bool(part["type"] == "tool-call" and part["state"] == "running")
 
 
 def _change_call(state: State, run_id: str | None, call_id: str, change: Callable[[Part], Part]) -> State:

@@ -6,6 +6,7 @@ StreamingError          the root; `retryable` says whether the same call may suc
 │   └── WriterClosed    this writer was closed or abandoned: it takes nothing more
 ├── LogMissing          no log for that agent (deleted, or never there)
 ├── LogBroken           events are missing that no snapshot holds: somebody has changed the database by hand
+├── PageMissing         a page of the conversation that the state names is not there: as above
 ├── BusUnavailable      Redis does not answer                                                    retryable
 ├── Unbarred            Redis was emptied, and with it went the barrier of this epoch            retryable
 └── JournalUnavailable  the database does not answer                                             retryable
@@ -48,6 +49,13 @@ class LogBroken(StreamingError):
         self.snapshot_seq = snapshot_seq
         self.first_seq = first_seq
         super().__init__(f"agent {agent_id}: the snapshot ends at {snapshot_seq}, the log begins at {first_seq}")
+
+
+class PageMissing(StreamingError):
+    def __init__(self, agent_id: str, before: str) -> None:
+        self.agent_id = agent_id
+        self.before = before
+        super().__init__(f"agent {agent_id}: the page of the conversation before {before} is missing")
 
 
 class BusUnavailable(StreamingError):

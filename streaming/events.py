@@ -15,6 +15,7 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from streaming.errors import EventInvalid
+from streaming.validation import plain_problems
 
 RunStatus = Literal["queued", "running", "waiting", "completed", "failed", "cancelled"]
 FinalStatus = Literal["completed", "failed", "cancelled"]
@@ -107,11 +108,14 @@ class ApprovalRequest(Data):
 
 
 class ApprovalResponse(Data):
-    OMIT = frozenset(("reason",))
+    """`delivered`: false where the program did not get the answer, since its run was stopped or had ended first."""
+
+    OMIT = frozenset(("reason", "delivered"))
     approval_id: Name
     decision: str
     by: str
     reason: str | None = None
+    delivered: bool | None = None
 
 
 class PlanEntry(Data):
@@ -305,9 +309,9 @@ def _clean_text(text: str) -> str:
 
 
 def _first_problem(error: ValidationError) -> str:
-    first = error.errors()[0]
-    where = ".".join(str(part) for part in first["loc"])
-    return f"{where}: {first['msg']}" if where else first["msg"]
+    (path, message), *_ = plain_problems(error.errors())
+    where = ".".join(path)
+    return f"{where}: {message}" if where else message
 
 
 def now() -> str:

@@ -44,7 +44,7 @@ from typing import Any
 
 from streaming import conversation
 from streaming.bounds import Page, bound, bounded_error
-from streaming.conversation import State
+from streaming.conversation import State as State
 from streaming.events import FINAL, Event
 
 FOLD = 2
@@ -138,6 +138,11 @@ def _move(state: State, run_id: str | None, position: int) -> State:
     queue = [one for one in state["queue"] if one is not queued]
     queue.insert(position, queued)
     return {**state, "queue": queue}
+
+
+def waiting_runs(state: State) -> list[str]:
+    """Ids of the runs in the queue, in the order in which they will be executed."""
+    return [queued["run_id"] for queued in state["queue"]]
 
 
 # Runs --------------------------------------------------------------------------------------------------------------

@@ -12,18 +12,22 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from itertools import takewhile
-from typing import NamedTuple
+from typing import Any, NamedTuple, Self
 
 from django.db import transaction
 from django.db.models import Exists, OuterRef, Q, QuerySet
 from django.db.models.functions import Now
 
-from streaming.cursor import Cursor, EpochStart
-from streaming.errors import Fenced, LogBroken, LogMissing
+from streaming import upgrade
+from streaming.bounds import Page as ConversationStretch
+from streaming.cursor import Cursor, EpochStart, parse
+from streaming.errors import Fenced, LogBroken, LogMissing, PageMissing
 from streaming.events import Event, decode, encode
-from streaming.fold import State, apply, initial
+from streaming.fold import FOLD, initial
+from streaming.folded import Folded
+from streaming.models import ConversationPage, EventChunk, Log, Snapshot
 from streaming.models import EpochStart as EpochStartRow
-from streaming.models import EventChunk, Log, Snapshot
+from streaming.packing import pack, unpack
 
 PAGE_BYTES = 1024 * 1024
 """About how much text one page of a log holds; always at least one chunk."""
@@ -78,19 +82,32 @@ class SnapshotRow(NamedTuple):
     state: str
 
 
+class Kept(NamedTuple):
+    """A snapshot as it is stored: `state` and `files` as JSON, with the pages that are not in the state any more."""
+
+    cursor: Cursor
+    state: str
+    files: str
+    pages: Sequence[ConversationStretch]
+
+    @classmethod
+    def of(cls, folded: Folded) -> Self:
+        return cls(folded.cursor, encode(folded.state), encode(folded.files), folded.pages)
+
+
 @dataclass(frozen=True, slots=True)
 class Commit:
     """One write: consecutive events of one writer, and what they leave behind.
 
-    `state` is the folded state at the last event as JSON, or None to leave the snapshot where it is. `project` runs in
-    the same transaction, for whoever keeps copies of the state in tables of their own.
+    `kept` is what the log folds to at the last event, or None to leave the snapshot where it is. `project` runs in the
+    same transaction, for whoever keeps copies of the state in tables of their own.
     """
 
     agent_id: str
     epoch: int
     events: Sequence[Stored]
     position: str
-    state: str | None = None
+    kept: Kept | None = None
     project: Callable[[], None] | None = None
 
 
@@ -101,7 +118,7 @@ def create(agent_id: str) -> None:
 @transaction.atomic
 def delete(agent_id: str) -> None:
     """The log's row first: it fences whoever is about to append, so nothing is left behind."""
-    for model in (Log, EventChunk, EpochStartRow, Snapshot):
+    for model in (Log, EventChunk, EpochStartRow, Snapshot, ConversationPage):
         model.objects.filter(agent_id=agent_id).delete()
 
 
@@ -134,8 +151,9 @@ def page(agent_id: str, after: Cursor, max_bytes: int = PAGE_BYTES) -> Page:
     events: list[Stored] = []
     size = 0
     for chunk in _chunks(agent_id, after.seq):
-        events.extend(stored for stored in _unpack(chunk) if stored.cursor.seq > after.seq)
-        size += len(chunk.body)
+        body = _body(chunk)
+        events.extend(stored for stored in _unpack(chunk, body) if stored.cursor.seq > after.seq)
+        size += len(body)
         if size >= max_bytes:
             break
     starts = starts_from(agent_id, after.epoch)
@@ -162,9 +180,12 @@ def _chunks(agent_id: str, seq: int) -> Iterator[EventChunk]:
 
 def snapshot(agent_id: str) -> SnapshotRow:
     """The stored snapshot; the empty state at 0-0 if there is none yet."""
-    row = Snapshot.objects.filter(agent_id=agent_id).first()
+    row = Snapshot.objects.filter(agent_id=agent_id).only("epoch", "seq", "fold", "state").first()
     if row is None:
         return SnapshotRow(Cursor(0, 0), encode(initial()))
+    if row.fold != FOLD:
+        folded = load_snapshot(agent_id)
+        return SnapshotRow(folded.cursor, encode(folded.state))
     return SnapshotRow(Cursor(row.epoch, row.seq), row.state)
 
 
@@ -175,29 +196,68 @@ def snapshot_of_living(agent_id: str) -> SnapshotRow:
     return row
 
 
-def load_state(agent_id: str) -> tuple[Cursor, State]:
-    """The folded state at the last committed event: the snapshot, and the events after it.
+def load(agent_id: str) -> Folded:
+    """What the log folds to at the last committed event: the snapshot, and the events after it.
 
     A trim between two reads may take events that this snapshot lacks: then there is a newer one, which has them.
     """
-    at, state = load_snapshot(agent_id)
+    folded = load_snapshot(agent_id)
     while True:
-        found = page(agent_id, at)
-        if found.head.first_seq > at.seq + 1:
-            newer, state = load_snapshot(agent_id)
-            if newer.seq + 1 < found.head.first_seq:
-                raise LogBroken(agent_id, newer.seq, found.head.first_seq)
-            at = newer
+        found = page(agent_id, folded.cursor)
+        if found.head.first_seq > folded.cursor.seq + 1:
+            newer = load_snapshot(agent_id)
+            if newer.cursor.seq + 1 < found.head.first_seq:
+                raise LogBroken(agent_id, newer.cursor.seq, found.head.first_seq)
+            folded = newer
             continue
-        for stored in found.events:
-            at, state = stored.cursor, apply(state, decode(stored.payload))
+        folded.take(decode(stored.payload) for stored in found.events)
         if found.complete or not found.events:
-            return at, state
+            return folded
 
 
-def load_snapshot(agent_id: str) -> tuple[Cursor, State]:
-    row = snapshot(agent_id)
-    return row.cursor, json.loads(row.state)
+def load_snapshot(agent_id: str) -> Folded:
+    row = Snapshot.objects.filter(agent_id=agent_id).first()
+    if row is None:
+        return Folded()
+    at, state = Cursor(row.epoch, row.seq), json.loads(row.state)
+    if row.fold == FOLD:
+        return Folded(at, state, json.loads(row.files))
+    if head(agent_id).first_seq == 1:
+        return _folded_anew(agent_id, at.seq)
+    return upgrade.from_version_1(state, at)
+
+
+def _folded_anew(agent_id: str, last_seq: int) -> Folded:
+    folded = Folded()
+    folded.take(takewhile(lambda event: event.seq <= last_seq, events(agent_id)))
+    return folded
+
+
+def conversation_page(agent_id: str, before: Cursor) -> str | None:
+    """A committed page as JSON: `messages`, and `earlier`. It never changes."""
+    rows = ConversationPage.objects.filter(agent_id=agent_id, epoch=before.epoch, seq=before.seq)
+    packed = rows.values_list("packed", flat=True).first()
+    return None if packed is None else unpack(bytes(packed))
+
+
+def conversation_before(agent_id: str, folded: Folded) -> Iterator[dict[str, Any]]:
+    """The messages of the conversation, newest first, parts in their order: the state's, then those of its pages."""
+    yield from reversed(folded.state["messages"])
+    for stretch in reversed(folded.pages):
+        yield from reversed(stretch.messages)
+    earlier = folded.pages[0].earlier if folded.pages else folded.state["earlier"]
+    while earlier is not None:
+        at = parse(earlier["before"])
+        text = None if at is None else conversation_page(agent_id, at)
+        if text is None:
+            raise PageMissing(agent_id, earlier["before"])
+        found = json.loads(text)
+        yield from reversed(found["messages"])
+        earlier = found["earlier"]
+
+
+def page_json(stretch: ConversationStretch) -> str:
+    return encode({"messages": stretch.messages, "earlier": stretch.earlier})
 
 
 def events(agent_id: str, after: Cursor = Cursor(0, 0)) -> Iterable[Event]:
@@ -230,12 +290,37 @@ def commit(write: Commit) -> None:
         _already_there(write)
         return
     _store(write.agent_id, write.events)
-    if write.state is not None:
-        row = Snapshot(agent_id=write.agent_id, epoch=last.epoch, seq=last.seq, state=write.state)
-        fields = ["epoch", "seq", "state"]
-        Snapshot.objects.bulk_create([row], update_conflicts=True, unique_fields=["agent_id"], update_fields=fields)
+    if write.kept is not None:
+        _keep(write.agent_id, write.kept)
     if write.project is not None:
         write.project()
+
+
+@transaction.atomic
+def keep(agent_id: str, epoch: int, kept: Kept) -> None:
+    """Store a snapshot without new events. Raises Fenced."""
+    if not Log.objects.select_for_update().filter(agent_id=agent_id, epoch=epoch).exists():
+        raise Fenced(agent_id, epoch)
+    _keep(agent_id, kept)
+
+
+def _keep(agent_id: str, kept: Kept) -> None:
+    """The pages with the snapshot that has no more of what is in them. Who takes over makes the same pages again."""
+    at = kept.cursor
+    row = Snapshot(agent_id=agent_id, epoch=at.epoch, seq=at.seq, fold=FOLD, state=kept.state, files=kept.files)
+    fields = ["epoch", "seq", "fold", "state", "files"]
+    Snapshot.objects.bulk_create([row], update_conflicts=True, unique_fields=["agent_id"], update_fields=fields)
+    pages = [
+        ConversationPage(
+            agent_id=agent_id,
+            epoch=one.before.epoch,
+            seq=one.before.seq,
+            last_n=one.messages[-1]["parts"][-1]["n"],
+            packed=pack(page_json(one)),
+        )
+        for one in kept.pages
+    ]
+    ConversationPage.objects.bulk_create(pages, ignore_conflicts=True)
 
 
 @transaction.atomic
@@ -274,7 +359,7 @@ def trim(agent_id: str, keep_from_seq: int, *, min_age: timedelta = timedelta(0)
     if log is None:
         raise LogMissing(agent_id)
     chunks = EventChunk.objects.filter(agent_id=agent_id)
-    below = chunks.filter(last_seq__lt=min(keep_from_seq, snapshot(agent_id).cursor.seq + 1)).order_by("last_seq")
+    below = chunks.filter(last_seq__lt=min(keep_from_seq, _snapshot_seq(agent_id) + 1)).order_by("last_seq")
     aged = below.annotate(is_old=Q(created_at__lte=Now() - min_age)).values_list("last_seq", "is_old")[:max_chunks]
     doomed = [last_seq for last_seq, _ in takewhile(lambda row: row[1] or not min_age, aged)]
     if not doomed:
@@ -285,9 +370,15 @@ def trim(agent_id: str, keep_from_seq: int, *, min_age: timedelta = timedelta(0)
     return first_seq
 
 
+def _snapshot_seq(agent_id: str) -> int:
+    """What lies behind an older version's snapshot stays: it may have to be folded anew."""
+    row = Snapshot.objects.filter(agent_id=agent_id, fold=FOLD).values_list("seq", flat=True).first()
+    return row or 0
+
+
 def trimmable(min_age: timedelta) -> QuerySet[EventChunk]:
     """Chunks that are old enough, and in the snapshot of their log; oldest first."""
-    in_snapshot = Snapshot.objects.filter(agent_id=OuterRef("agent_id"), seq__gte=OuterRef("last_seq"))
+    in_snapshot = Snapshot.objects.filter(agent_id=OuterRef("agent_id"), seq__gte=OuterRef("last_seq"), fold=FOLD)
     old = EventChunk.objects.filter(created_at__lte=Now() - min_age)
     return old.filter(Exists(in_snapshot)).order_by("created_at", "first_seq")  # one commit's have one time
 
@@ -305,7 +396,7 @@ def _store(agent_id: str, events: Sequence[Stored]) -> None:
             first_seq=part[0].cursor.seq,
             last_seq=part[-1].cursor.seq,
             epoch=part[0].cursor.epoch,
-            body="\n".join(stored.payload for stored in part),
+            packed=pack("\n".join(stored.payload for stored in part)),
         )
         for part in _parts(events)
     )
@@ -325,6 +416,10 @@ def _parts(events: Sequence[Stored]) -> Iterable[list[Stored]]:
         yield part
 
 
-def _unpack(chunk: EventChunk) -> Iterable[Stored]:
-    for at, payload in enumerate(chunk.body.split("\n")):
+def _body(chunk: EventChunk) -> str:
+    return chunk.body if chunk.packed is None else unpack(bytes(chunk.packed))
+
+
+def _unpack(chunk: EventChunk, body: str) -> Iterable[Stored]:
+    for at, payload in enumerate(body.split("\n")):
         yield Stored(Cursor(chunk.epoch, chunk.first_seq + at), payload)

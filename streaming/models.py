@@ -46,14 +46,15 @@ class EpochStart(models.Model):
 class EventChunk(models.Model):
     """Consecutive events of one epoch: one row a flush, since a row an event is 14 times slower to write.
 
-    `body` is one event's JSON a line, first_seq to last_seq.
+    One event's JSON a line, first_seq to last_seq: packed (streaming.packing), or in `body` as older sites wrote it.
     """
 
     agent_id = models.UUIDField()
     first_seq = models.BigIntegerField()
     last_seq = models.BigIntegerField()
     epoch = models.BigIntegerField()
-    body = models.TextField()
+    body = models.TextField(default="", blank=True)
+    packed = models.BinaryField(null=True)
     created_at = models.DateTimeField(db_default=Now(), editable=False, help_text="By the database's clock.")
 
     class Meta:
@@ -68,12 +69,38 @@ class EventChunk(models.Model):
 
 
 class Snapshot(models.Model):
-    """The folded state at a cursor, as JSON text: streams embed it as it is, so nobody parses or re-orders it."""
+    """The folded state at a cursor, as JSON text: streams embed it as it is, so nobody parses or re-orders it.
+
+    `fold` is the version of the rules that made it (streaming.fold.FOLD); one of an older version is made anew before
+    anybody gets it (streaming.upgrade).
+    """
 
     agent_id = models.UUIDField(primary_key=True)
     epoch = models.BigIntegerField()
     seq = models.BigIntegerField()
+    fold = models.SmallIntegerField(default=1, db_index=True)
     state = models.TextField()
+    files = models.TextField(default="{}", help_text="All files of the workspace: streaming.manifest, as JSON.")
 
     def __str__(self) -> str:
         return f"{self.agent_id} at {self.epoch}-{self.seq}"
+
+
+class ConversationPage(models.Model):
+    """A stretch of the conversation that has left the state, by the event at which it left. Never changed.
+
+    `packed` is JSON: `messages`, and `earlier`, which names the page before it. `last_n` is the ordinal of its newest
+    part. Events may be trimmed; pages stay.
+    """
+
+    agent_id = models.UUIDField()
+    epoch = models.BigIntegerField()
+    seq = models.BigIntegerField()
+    last_n = models.BigIntegerField()
+    packed = models.BinaryField()
+
+    class Meta:
+        constraints = (models.UniqueConstraint(fields=["agent_id", "epoch", "seq"], name="page_once"),)
+
+    def __str__(self) -> str:
+        return f"{self.agent_id}: conversation before {self.epoch}-{self.seq}"

@@ -18,7 +18,7 @@ from streaming.cursor import Cursor, EpochStart, ResetReason, judge
 from streaming.database import in_database
 from streaming.errors import BusUnavailable
 from streaming.events import decode
-from streaming.fold import State, fold
+from streaming.folded import Folded
 from streaming.frames import Frame
 from streaming.journal import Stored
 
@@ -98,17 +98,24 @@ class Reader:
         same = [entry for entry in found if entry.cursor.epoch == cursor.epoch]
         return [Frame.event(entry.cursor, entry.payload.encode()) for entry in contiguous(same, cursor.seq, [])]
 
-    async def at_tip(self, agent_id: str) -> tuple[Cursor, State]:
-        """The last event known anywhere, and the folded state there. Raises LogMissing, JournalUnavailable."""
-        at, state = await in_database(journal.load_state, agent_id)
+    async def at_tip(self, agent_id: str) -> Folded:
+        """What the log folds to at the last event known anywhere. Raises LogMissing, JournalUnavailable."""
+        folded = await in_database(journal.load, agent_id)
         while True:
-            page = await self.after(agent_id, at)
+            page = await self.after(agent_id, folded.cursor)
             if isinstance(page, Reset):
-                return at, state  # nothing can be added to it; a takeover or a trim has come between
-            state = fold((decode(frame.payload) for frame in page.frames), state)
-            at = page.frames[-1].cursor if page.frames else at
+                return folded  # nothing can be added to it; a takeover or a trim has come between
+            folded.take(decode(frame.payload) for frame in page.frames)
             if page.at_tip:
-                return at, state
+                return folded
+
+    async def conversation_page(self, agent_id: str, before: Cursor) -> tuple[str, bool] | None:
+        """A page of the conversation as JSON, and whether it is committed: such a page never changes. None if there is
+        none of that name. Raises LogMissing, JournalUnavailable."""
+        if (found := await in_database(journal.conversation_page, agent_id, before)) is not None:
+            return found, True
+        pages = (await self.at_tip(agent_id)).pages
+        return next(((journal.page_json(page), False) for page in pages if page.before == before), None)
 
     async def snapshot(self, agent_id: str) -> SnapshotRow:
         """The newest stored state. Raises LogMissing, JournalUnavailable."""

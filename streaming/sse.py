@@ -23,6 +23,7 @@ from streaming.dialects import DIALECTS, NATIVE
 from streaming.dialects.translation import Translation
 from streaming.errors import JournalUnavailable, LogMissing
 from streaming.events import encode
+from streaming.fold import waiting_runs
 from streaming.hub import Hub
 from streaming.subscriber import Subscriber
 
@@ -118,12 +119,12 @@ class SseApplication:
 
     async def _bound(self, subscriber: Subscriber, agent_id: str) -> None:
         """Where `until=done` ends: behind the active run, else behind the first in the queue, else at the tip."""
-        tip, state = await self._hub().reader.at_tip(agent_id)
-        run_id = state["active_run"] or next((queued["run_id"] for queued in state["queue"]), None)
+        tip = await self._hub().reader.at_tip(agent_id)
+        run_id = tip.state["active_run"] or next(iter(waiting_runs(tip.state)), None)
         if run_id is None:
-            subscriber.end_at(tip)
+            subscriber.end_at(tip.cursor)
         else:
-            subscriber.until(run_id, tip.seq)
+            subscriber.until(run_id)
 
     async def _in_dialect(self, subscriber: Subscriber, wanted: Wanted) -> tuple[Pieces, Iterable[tuple[bytes, bytes]]]:
         """The response's pieces in the dialect that is wanted, and that dialect's own headers."""

@@ -23,7 +23,7 @@ from streaming import frames
 from streaming.channel import Channel
 from streaming.cursor import Cursor
 from streaming.events import decode
-from streaming.fold import State
+from streaming.fold import State, waiting_runs
 from streaming.frames import Frame
 from streaming.hub import Hub
 from streaming.journal import CHUNK_CHARS
@@ -59,12 +59,10 @@ class Subscriber:
         self._taking_s = 0.0
         """How long the last write took."""
         self._finished = False
-        self._known_seq: int | None = None
 
-    def until(self, run_id: str, known_seq: int) -> None:
-        """End behind the `done` of that run. `known_seq`: the log has the run's beginning at or before this event."""
+    def until(self, run_id: str) -> None:
+        """End behind the `done` of that run."""
         self.until_run = run_id
-        self._known_seq = known_seq
 
     def end_at(self, cursor: Cursor) -> None:
         """End when everything up to there has been sent, and there is nothing more at hand."""
@@ -162,17 +160,8 @@ class Subscriber:
         self._live_in = None
         if self.until_run is not None:
             # Its `done` may be in there already, and would be waited for in vain.
-            self._finished = self._has_finished(json.loads(row.state), row.cursor)
+            self._finished = not _is_open(json.loads(row.state), self.until_run)
         return frames.snapshot(self._channel.agent_id, row.cursor, row.state)
-
-    def _has_finished(self, state: State, at: Cursor) -> bool:
-        """Has the awaited run ended? One that the log has, and the state has let go, ended long ago."""
-        run = next((run for run in state["runs"] if run["id"] == self.until_run), None)
-        if run is not None:
-            return run["finished_at"] is not None
-        is_queued = any(queued["run_id"] == self.until_run for queued in state["queue"])
-        has_let_go = state["runs_total"] > len(state["runs"]) + len(state["queue"])
-        return has_let_go and not is_queued and self._known_seq is not None and at.seq >= self._known_seq
 
     def _advance(self, batch: list[Frame]) -> list[Frame]:
         """Our cursor moves behind `batch`, cut behind the awaited `done` if that is among them."""
@@ -187,3 +176,11 @@ class Subscriber:
 
     def _is_at_end(self) -> bool:
         return self._end_at is not None and self.cursor is not None and self.cursor.seq >= self._end_at.seq
+
+
+def _is_open(state: State, run_id: str) -> bool:
+    """Is that run active, waiting or not known yet? The runs that ended long ago are not in the state."""
+    if run_id == state["active_run"] or run_id in waiting_runs(state):
+        return True
+    ended = next((run["finished_at"] for run in state["runs"] if run["id"] == run_id), None)
+    return ended is None and len(state["runs"]) + len(state["queue"]) == state["runs_total"]

@@ -21,7 +21,7 @@ from streaming.cursor import Cursor, EpochStart
 from streaming.database import in_database
 from streaming.errors import BusUnavailable, Fenced
 from streaming.events import Event, decode
-from streaming.fold import State
+from streaming.folded import Folded
 from streaming.journal import Stored
 
 log = structlog.get_logger(__name__)
@@ -33,10 +33,10 @@ Project = Callable[[Sequence[Event]], None]
 
 @dataclass(frozen=True, slots=True)
 class Opening:
-    """Where a new writer stands: behind `tip`, with the state there, its source read up to `position`."""
+    """Where a new writer stands: behind `tip`, with what the log folds to there, its source read up to `position`."""
 
     tip: Cursor
-    state: State
+    folded: Folded
     position: str
     adopted: int
 
@@ -58,8 +58,8 @@ async def take_over(bus: Bus, agent_id: str, epoch: int, project: Project | None
     tip = await in_database(journal.begin, agent_id, epoch, adopted, position, copies)
     with contextlib.suppress(BusUnavailable):
         await bus.begun(agent_id)
-    _, state = await in_database(journal.load_state, agent_id)
-    return Opening(tip, state, position, len(adopted))
+    folded = await in_database(journal.load, agent_id)
+    return Opening(tip, folded, position, len(adopted))
 
 
 async def _beyond(bus: Bus, agent_id: str, epoch: int, tip: Cursor, starts: Sequence[EpochStart]) -> list[Entry]:

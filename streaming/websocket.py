@@ -17,6 +17,7 @@ import contextlib
 import json
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol
+from uuid import UUID
 
 import structlog
 from django.conf import settings
@@ -34,8 +35,6 @@ log = structlog.get_logger(__name__)
 GOING_AWAY, TOO_LARGE, INTERNAL_ERROR, TRY_LATER = 1001, 1009, 1011, 1013
 ACCESS_ENDED, FORBIDDEN, TOO_SLOW = 4401, 4403, 4408
 """Close codes: RFC 6455, section 7.4, and of the private range those that end like HTTP's statuses."""
-AUTHENTICATE_S = 10.0
-"""How long a socket may stay open without credentials."""
 CLOSE_S = 1.0
 """How long the server's part of closing may take; a client that takes nothing is cut off."""
 ID_MAX_CHARS = 200
@@ -178,7 +177,7 @@ class _Socket:
         if self._session is not None:
             return await self._receive()
         try:
-            async with asyncio.timeout(AUTHENTICATE_S):
+            async with asyncio.timeout(settings.WEBSOCKET_AUTHENTICATE_S):
                 return await self._receive()
         except TimeoutError:
             await self._refuse({}, _not_authenticated())
@@ -188,6 +187,8 @@ class _Socket:
         command: dict[str, Any] = {}
         try:
             command = _parse(message)
+            _check(command, "id", int | str, optional=True)
+            _check(command, "type", str)
             await self._obey(command)
         except Problem as problem:
             await self._refuse(command, problem)
@@ -200,7 +201,7 @@ class _Socket:
         elif kind == "attach":
             await self._attach(self._session, command)
         elif kind == "detach":
-            await self._detach(str(command.get("agent_id")).lower())
+            await self._detach(_agent_id(command))
             await self._acknowledge(command)
         else:
             await self._acknowledge(command, await self._session.command(kind, fields))
@@ -320,9 +321,18 @@ def _parse(message: Mapping[str, Any]) -> dict[str, Any]:
         raise Problem(400, "invalid-json", "a message must be a JSON object") from None
     if not isinstance(command, dict):
         raise Problem(400, "invalid-json", "a message must be a JSON object")
-    _check(command, "id", int | str, optional=True)
-    _check(command, "type", str)
     return command
+
+
+def _agent_id(command: Mapping[str, Any]) -> str:
+    """That of an agent which may be followed, as the followers are named. Raises Problem as `attach` does."""
+    given = command.get("agent_id")
+    if not isinstance(given, str):
+        raise Problem(422, "invalid-input", "agent_id: must be a string", {"field": "agent_id"})
+    with contextlib.suppress(ValueError):
+        if (canonical := str(UUID(given))) == given.lower():
+            return canonical
+    raise Problem(404, "not-found", "no such agent")
 
 
 def _check(command: dict[str, Any], field: str, kind: Any, *, optional: bool = False) -> None:

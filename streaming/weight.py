@@ -47,7 +47,8 @@ def cut(text: str, most_bytes: int) -> tuple[str, str]:
 def pieces(text: str, most_bytes: int) -> list[str]:
     """`text` in pieces of at most `most_bytes` of UTF-8, whole characters; one empty piece for an empty text."""
     encoded = text.encode()
-    found, start = [], 0
+    found: list[str] = []
+    start = 0
     while start < len(encoded) or not found:
         end = min(start + most_bytes, len(encoded))
         while end < len(encoded) and encoded[end] & 0xC0 == 0x80:

@@ -17,6 +17,7 @@ import asyncio
 import contextlib
 from collections import deque
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from itertools import islice
 from typing import NamedTuple
 
@@ -28,9 +29,11 @@ from streaming.bus import Bus
 from streaming.cursor import Cursor
 from streaming.database import in_database
 from streaming.errors import BusUnavailable, Fenced, JournalUnavailable, StreamingError, Unbarred, WriterClosed
-from streaming.events import Draft, Event, encode, now
-from streaming.fold import State, fold
+from streaming.events import Draft, Event, now
+from streaming.fold import State
+from streaming.folded import Folded
 from streaming.journal import Commit, Stored
+from streaming.manifest import Manifest
 from streaming.takeover import Opening, Project
 
 log = structlog.get_logger(__name__)
@@ -78,7 +81,7 @@ class Writer:
     ) -> None:
         self.agent_id = agent_id
         self.epoch = epoch
-        self.state: State = opening.state
+        self._folded = opening.folded
         self.position = opening.position
         self.seq = self.committed = self.sent = opening.tip.seq
         self._bus = bus
@@ -100,6 +103,21 @@ class Writer:
             asyncio.create_task(self._commit_loop(), name=f"commit {agent_id}"),
         ]
 
+    @property
+    def state(self) -> State:
+        """What the log folds to with everything that was appended."""
+        return self._folded.state
+
+    @property
+    def folded(self) -> Folded:
+        """The same, with the pages that are not stored yet. Nothing in it changes any more."""
+        return self._folded
+
+    @property
+    def files(self) -> Manifest:
+        """All files of the workspace that the log knows."""
+        return self._folded.files
+
     async def append(self, drafts: Sequence[Draft], position: str | None = None) -> list[Event]:
         """Give `drafts` the next places, all or none; they reach subscribers and the database by themselves.
 
@@ -108,13 +126,14 @@ class Writer:
         await self._wait(self._has_room)
         events = [self._place(draft, self.seq + at) for at, draft in enumerate(drafts, 1)]
         payloads = [event.encode() for event in events]
-        state = fold(events, self.state)
+        folded = replace(self._folded)
+        folded.take(events)
         # From here on nothing can fail: half a batch would be a hole in the log.
         before, self.position = self.position, self.position if position is None else position
         for event, payload in zip(events, payloads, strict=True):
             last = event is events[-1]
             self._pending.append(Pending(event, payload, self.position if last else before, last))
-        self.seq, self.state = self.seq + len(events), state
+        self.seq, self._folded = self.seq + len(events), folded
         self._pending_bytes += sum(map(len, payloads))
         if events:
             self._appended.set()
@@ -317,18 +336,19 @@ class Writer:
                 project(events)
 
         stored = [Stored(Cursor(self.epoch, one.event.seq), one.payload) for one in pending]
-        state = self._snapshot(events, size)
-        return Batch(events, Commit(self.agent_id, self.epoch, stored, self.position, state, copies), size)
+        kept = self._snapshot(events, size)
+        return Batch(events, Commit(self.agent_id, self.epoch, stored, self.position, kept, copies), size)
 
     def _committed(self, batch: Batch) -> None:
         self.committed = batch.events[-1].seq
         self._bytes_since_snapshot += batch.size
-        if batch.commit.state is not None:
-            self._snapshot_bytes, self._bytes_since_snapshot = len(batch.commit.state), 0
+        if (kept := batch.commit.kept) is not None:
+            self._snapshot_bytes, self._bytes_since_snapshot = len(kept.state), 0
+            self._folded = replace(self._folded, pages=self._folded.pages[len(kept.pages) :])
         self._drop()
 
-    def _snapshot(self, events: Sequence[Event], size: int) -> str | None:
+    def _snapshot(self, events: Sequence[Event], size: int) -> journal.Kept | None:
         small = self._snapshot_bytes <= SNAPSHOT_SMALL_BYTES
         grown = (self._bytes_since_snapshot + size) * SNAPSHOT_SHARE >= self._snapshot_bytes
         ended = any(event.type == "done" for event in events)
-        return encode(self.state) if small or grown or ended else None
+        return journal.Kept.of(self._folded) if small or grown or ended else None

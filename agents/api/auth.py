@@ -10,7 +10,6 @@ from typing import Any, cast
 from django.conf import settings
 from django.contrib.auth.models import User
 from django.http import HttpRequest
-from ninja.errors import AuthenticationError
 from ninja.security import APIKeyCookie, HttpBearer
 
 from agents import access
@@ -27,14 +26,10 @@ class BearerToken(HttpBearer):
         header = request.headers.get("Authorization")
         if header is None:
             return None
-        user = self.authenticate(request, access.bearer_token(header) or "")
-        if user is None:
-            raise AuthenticationError
-        return user
+        return self.authenticate(request, access.bearer_token(header) or "")
 
-    def authenticate(self, request: HttpRequest, token: str) -> User | None:
-        identity = access.identify_bearer(token, address_of_request(request))
-        return _remember(request, identity) if identity else None
+    def authenticate(self, request: HttpRequest, token: str) -> User:
+        return _remember(request, access.identify_bearer(token, address_of_request(request)))
 
 
 class LoginSession(APIKeyCookie):

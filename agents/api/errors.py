@@ -10,15 +10,16 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import structlog
-from django.core.exceptions import ObjectDoesNotExist, RequestDataTooBig, SuspiciousOperation
+from django.core.exceptions import DisallowedHost, ObjectDoesNotExist, RequestDataTooBig, SuspiciousOperation
 from django.db import DataError, InterfaceError, OperationalError
 from django.http import Http404, HttpRequest, HttpResponse, JsonResponse, UnreadablePostError
 from ninja import NinjaAPI
 from ninja.errors import AuthenticationError, HttpError, ValidationError
 from redis.exceptions import RedisError
 
-from agents.errors import AgentsError
+from agents.errors import AgentsError, NotAuthenticated
 from streaming.errors import BusUnavailable, JournalUnavailable, LogMissing
+from streaming.validation import plain_problems
 
 log = structlog.get_logger(__name__)
 RETRY_AFTER_S = 2
@@ -37,6 +38,8 @@ _OTHERS = {
     "invalid-parameter": 400,
     "unsupported-format": 400,
     "import-too-large": 413,
+    "uri-too-long": 414,
+    "headers-too-large": 431,
     "internal-error": 500,
     "streams-need-asgi": 501,
     "database-unavailable": 503,
@@ -80,6 +83,10 @@ class CursorGone(RequestProblem):
     code, status = "cursor-gone", 410
 
 
+class PageUnknown(RequestProblem):
+    code, status = "unknown-page", 400
+
+
 class FieldInvalid(RequestProblem):
     code, status = "invalid-input", 422
 
@@ -91,11 +98,21 @@ def answer(
     if details:
         error["details"] = details
     # An error tells of this moment: nobody may keep it.
-    return JsonResponse({"error": error}, status=status, headers={"Cache-Control": "no-store", **(headers or {})})
+    common = {"Cache-Control": "no-store", **({"WWW-Authenticate": "Bearer"} if status == 401 else {})}
+    return JsonResponse({"error": error}, status=status, headers={**common, **(headers or {})})
 
 
 def not_found(request: HttpRequest, *args: object, **kwargs: object) -> HttpResponse:
     return answer(404, "not-found", "there is nothing at this address")
+
+
+def wrong_host() -> HttpResponse:
+    message = "the site does not answer by this name; the operator adds it to AGENTSITE_ALLOWED_HOSTS"
+    return answer(400, "bad-request", message)
+
+
+def internal_error() -> HttpResponse:
+    return answer(500, "internal-error", "something went wrong here; it has been logged")
 
 
 def unavailable(what: str) -> HttpResponse:
@@ -134,7 +151,7 @@ def _answer(request: HttpRequest, error: Exception | type[Exception]) -> HttpRes
     if known is not None:
         return known
     log.error("request failed", path=request.path, method=request.method, exc_info=error)
-    return answer(500, "internal-error", "something went wrong here; it has been logged")
+    return internal_error()
 
 
 def _domain(error: Any) -> HttpResponse:
@@ -149,7 +166,7 @@ def _http(error: Any) -> HttpResponse:
     if isinstance(error.__cause__, AgentsError):  # from our parser
         return _domain(error.__cause__)
     if isinstance(error, AuthenticationError):
-        return answer(401, "not-authenticated", "log in, or send a token", headers={"WWW-Authenticate": "Bearer"})
+        return _domain(NotAuthenticated())
     return answer(status, _BY_STATUS.get(status, "error"), error.message)
 
 
@@ -160,9 +177,7 @@ def _validation(error: Any) -> HttpResponse:
 
 def wrong_fields(found: Iterable[Mapping[str, Any]]) -> tuple[str, dict[str, Any]]:
     """Message and details of pydantic's errors: every field that is wrong, and the first one in the message."""
-    problems = [
-        {"field": _field(problem["loc"]), "message": problem["msg"].removeprefix("Value error, ")} for problem in found
-    ]
+    problems = [{"field": _field(path), "message": message} for path, message in plain_problems(found)]
     first = problems[0]
     return f"{first['field']}: {first['message']}", {"field": first["field"], "errors": problems}
 
@@ -183,6 +198,7 @@ _ANSWERS: tuple[tuple[type[Exception], Callable[[Exception], HttpResponse]], ...
     (LogMissing, lambda _: answer(404, "not-found", "no such agent")),
     (ObjectDoesNotExist, lambda _: answer(404, "not-found", "it has just been deleted")),
     (RequestDataTooBig, lambda _: answer(413, "too-large", "the body is too large")),
+    (DisallowedHost, lambda _: wrong_host()),
     (SuspiciousOperation, lambda _: answer(400, "bad-request", "the request is malformed")),
     (UnreadablePostError, lambda _: answer(400, "incomplete-body", "the body ended early")),
     (JournalUnavailable, lambda _: unavailable("database")),

@@ -130,8 +130,8 @@ def snapshot(request: HttpRequest, agent_id: str) -> HttpResponse:
     row = journal.snapshot(agent)
     cursor, state = row.cursor, row.state
     if cursor != journal.head(agent).tip:  # a large state is not stored with every commit
-        cursor, folded = journal.load_state(agent)
-        state = encode(folded)
+        folded = journal.load(agent)
+        cursor, state = folded.cursor, encode(folded.state)
     head = encode({"agent_id": agent, "epoch": cursor.epoch, "seq": cursor.seq})
     return _json(f'{head[:-1]},"state":{state}}}')
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from time import monotonic
 from typing import Annotated, Any
 
@@ -14,12 +15,15 @@ from ninja.responses import Status
 
 from agents import lifecycle
 from agents.access import agent_for
-from agents.api.auth import caller
+from agents.access_watch import GrantedAccess
+from agents.api.auth import caller, identity_of
 from agents.api.schemas import Execution, RunAnswer
 from agents.api.text import IdempotencyKey
-from agents.errors import NotFound
+from agents.errors import NotAuthenticated, NotFound
 from agents.models import Run
+from agents.revocation import Grant, users_of
 from streaming.database import in_database, in_thread
+from streaming.hub import current_hub
 
 router = Router(tags=["runs"])
 LOOK_FIRST_S, LOOK_MOST_S = 0.05, 1.0
@@ -36,23 +40,40 @@ async def execute(
     """Start a run and answer when it has ended: 200, whether it was completed, failed or cancelled (see `status`).
 
     When `timeout_s` is over first: 202 with the run as it is then. It goes on; ask `/api/runs/{id}`, or follow the
-    stream. With an `Idempotency-Key` the same request may be sent again to go on waiting.
+    stream. With an `Idempotency-Key` the same request may be sent again to go on waiting. When the caller's access ends
+    first: 401, or 404 if that is to the agent alone; the run goes on.
     """
     agent = await in_database(agent_for, caller(request), agent_id)
     run = await in_thread(lifecycle.submit_run, agent, body.input, idempotency_key=idempotency_key)
     await sync_to_async(_give_back_connection)()
-    run = await _ended(run, monotonic() + body.timeout_s)
+    current_hub().start()  # it hears of changes of access
+    access_ended = asyncio.Event()
+    grant = Grant.of(identity_of(request), agent)
+    with GrantedAccess(grant).watch(access_ended.set):
+        run = await _ended(run, monotonic() + body.timeout_s, access_ended)
+    if access_ended.is_set():
+        await in_database(_refuse, grant)
     return Status(200 if run.is_finished else 202, RunAnswer.of(run))
 
 
-async def _ended(run: Run, deadline: float) -> Run:
-    """The run when it has ended, or as it is at the deadline. Raises NotFound if its agent is deleted meanwhile."""
+async def _ended(run: Run, deadline: float, access_ended: asyncio.Event) -> Run:
+    """The run when it has ended, or as it is at the deadline or when the caller's access has ended. Raises NotFound if
+    its agent is deleted meanwhile."""
     pause_s = LOOK_FIRST_S
-    while not run.is_finished and (left_s := deadline - monotonic()) > 0:
-        await asyncio.sleep(min(pause_s, left_s))
+    while not (run.is_finished or access_ended.is_set()) and (left_s := deadline - monotonic()) > 0:
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(min(pause_s, left_s)):
+                await access_ended.wait()
         pause_s = min(pause_s * 1.5, LOOK_MOST_S)
         run = await in_database(_look, run)
     return run
+
+
+def _refuse(grant: Grant) -> None:
+    """Raises what a new request with the same credentials would be answered with."""
+    if grant.credential not in users_of([grant.credential]):
+        raise NotAuthenticated("your access has ended while the run was waited for; it goes on")
+    raise NotFound("no such agent")
 
 
 def _look(run: Run) -> Run:

@@ -35,6 +35,8 @@ from agents.workspace.types import shown_as
 
 router = Router(tags=["files"])
 CHUNK_BYTES = 256 * 1024
+TYPE_BYTES = 512 * 1024
+"""Of a file that are read to find out in which charset it is written; as many as its page reads."""
 # An SVG may style itself; under a sandbox without scripts and without any fetch that shows nothing but its own picture.
 POLICY = "sandbox; default-src 'none'; style-src 'unsafe-inline'; img-src data:"
 _BINARY = {"content": {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}}}
@@ -64,13 +66,14 @@ def list_files(request: HttpRequest, agent_id: str) -> FileList:
     openapi_extra={"responses": {200: {"description": "The file.", **_BINARY}}},
 )
 def download_file(request: HttpRequest, agent_id: str, path: str, download: Download = False) -> HttpResponseBase:
-    """Images and text to be shown, anything else to be saved; `download=true` to save it whatever it is."""
+    """Images and text to be shown, anything else to be saved; `download=true` to save it whatever it is. The charset of
+    a text is found in its first 512 KiB; text that browsers do not decode (UTF-32) is to be saved."""
     agent = agent_for(caller(request), agent_id)
     _refuse_undecodable(request)
     opened = Workspace(agent.pk).open_file(path)
     response = StreamingHttpResponse(_chunks(request, opened))
     response._resource_closers.append(opened.file.close)  # type: ignore[attr-defined]  # Django closes these after the last byte; no public name
-    type_ = None if download else shown_as(path)
+    type_ = None if download else _shown_as(path, opened)
     response["Content-Type"] = type_ or "application/octet-stream"
     response["Content-Length"] = str(opened.entry.size)
     response["Last-Modified"] = http_date(opened.entry.modified_at.timestamp())
@@ -118,6 +121,12 @@ def _chunks(request: HttpRequest, opened: OpenFile) -> Iterator[bytes] | AsyncIt
     if isinstance(request, ASGIRequest):
         return _read_later(opened.file, opened.entry.size)
     return _read(opened.file, opened.entry.size)
+
+
+def _shown_as(path: str, opened: OpenFile) -> str | None:
+    beginning = opened.file.read(TYPE_BYTES)
+    opened.file.seek(0)
+    return shown_as(path, beginning, is_cut=opened.entry.size > len(beginning))
 
 
 def _read(file: BinaryIO, size: int) -> Iterator[bytes]:

@@ -53,7 +53,7 @@ def monitoring(view: View) -> View:
                 error.status, error.code, error.message, headers={"Retry-After": str(error.retry_after_s)}
             )
         message = "send AGENTSITE_MONITORING_TOKEN as bearer token"
-        return errors.answer(401, "not-authenticated", message, headers={"WWW-Authenticate": "Bearer"})
+        return errors.answer(401, "not-authenticated", message)
 
     return guarded
 

@@ -262,8 +262,9 @@ class FileList(Answer):
 
 class FileDiffAnswer(Answer):
     """`additions`, `deletions` (lines) and `diff` (unified) are null where there is no diff. `reason` says why: it is
-    `too-large` (the file, or all diffs of this answer together), `binary` (no UTF-8 text), or its content was
-    `not-kept` (no room or time, or dropped since)."""
+    `too-large` (the file, or all diffs of this answer together), `binary` (no text), or its content was `not-kept`
+    (no room or time, or dropped since). `encoding`: what the file is written in, where that is not UTF-8 (`A → B`
+    where that changed). The diff is then of the decoded texts, to be read and not to be applied."""
 
     path: str
     status: Literal["added", "modified", "deleted"]
@@ -271,6 +272,7 @@ class FileDiffAnswer(Answer):
     deletions: int | None
     diff: str | None
     reason: Literal["too-large", "binary", "not-kept"] | None
+    encoding: str | None
 
 
 class RunDiffAnswer(Answer):

@@ -10,7 +10,7 @@ from ninja.openapi.schema import REF_TEMPLATE, OpenAPISchema
 from ninja.operation import Operation
 from ninja.parser import Parser
 
-from agents.api import agents, calls, definitions, errors, events, execute, files, runs, transfer
+from agents.api import agents, calls, definitions, errors, events, execute, files, messages, runs, transfer
 from agents.api.auth import BearerToken, LoginSession
 from agents.api.docs import LocalSwagger
 from agents.api.errors import MediaTypeWrong
@@ -79,5 +79,5 @@ api = Api(
     urls_namespace="api",
 )
 errors.install(api)
-for module in (definitions, transfer, agents, runs, calls, execute, events, files):
+for module in (definitions, transfer, agents, runs, calls, execute, events, messages, files):
     api.add_router("", module.router)

@@ -20,8 +20,11 @@ from agents.transfer.importing import too_large
 
 router = Router(tags=["agents"])
 MEDIA_TYPE = "application/x-ndjson"
-_LINES: dict[str, Any] = {"content": {MEDIA_TYPE: {"schema": {"type": "string", "format": "binary"}}}}
-"""Binary, as files are: so that generated clients pass it on as it is."""
+_BINARY: dict[str, Any] = {"schema": {"type": "string", "format": "binary"}}
+"""As files are, so that generated clients pass it on as it is."""
+_LINES: dict[str, Any] = {"content": {MEDIA_TYPE: _BINARY, "application/octet-stream": _BINARY}}
+"""An upload may be called either. An answer is always the first: the second is there for generators that know no type
+for JSON Lines (openapi-python-client 0.29 would take an export for an error)."""
 
 
 @router.get("/agents/{agent_id}/export", openapi_extra={"responses": {200: {"description": "JSON Lines.", **_LINES}}})

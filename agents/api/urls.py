@@ -1,19 +1,22 @@
 """Where the API is mounted. `include("agents.api.urls")` at the root of the site: it brings its own prefixes.
 
 Everything under /api/ answers in JSON, also what Django and ninja would answer in HTML or plain text: unknown
-addresses, wrong methods.
+addresses, wrong methods, and requests that fail before a view has them (a wrong Host).
 """
 
 from __future__ import annotations
 
+import re
+import sys
 from collections.abc import Callable
 from functools import wraps
 from typing import Any
 
 from asgiref.sync import iscoroutinefunction, markcoroutinefunction
-from django.http import Http404, HttpRequest, HttpResponseNotAllowed
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseNotAllowed
 from django.http.response import HttpResponseBase
 from django.urls import URLPattern, include, path, re_path
+from django.views import defaults
 from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.http import require_safe
 
@@ -21,6 +24,7 @@ from agents.api import docs, errors, health
 from agents.api.site import api
 
 View = Callable[..., Any]
+_IN_JSON = re.compile(r"/(api(/|$)|healthz$|readyz$)")
 
 
 def in_json(view: View) -> View:
@@ -51,6 +55,25 @@ def in_json(view: View) -> View:
         return converted(await view(request, *args, **kwargs))
 
     return markcoroutinefunction(later) if iscoroutinefunction(view) else now
+
+
+def in_json_under_api(page: View) -> View:
+    """One of Django's views for requests that failed outside of any view, and what the API answers to them instead."""
+
+    @wraps(page)
+    def answered(request: HttpRequest, exception: Exception | None = None) -> HttpResponse:
+        if not _IN_JSON.match(request.path):
+            answer: HttpResponse = page(request) if exception is None else page(request, exception)
+            return answer
+        failure = exception or sys.exc_info()[1]  # of a failure of ours Django says nothing but that
+        known = errors.of(failure) if isinstance(failure, Exception) else None
+        return known or errors.internal_error()
+
+    return answered
+
+
+handler400 = in_json_under_api(defaults.bad_request)
+handler500 = in_json_under_api(defaults.server_error)
 
 
 def _for_reading(view: View) -> View:

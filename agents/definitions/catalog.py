@@ -22,6 +22,7 @@ from pydantic import ValidationError
 from agents.definitions.ceilings import Ceilings, TooWide
 from agents.definitions.definition import Definition
 from agents.definitions.location import line_of
+from streaming.validation import plain_problems
 
 log = structlog.get_logger(__name__)
 Identity = tuple[int, int, int, int]
@@ -65,7 +66,7 @@ class CatalogFile:
                 seen = (stat.st_mtime_ns, stat.st_ctime_ns, stat.st_size, stat.st_ino)
                 if seen != self._seen:
                     ceilings = Ceilings(**settings.DEFINITION_CEILINGS)
-                    self._take(seen, read(self._path.read_text(encoding="utf-8"), ceilings))
+                    self._take(seen, read(self._path.read_text(encoding="utf-8-sig"), ceilings))
             except OSError as error:
                 self._keep(None, f"{self._path.name}: {error.strerror or error}")
             except UnicodeDecodeError:
@@ -153,6 +154,6 @@ def _definition(text: str, name: str, table: Any) -> Definition:
     try:
         return Definition(**{**table, "name": name})
     except ValidationError as error:
-        first = error.errors()[0]
-        path = [*where, *(str(part) for part in first["loc"])]
-        raise _mistake(text, path, ".".join(path[1:]), first["msg"]) from None
+        (found, message), *_ = plain_problems(error.errors(), "a table")
+        path = [*where, *found]
+        raise _mistake(text, path, ".".join(path[1:]), message) from None

@@ -26,6 +26,8 @@ Text = Annotated[str, AfterValidator(_without_nul)]
 
 
 ProviderName = Literal["openai", "anthropic", "gemini", "ollama"]
+MODEL_PREFIXES = ("openai", "openai-chat", "anthropic", "gemini", "ollama")
+_BUNDLED_AGENT = re.compile(r"agentsite/agent([:@].*)?")
 
 
 def _destinations(text: str) -> str:
@@ -114,6 +116,15 @@ class Definition(BaseModel):
     def _steered(self) -> Definition:
         if self.steering and self.protocol == "acp":
             raise ValueError("steering is not part of the Agent Client Protocol: a prompt waits for the one before it")
+        return self
+
+    @model_validator(mode="after")
+    def _asked(self) -> Definition:
+        """Other programs get the name as it is, and may call their models as they like."""
+        prefix, _, name = (self.model or "").partition(":")
+        if self.model and _BUNDLED_AGENT.fullmatch(self.image) and (prefix not in MODEL_PREFIXES or not name):
+            forms = ", ".join(f"{prefix}:NAME" for prefix in MODEL_PREFIXES)
+            raise ValueError(f"model: {self.model!r} names no provider; the bundled agent takes {forms}")
         return self
 
     def config(self) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 
+from agents import reconcile
 from agents.budgets.guard import is_ours
 from agents.execution.errands import Errands
 from agents.execution.run_log import RunLog
@@ -44,9 +45,8 @@ class Answers:
         await self._record(approval_id, decision, by, reason)
 
     async def _record(self, approval_id: str, decision: str, by: str, reason: str) -> None:
-        said = {"approval_id": approval_id, "decision": decision, "by": by, "reason": reason or None}
         run_id = self._run_log.run_id
-        drafts = [draft("approval-response", run_id, **said)]
+        drafts = [draft("approval-response", run_id, **reconcile.said(approval_id, decision, by, reason))]
         if not self._run_log.waits(beside={approval_id}):
             drafts.append(draft("status", run_id, status="running"))
         await self._run_log.append(drafts)

@@ -94,7 +94,7 @@ class Disk:
         """What is on disk and not in the log; an error where it can't be read, but only one for a lost workspace."""
         self._scanned_at = monotonic()
         try:
-            return await asyncio.to_thread(reconcile.file_changes, self._run_log.state, self._workspace, self._run_id)
+            return await asyncio.to_thread(reconcile.file_changes, self._run_log.files, self._workspace, self._run_id)
         except OSError as error:
             reason = f"the workspace can't be read: {error.strerror or error}"
             return [self._run_log.error("workspace-unreadable", reason)]

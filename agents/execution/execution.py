@@ -34,8 +34,8 @@ from agents.workspace import WorkspaceMissing
 from containers.engine import Engine, Exit
 from containers.errors import ContainerGone, EngineError, StartFailed
 from streaming.database import in_database
-from streaming.errors import StreamingError
-from streaming.events import Event, draft
+from streaming.errors import JournalUnavailable, StreamingError
+from streaming.events import Draft, Event, draft
 from streaming.writer import Writer
 
 log = structlog.get_logger(__name__)
@@ -129,7 +129,7 @@ class Execution:
         await self._finish(exit_, stop)
 
     async def _run(self, content: str, resumed: bool) -> tuple[Exit | None, Stop | None]:
-        attempt = await self._begin(resumed)
+        attempt = await self._begin(content, resumed)
         try:
             stop = await self._start(attempt)
         except CancelRequested:
@@ -142,7 +142,7 @@ class Execution:
             return None, stop
         return await self._follow(content, attempt)
 
-    async def _begin(self, resumed: bool) -> Attempt:
+    async def _begin(self, content: str, resumed: bool) -> Attempt:
         known = await self._resume() if resumed else None
         wanted = known.engine if known else None
         patience_s = wishes.TAKEOVER_PATIENCE_S if known else wishes.START_PATIENCE_S
@@ -158,6 +158,7 @@ class Execution:
         if engine.isolation == "none":
             reasons.append("isolation: none")
         await self._run_log.say_status("waiting" if self._run_log.waits() else "running", ", ".join(reasons) or None)
+        await self._run_log.append(reconcile.prompt_again(self._run_log.state, self.run_id, content))
         self._writer.hasten()  # whoever has posted waits for it
         return attempt
 
@@ -167,8 +168,8 @@ class Execution:
         events = await in_database(reconcile.events_of, self._agent_id, self.run_id)
         self._run_log.tally.add(events)
         self._guard.resume(events)
-        approvals = [one for one in self._writer.state["approvals"] if one["run_id"] == self.run_id]
-        self._conversation.resume(self._run_log.tally.usage, {one["approval_id"] for one in approvals})
+        asked = {event.data["approval_id"] for event in events if event.type == "approval-request"}
+        self._conversation.resume(self._run_log.tally.usage, asked)
         self._run_log.attempt = known = await in_database(attempts.unfinished_of, self.run_id)
         if known is not None:
             await in_database(hosts.check, known, self._engines.host)
@@ -205,7 +206,7 @@ class Execution:
     async def _opening(self, content: str, attempt: Attempt) -> Opening:
         return Opening(
             content,
-            history(self._writer.state, self.run_id),
+            await in_database(history, self._agent_id, self._writer.folded, self.run_id),
             self._definition.config(),
             cwd=str(self._disk.path) if self._engine.isolation == "none" else INSIDE,
             epoch=self._writer.epoch,
@@ -325,6 +326,7 @@ class Execution:
         drafts = late_drafts(pump, self._run_log.error) if pump else []
         if verdict.problem is not None:
             drafts.append(self._run_log.error(*verdict.problem, retryable=verdict.retryable))
+        drafts += await self._undelivered()
         drafts += await self._disk.changes()
         await self._disk.keep("after")
         drafts.append(draft("status", self.run_id, status=verdict.status, reason=verdict.reason))
@@ -333,6 +335,15 @@ class Execution:
         await self._writer.append([*drafts, self._run_log.tally.done(verdict.status, result, self._duration_ms())])
         await self._writer.flush()
         await self._clear_away(exit_, verdict)
+
+    async def _undelivered(self) -> list[Draft]:
+        """Answers that were accepted and that a stop, or the program's own end, overtook."""
+        while True:
+            try:
+                return await in_database(reconcile.undelivered, self._writer.state, self.run_id)
+            except JournalUnavailable:
+                self._wishes.check()
+                await asyncio.sleep(wishes.DATABASE_AGAIN_S)
 
     async def _clear_away(self, exit_: Exit | None, verdict: Verdict) -> None:
         """Losing this to a crash is harmless: the sweep does the same a minute later."""

@@ -13,6 +13,7 @@ from agents.tally import Tally
 from containers.engine import Offset
 from streaming.events import Draft, Event, draft
 from streaming.fold import State
+from streaming.manifest import Manifest
 from streaming.writer import Writer
 
 Watcher = Callable[[list[Draft]], list[Draft]]
@@ -36,6 +37,11 @@ class RunLog:
     def state(self) -> State:
         """What the agent's log folds to."""
         return self._writer.state
+
+    @property
+    def files(self) -> Manifest:
+        """All files of the workspace that the agent's log knows."""
+        return self._writer.files
 
     def waits(self, beside: Collection[str] = ()) -> bool:
         """Has the program asked something that nobody has answered? `beside`: questions that do not count."""

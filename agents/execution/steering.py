@@ -10,9 +10,11 @@ from collections.abc import Awaitable, Callable
 
 from agents.execution.errands import Errands
 from agents.execution.run_log import RunLog
+from agents.reconcile import prompt_again
 from agents.tally import Tally
 from containers.protocols import jsonl
 from streaming.events import draft
+from streaming.fold import waiting_runs
 
 
 class Steering:
@@ -34,16 +36,17 @@ class Steering:
 
     def take(self, steering_run_id: str, content: str) -> None:
         """Any number of times, until it is in the log."""
-        if self._listens() and steering_run_id in self._run_log.state["queue"]:
+        if self._listens() and steering_run_id in waiting_runs(self._run_log.state):
             self._errands.run(f"steer {steering_run_id}", lambda: self._pass_on(steering_run_id, content))
 
     async def _pass_on(self, steering_run_id: str, content: str) -> None:
         """To the program first: a crash in between repeats it, and programs drop repeats."""
         await self._send(jsonl.message(content, command_id=steering_run_id), steering_run_id)
-        if steering_run_id not in self._run_log.state["queue"]:  # cancelled meanwhile
+        if steering_run_id not in waiting_runs(self._run_log.state):  # cancelled meanwhile
             return
         if not self._listens():  # nobody knows whether it has read that: rather twice than never
             return
         reason = f"handed to run {self._run_log.run_id}"
-        ended = draft("status", steering_run_id, status="completed", reason=reason)
-        await self._run_log.append([ended, Tally(steering_run_id).done("completed", None, 0)])
+        ended = draft("status", steering_run_id, status="completed", reason=reason, into=self._run_log.run_id)
+        again = prompt_again(self._run_log.state, steering_run_id, content)
+        await self._run_log.append([ended, *again, Tally(steering_run_id).done("completed", None, 0)])

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from agents.pages import visible
-from agents.pages.diff import Hunk, Words, hunks
+from agents.pages.diff import Hunk, Words, ends_in_crlf, hunks, without_carriage_returns
 from agents.workspace.history import FileDiff, RunDiff
 
 View = Literal["unified", "split"]
@@ -28,7 +28,7 @@ REASONS = {
 
 @dataclass(slots=True)
 class Section:
-    """`anchor`: its id in the page. `renamed_from`: a deleted file with the same text."""
+    """`anchor`: its id in the page. `renamed_from`: a deleted file with the same text. `encoding`: see FileDiff."""
 
     path: str
     shown_path: str
@@ -41,6 +41,8 @@ class Section:
     reason: str = ""
     renamed_from: str = ""
     is_open: bool = True
+    encoding: str = ""
+    line_ends: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +78,8 @@ def of(diff: RunDiff, view: View = "unified", path: str | None = None) -> Change
             most = min(left, FILE_LINES) if path is None else left
             section.hunks, section.left_out = hunks(file.diff, most)
             left -= sum(len(hunk.lines) for hunk in section.hunks)
+            if ends_in_crlf(section.hunks):
+                section.hunks, section.line_ends = without_carriage_returns(section.hunks), "CRLF line ends"
             section.hunks = [Hunk(hunk.header, words.mark(hunk.lines)) for hunk in section.hunks]
             section.is_open = path is not None or sum(len(hunk.lines) for hunk in section.hunks) <= OPEN_LINES
         sections.append(section)
@@ -98,6 +102,7 @@ def _section(file: FileDiff, number: int, renamed_from: str | None) -> Section:
         file.additions,
         file.deletions,
         reason=REASONS.get(file.reason or "", ""),
+        encoding=file.encoding or "",
     )
     if renamed_from is not None:
         section.status, section.renamed_from = "renamed", visible.plain(renamed_from)

@@ -132,6 +132,23 @@ def hunks(diff: str, lines_most: int) -> tuple[list[Hunk], int]:
     return found, sum(1 for _ in lines)
 
 
+def ends_in_crlf(hunks: Sequence[Hunk]) -> bool:
+    """All lines, before and after: then it is no change. What ends the file need not end in a line end."""
+    lines = [line for hunk in hunks for line in hunk.lines if not line.ends_without_newline]
+    return bool(lines) and all(line.text.endswith("\r") for line in lines)
+
+
+def without_carriage_returns(hunks: Sequence[Hunk]) -> list[Hunk]:
+    """Those that belong to the line ends."""
+    return [
+        Hunk(
+            hunk.header,
+            [line if line.ends_without_newline else replace(line, text=line.text[:-1]) for line in hunk.lines],
+        )
+        for hunk in hunks
+    ]
+
+
 def _lines(diff: str) -> Iterator[tuple[Line, str | None]]:
     """Each line, with the header of its hunk if it is the first one there."""
     header: str | None = None

@@ -87,7 +87,8 @@ def file_or_folder(request: HttpRequest, agent_id: UUID, path: str) -> HttpRespo
 def side(request: HttpRequest, agent_id: UUID) -> JsonResponse:
     """For the agent page's panels, see `agents.pages.side`."""
     agent = _own(request, agent_id)
-    cursor, state = journal.load_state(str(agent.pk))
+    folded = journal.load(str(agent.pk))
+    cursor, state = folded.cursor, folded.state
     return JsonResponse(side_of.of(agent, cursor.seq, state["files"]))
 
 

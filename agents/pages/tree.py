@@ -17,6 +17,8 @@ FOLDER_ROWS = 100
 FOLDER_PAGE_ROWS = 500
 ROWS_MOST = 400
 """In the panel that the server sends, all folders together: those beyond are links to their pages."""
+NAME_END_CHARS = 12
+"""Of its end, which is never cut."""
 OPEN_FILES = 30
 """With no more files than these all folders are open at first."""
 
@@ -28,6 +30,8 @@ class Row:
     name: str
     path: str
     url: str | None
+    title: str
+    """The path whole, since a long name is cut."""
     size: str = ""
     mark: str = ""
     count: int | None = None
@@ -35,6 +39,10 @@ class Row:
     left_out: int = 0
     is_shown: bool = True
     """Are its rows there? Else only its page has them."""
+
+    @property
+    def halves(self) -> tuple[str, str]:
+        return halves(self.name)
 
 
 @dataclass(slots=True)
@@ -73,6 +81,11 @@ def folder(paths: Iterable[str], within: str) -> tuple[list[tuple[str, int]], li
     return sorted(counts.items()), sorted(files)
 
 
+def halves(name: str) -> tuple[str, str]:
+    """A long name is cut in its middle where there is no room: its end, a number or a suffix, tells files apart."""
+    return name[:-NAME_END_CHARS], name[-NAME_END_CHARS:]
+
+
 def _folders(paths: Iterable[str]) -> _Folder:
     top = _Folder()
     for path in sorted(paths):
@@ -104,7 +117,7 @@ class _Builder:
 
     def _folder(self, path: str, name: str, below: _Folder) -> Row:
         url = file_url(path, self._url)
-        row = Row(visible.plain(name), path, f"{url}/" if url else None, count=below.count)
+        row = Row(visible.plain(name), path, f"{url}/" if url else None, visible.plain(path), count=below.count)
         row.is_shown = self._left >= min(FOLDER_ROWS, len(below.folders) + len(below.files))
         if row.is_shown:
             row.rows, row.left_out = self.rows(f"{path}/", below)
@@ -113,4 +126,5 @@ class _Builder:
     def _file(self, path: str) -> Row:
         name = visible.plain(path.rpartition("/")[2])
         mark = self._marks.get(path, "")
-        return Row(name, path, file_url(path, self._url), measures.size(self._files[path]["size"]), mark)
+        size = measures.size(self._files[path]["size"])
+        return Row(name, path, file_url(path, self._url), visible.plain(path), size, mark)

@@ -16,15 +16,13 @@ from django.utils.safestring import SafeString
 from agents.pages import markdown, visible
 from agents.pages.diff import LINE_CHARS, Piece, markup
 from agents.pages.highlight import highlight
+from agents.workspace.text import read_text
 from agents.workspace.types import ending, image_type
-from containers.images.demo.programs import text_encoding
 
 Kind = Literal["text", "markdown", "table", "image", "binary"]
 VIEW_BYTES = 512 * 1024
 """Of a file that are read for its page."""
 VIEW_LINES = 5000
-CONTROLS = 0.05
-"""Most of a text that may be control characters."""
 TABLE_ROWS = 200
 TABLE_COLUMNS = 50
 CELL_CHARS = 300
@@ -35,11 +33,12 @@ _JSON_TOKEN = re.compile(r'"(?:[^"\\]|\\.)*"|[{}\[\],:]|[^\s{}\[\],:"]+')
 
 @dataclass(slots=True)
 class View:
-    """`encoding`: its name where that is not UTF-8. `cut`: bytes of the file that were not read. `lines_left_out`: of
-    those that were. `has_source`: there is another way to show it."""
+    """`encoding`: its name where that is not UTF-8. `line_ends`: in words, where they are not LF alone. `cut`: bytes of
+    the file that were not read. `lines_left_out`: of those that were. `has_source`: there is another way to show it."""
 
     kind: Kind
     encoding: str = ""
+    line_ends: str = ""
     cut: int = 0
     lines: list[list[Piece]] = field(default_factory=list)
     lines_left_out: int = 0
@@ -60,24 +59,28 @@ def of(path: str, content: bytes, size: int, files_url: str, *, source: bool = F
     """`content`: the file's first VIEW_BYTES. `source`: as it is written, where it would be rendered."""
     if image_type(path) and not (source and ending(path) == "svg"):
         return View("image", has_source=ending(path) == "svg")
-    is_cut = size > len(content)
-    codec = text_encoding.detect(content, is_cut=is_cut)
-    text = text_encoding.decoded(content, codec, is_cut=is_cut) if codec else None
-    if codec is None or text is None or _looks_binary(text):
+    read = read_text(content, is_cut=size > len(content))
+    if read is None:
         return View("binary")
+    text = read.content
+    line_ends = _line_ends(text)
     text = text if "\n" in text else text.replace("\r", "\n")  # as old Macintosh programs end lines
     view = None if source else _rendered(path, text, size, files_url)
     if view is None:
-        view = _as_text(path, text)
+        view = _as_text(path, text.replace("\r\n", "\n"))
         view.has_source = view.is_source = source and _can_render(path)
-    view.encoding = "" if codec == "utf-8-sig" else text_encoding.name_of(codec)
+    view.encoding = "" if read.is_utf8 else read.encoding
+    view.line_ends = line_ends
     view.cut = max(0, size - len(content))
     return view
 
 
-def _looks_binary(text: str) -> bool:
-    """Any bytes are a text in some encoding; in none of them are so many control characters one."""
-    return sum(char < " " and char not in "\t\n\r\f\b\x1b" for char in text) > CONTROLS * len(text)
+def _line_ends(text: str) -> str:
+    """In words; empty for \\n and for a text of one line."""
+    crlf, lf = text.count("\r\n"), text.count("\n")
+    if crlf:
+        return "CRLF line ends" if crlf == lf else "CRLF and LF line ends"
+    return "CR line ends" if "\r" in text and not lf else ""
 
 
 def _can_render(path: str) -> bool:

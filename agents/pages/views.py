@@ -31,7 +31,8 @@ from streaming.fold import State
 @never_cache
 def agent_page(request: HttpRequest, agent_id: UUID) -> HttpResponse:
     agent = _own(request, agent_id)
-    cursor, state = journal.load_state(str(agent.id))
+    folded = journal.load(str(agent.id))
+    cursor, state = folded.cursor, folded.state
     latest = agent.runs.exclude(isolation="").order_by("-number").first()
     definition = catalog.current().definitions.get(agent.definition)
     side = side_of.of(agent, cursor.seq, state["files"])

@@ -48,6 +48,7 @@ class Reader:
         self._skipping = False
         self._bytes = 0
         self._lines = 0
+        self._first_error = b""
 
     def feed(self, data: bytes) -> None:
         self._bytes += len(data)
@@ -71,9 +72,13 @@ class Reader:
         """When nothing more comes. Afterwards both counts are known: read, or else estimated."""
         if self.streams:
             self._end_line()
-        elif len(self._held) == self._bytes and not self._object(bytes(self._held)):
-            for line in bytes(self._held).splitlines():  # JSON lines under another content type
-                self._line(line)
+        elif len(self._held) == self._bytes:
+            whole = bytes(self._held)
+            if not self._object(whole):
+                for line in whole.splitlines():  # JSON lines under another content type
+                    self._line(line)
+            elif _is_error(whole):
+                self._first_error = whole
         self._held.clear()
         return self.counted
 
@@ -86,6 +91,12 @@ class Reader:
             input_tokens=known.input_tokens or self._request_bytes // BYTES_A_TOKEN,
             output_tokens=max(known.output_tokens or 0, output),
         )
+
+    @property
+    def refusal(self) -> bytes:
+        """The error that is all of the answer, though its status was 200; empty if it said anything else. After
+        `finish`."""
+        return self._first_error if self._lines <= 1 and self.counted.input_tokens is None else b""
 
     @property
     def is_known(self) -> bool:
@@ -124,6 +135,8 @@ class Reader:
             self.counted = replace(self.counted, ended=True)
             return
         self._lines += 1
+        if self._lines == 1 and _is_error(line):
+            self._first_error = line
         if any(hint in line for hint in _HINTS) and not any(nothing in line for nothing in _NOTHING):
             self._object(line)
 
@@ -137,6 +150,16 @@ class Reader:
             if isinstance(one, dict):
                 self.counted = _added(self.counted, one)
         return True
+
+
+def _is_error(text: bytes) -> bool:
+    if b"error" not in text:
+        return False
+    try:
+        said = json.loads(text)
+    except (ValueError, RecursionError):
+        return False
+    return isinstance(said, dict) and (bool(said.get("error")) or said.get("type") == "error")
 
 
 def _added(known: Counted, said: dict[str, Any]) -> Counted:

@@ -229,6 +229,10 @@ class _Passing:
             return
         self._entered = True
         counted = self._reader.finish()
+        if whole and self._reader.refusal:
+            words = _one_line(self._reader.refusal)
+            await self._ledger.note(f"{self._access.provider.name} answered 200 with an error: {words}")
+            return
         is_exact = (whole or counted.ended) and counted.input_tokens is not None
         if not is_exact:
             counted = self._reader.estimated()

@@ -29,9 +29,9 @@ from agents.workspace.room import refuse_low_disk
 from containers.spec import MIB
 from streaming import journal
 from streaming.cursor import Cursor
-from streaming.events import Event, encode
-from streaming.fold import State, fold, initial
-from streaming.journal import Commit, Stored
+from streaming.events import Event
+from streaming.folded import Folded
+from streaming.journal import Commit, Kept, Stored
 
 COMMIT_EVENTS = 500
 """Events that are held at once."""
@@ -107,7 +107,7 @@ class _Import:
         self._rows: dict[str, kinds.RunLine] = {}
         """Of runs, by this site's id."""
         self._inserted: set[str] = set()
-        self._state: State = initial()
+        self._folded = Folded()
         self._workspace = Workspace(self._agent_id)
 
     def take(self, read: _Reading) -> None:
@@ -138,7 +138,7 @@ class _Import:
             taken += len(batch)
             self._commit(batch)
         self._commit(list(self._replay.close()))
-        Agent.objects.filter(pk=self._agent.pk).update(title=self._title or self._state["title"])
+        Agent.objects.filter(pk=self._agent.pk).update(title=self._title or self._folded.state["title"])
         leases.release(lease)
         return taken
 
@@ -148,10 +148,12 @@ class _Import:
         for event in events:
             if event.run_id is not None and event.run_id not in self._inserted:
                 self._insert(event, event.run_id)
-        self._state = fold(events, self._state)
+        self._folded.take(events)
         stored = [Stored(Cursor(EPOCH, event.seq), event.encode()) for event in events]
         project = projection.projection(self._agent_id, spends=False)
-        journal.commit(Commit(self._agent_id, EPOCH, stored, "", encode(self._state), lambda: project(events)))
+        kept = Kept.of(self._folded)
+        self._folded.pages = []
+        journal.commit(Commit(self._agent_id, EPOCH, stored, "", kept, lambda: project(events)))
 
     def _insert(self, event: Event, run_id: str) -> None:
         """The row of a run, at its first event."""

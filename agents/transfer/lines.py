@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from agents.api.text import Metadata, Name, Text, Title
 from agents.definitions.budget import RunBudget
 from agents.errors import AgentsError
+from streaming.validation import plain_problems
 
 FORMAT: Literal[1] = 1
 LINE_BYTES = 16 * 2**20
@@ -118,8 +119,7 @@ def _parse(number: int, raw: bytes) -> Line:
             raise ImportInvalid(f"line {number}: is not a JSON object", line=number)
         return _KINDS.get(str(value.get("type")), EventLine).model_validate(value)
     except ValidationError as error:
-        first = error.errors()[0]
-        field = ".".join(map(str, first["loc"]))
-        raise ImportInvalid(f"line {number}: {field}: {first['msg']}", line=number) from None
+        (path, message), *_ = plain_problems(error.errors())
+        raise ImportInvalid(f"line {number}: {'.'.join(path)}: {message}", line=number) from None
     except (ValueError, RecursionError):
         raise ImportInvalid(f"line {number}: is not JSON", line=number) from None

@@ -1,8 +1,8 @@
 """What a path in a workspace may be, and how a directory is reached: beneath the one before, never through a link.
 
 A file's name may hold any bytes but a slash and NUL; an event, a page and a URL hold text. So in a path a byte that is
-not part of UTF-8 or of a printable character is written `\\xff`, and a backslash that would be read as the beginning of
-one `\\x5c`. Every other name is written as it is. Each name has exactly one such path: whatever else is refused.
+not part of UTF-8, or of a control character, is written `\\xff`, and a backslash that would be read as the beginning of
+one `\\x5c`. Every other name is written as it is. Each name has exactly one such path: all others are refused.
 """
 
 from __future__ import annotations

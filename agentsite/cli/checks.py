@@ -119,7 +119,7 @@ def definitions(environment: Environment, say: Callable[[str], None]) -> Catalog
     from agents.definitions.ceilings import Ceilings
 
     try:
-        return read(path.read_text(encoding="utf-8"), Ceilings(**environment.ceilings()))
+        return read(path.read_text(encoding="utf-8-sig"), Ceilings(**environment.ceilings()))
     except FileNotFoundError:
         say(f"nothing can be run until there are definitions in {path}")
         return Catalog()

@@ -32,10 +32,12 @@ class Client:
         path = environment.directory() / "admin-token"
         self.variables: tuple[str, ...] = ()
         """Of the environment: what other commands need beside `options`."""
+        self._token_source = "--token"
         if token is None and environment.token:
-            token = environment.token
+            token, self._token_source = environment.token, "AGENTSITE_TOKEN"
         if token is None:
             self.variables = ("AGENTSITE_DATA_DIR",)
+            self._token_source = str(path)
             try:
                 token = path.read_text().strip()
             except OSError:
@@ -72,7 +74,7 @@ class Client:
         except (httpx.HTTPError, httpx.InvalidURL) as error:
             raise CliProblem(f"{self.url} does not answer ({error}); is `agentsite up` running?") from None
         if answer.is_error:
-            raise CliProblem(_said(answer))
+            raise self._refusal(answer)
         try:
             return answer.json() if answer.content else None
         except ValueError:
@@ -129,7 +131,7 @@ class Client:
             with self._http.stream("GET", path, params=params) as answer:
                 if answer.is_error:
                     answer.read()
-                    raise CliProblem(_said(answer))
+                    raise self._refusal(answer)
                 yield from answer.iter_bytes()
         except httpx.HTTPError as error:
             raise CliProblem(f"{self.url}: {error}") from None
@@ -142,7 +144,7 @@ class Client:
         except httpx.HTTPError as error:
             raise CliProblem(f"{self.url} does not answer ({error}); is `agentsite up` running?") from None
         if answer.is_error:
-            raise CliProblem(_said(answer))
+            raise self._refusal(answer)
         return answer.json()
 
     def stream(self, agent_id: str, after: str) -> Iterator[dict[str, Any]]:
@@ -153,13 +155,17 @@ class Client:
                     raise StreamEnded
                 if answer.is_error:
                     answer.read()
-                    raise CliProblem(_said(answer))
+                    raise self._refusal(answer)
                 for line in answer.iter_lines():
                     if line.startswith("data: "):
                         yield json.loads(line.removeprefix("data: "))
         except httpx.HTTPError:
             pass
         raise StreamEnded
+
+    def _refusal(self, answer: httpx.Response) -> CliProblem:
+        said = _said(answer)
+        return CliProblem(f"{said} (sent: that of {self._token_source})" if answer.status_code == 401 else said)
 
 
 def _said(answer: httpx.Response) -> str:

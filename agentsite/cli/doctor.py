@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import secrets
 from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import NamedTuple
 
 from agentsite.cli import checks, embedded_redis
 from agentsite.environment import Environment, load_environment
 from agentsite.problem import SiteProblem
-from containers.registry import AUTO, survey
+from containers.registry import AUTO, Place, survey
 
 
 class Line(NamedTuple):
@@ -20,8 +25,14 @@ class Line(NamedTuple):
 
 def doctor() -> int:
     environment = load_environment()
-    needed = [_directory(environment), _redis(environment.redis_url), _database(environment.database_url)]
-    engines = asyncio.run(_engines(environment))
+    directory = _directory(environment)
+    with TemporaryDirectory(prefix="agentsite-doctor-") as scratch:
+        place = checks.place(environment, environment.directory())
+        if not directory.good:  # it was refused, so nothing is written there: no engine's directory, no key
+            place = replace(place, state_dir=Path(scratch, "process"), data_dir=Path(scratch))
+            os.environ.setdefault("AGENTSITE_SECRET_KEY", secrets.token_urlsafe())
+        needed = [directory, _redis(environment.redis_url), _database(environment.database_url)]
+        engines = asyncio.run(_engines(place))
     definitions = _definitions(environment)
     for good, name, said in [
         *needed,
@@ -47,8 +58,8 @@ def _choice(setting: str, engines: list[Line]) -> Line:
     return Line(True, usable[0], f"auto would choose: {usable[0]}{only_trusted}")
 
 
-async def _engines(environment: Environment) -> list[Line]:
-    found = await survey(checks.place(environment, environment.directory()))
+async def _engines(place: Place) -> list[Line]:
+    found = await survey(place)
     for one in found:
         await one.engine.close()
     return [Line(one.availability.usable, one.engine.name, one.availability.reason) for one in found]

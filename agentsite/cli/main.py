@@ -9,6 +9,9 @@ from typing import Annotated, Any
 
 import typer
 
+CommandLineError: Any = typer.BadParameter.__mro__[2]
+"""Of arguments and options that can't be: typer has no public name for what is above its BadParameter."""
+
 app = typer.Typer(
     help="Self-hosted agent runner: agents in containers, one gap-free event log each, live in the browser.",
     no_args_is_help=True,
@@ -36,10 +39,33 @@ def main() -> None:
     from agentsite.problem import SiteProblem
 
     try:
-        app()
+        raise SystemExit(app(standalone_mode=False))
     except SiteProblem as problem:
         print(f"agentsite: {problem}", file=sys.stderr)
         raise SystemExit(problem.exit_code) from None
+    except CommandLineError as error:
+        raise SystemExit(_usage_problem(error)) from None
+    except typer.Abort:
+        raise SystemExit(130) from None
+
+
+def _usage_problem(error: Any) -> int:
+    """One line as for every other problem, and where to read more. Without any words: the help."""
+    from pydantic import ValidationError
+
+    context = getattr(error, "ctx", None)
+    invalid = error.__cause__ or error.__context__
+    if isinstance(invalid, ValidationError):  # typer checks values with pydantic
+        from streaming.validation import plain_problems
+
+        error.message = plain_problems(invalid.errors())[0][1]
+    words = " ".join(error.format_message().split())
+    if context is not None and (not words or type(error).__name__ == "NoArgsIsHelpError"):
+        print(context.get_help())
+    else:
+        command = context.command_path if context is not None else "agentsite"
+        print(f"agentsite: {words[:1].lower()}{words[1:].rstrip('.')}; see `{command} --help`", file=sys.stderr)
+    return 2
 
 
 def _show_version(wanted: bool) -> None:
@@ -225,6 +251,7 @@ def export_agent(
     agent: str,
     output: Annotated[str, typer.Option("--output", "-o", help="A file; `-` is stdout.")] = "-",
     files: Annotated[bool, typer.Option(help="With the files of its workspace.")] = True,
+    force: Annotated[bool, typer.Option("--force", help="Replace the file if there is one.")] = False,
     url: Url = None,
     token: Token = None,
 ) -> None:
@@ -233,7 +260,7 @@ def export_agent(
     from agentsite.cli.transfer import export_agent as run
 
     with Client(url, token) as client:
-        run(client, agent, output, files=files)
+        run(client, agent, output, files=files, force=force)
 
 
 @app.command(name="import")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,8 +17,11 @@ STDIO = "-"
 MEDIA_TYPE = "application/x-ndjson"
 
 
-def export_agent(client: Client, agent_id: str, output: str, *, files: bool) -> None:
-    """A file is there when it is whole, or not at all. Raises CliProblem."""
+def export_agent(client: Client, agent_id: str, output: str, *, files: bool, force: bool) -> None:
+    """A file is there when it is whole, or not at all; one that is there already is replaced by `force` only. Raises
+    CliProblem."""
+    if output != STDIO and not force and os.path.lexists(output):
+        raise CliProblem(f"{output} exists; name another file, or replace it with --force")
     pieces = client.download(f"/api/agents/{agent_id}/export", files=str(files).lower())
     if output == STDIO:
         _write(sys.stdout.buffer, pieces)

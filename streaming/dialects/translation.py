@@ -45,11 +45,11 @@ class Translation:
         LogMissing, JournalUnavailable."""
         if self._subscriber.cursor is not None or self._dialect.HAS_SNAPSHOT:
             return
-        tip, state = await self._hub.reader.at_tip(self._agent_id)
-        run_id = self._subscriber.until_run or state["active_run"]
+        tip = await self._hub.reader.at_tip(self._agent_id)
+        run_id = self._subscriber.until_run or tip.state["active_run"]
         if run_id is not None:
             self._dialect.begin_with(run_id)
-        self._subscriber.cursor = tip if run_id is None else await self._before(run_id)
+        self._subscriber.cursor = tip.cursor if run_id is None else await self._before(run_id)
 
     async def stream(self) -> AsyncGenerator[bytes]:
         """As Subscriber.stream."""

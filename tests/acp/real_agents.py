@@ -13,6 +13,7 @@ import pytest
 from streaming.events import Event
 from tests.acp.test_conversation import of_type
 from tests.agents.site import statuses, text
+from tests.nightly import some
 from tests.provider import Call, by_progress, turn
 from tests.provider.script import Author
 
@@ -50,6 +51,7 @@ OPENCODE = Real(
     arguments={"filePath": PATH, "content": CONTENT},
 )
 AGENTS = pytest.mark.parametrize("real", [GEMINI, OPENCODE], ids=lambda real: real.name)
+AN_AGENT = pytest.mark.parametrize("real", some([OPENCODE, GEMINI], 1), ids=lambda real: real.name)
 
 
 def documented(real: Real) -> str:

@@ -241,7 +241,7 @@ class Site:
         return [event for event in self.log(run) if event.run_id == str(run.pk)]
 
     def state(self, agent: Agent | Run) -> State:
-        return journal.load_state(str(_agent_id(agent)))[1]
+        return journal.load(str(_agent_id(agent))).state
 
     def containers(self, run: Run) -> list[Inspection]:
         """Of a run, as the engine has them."""

@@ -5,12 +5,15 @@ from __future__ import annotations
 import os
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 
 from agents.definitions import CatalogFile
+from agents.definitions.definition import MODEL_PREFIXES, ProviderName
+from agents.providers.provider import ANOTHER_API
 from agentsite.environment import Environment
+from containers.images.agent import models as bundled_models
 from containers.programs import IMAGES_DIR, filled_in
 from containers.spec import MIB
 
@@ -64,7 +67,7 @@ def test_a_mistake_concerns_only_its_own_definition(file: Path) -> None:
     file.write_text(BAD + GOOD)
     found = CatalogFile(file).current()
     assert set(found.definitions) == {"one"}
-    assert dict(found.invalid) == {"two": "line 2: two.image: Input should be a valid string"}
+    assert dict(found.invalid) == {"two": "line 2: two.image: must be text"}
     assert found.mistake_of("two") == found.invalid["two"]
     assert found.mistake_of("one") is None
     assert found.mistake_of("three") is None
@@ -112,18 +115,28 @@ def test_a_missing_file_is_a_problem_and_not_the_end(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "says"),
     [
-        ("[definitions.x]\nimage = 5\n", "line 2: x.image: Input should be a valid string"),
-        ("[definitions.x]\ntitle = 'no image'\n", "line 1: x.image: Field required"),
-        ("[definitions.x]\nimage = ''\n", "line 2: x.image:"),
-        ("[definitions.x]\nimage = 'a'\n\nimagine = 'b'\n", "line 4: x.imagine: Extra inputs are not permitted"),
-        ("[definitions.x]\nimage = 'a'\nprotocol = 'smoke'\n", "line 3: x.protocol:"),
+        ("[definitions.x]\nimage = 5\n", "line 2: x.image: must be text"),
+        ("[definitions.x]\ntitle = 'no image'\n", "line 1: x.image: is required"),
+        ("[definitions.x]\nimage = ''\n", "line 2: x.image: must not be empty"),
+        ("[definitions.x]\nimage = 'a'\n\nimagine = 'b'\n", "line 4: x.imagine: is no known field"),
+        ("[definitions.x]\nimage = 'a'\nprotocol = 'smoke'\n", "line 3: x.protocol: must be 'jsonl' or 'acp'"),
         ("[definitions.x]\nimage = 'a'\ntrusted = 'sure'\n", "line 3: x.trusted:"),
-        ("[definitions.x]\nimage = 'a'\ncommand = 'run me'\n", "line 3: x.command:"),
+        ("[definitions.x]\nimage = 'a'\ncommand = 'run me'\n", "line 3: x.command: must be a list"),
         ("[definitions.x]\nimage = 'a'\ncommand = ['run', 5]\n", "line 3: x.command.1:"),
         ("[definitions.x]\nimage = 'a'\ncommand = [\n  'run',\n  5,\n]\n", "line 3: x.command.1:"),
         ("[definitions.x]\nimage = 'a'\ncommand = [\"nul \\u0000\"]\n", "line 3: x.command"),
         ('[definitions.x]\nimage = "nul \\u0000"\n', "line 2: x.image"),
         ("[definitions.x]\nimage = 'a'\nuser = 'root'\n", "line 3: x.user:"),
+        ("[definitions.x]\nimage = 'a'\nlimits = 'few'\n", "line 3: x.limits: must be a table"),
+        ("[definitions.x]\nimage = 'a'\napprovals = 5\n", "x.approvals: must be 'all' or 'none', or must be a list"),
+        ("[definitions.x]\nimage = 'a'\napprovals = [5]\n", "line 3: x.approvals"),
+        (
+            "[definitions.x]\nimage = 'agentsite/agent'\nmodel = 'gpt'\n",
+            "x: model: 'gpt' names no provider; the bundled "
+            "agent takes openai:NAME, openai-chat:NAME, anthropic:NAME, gemini:NAME, ollama:NAME",
+        ),
+        ("[definitions.x]\nimage = 'agentsite/agent:1'\nmodel = 'openai:'\n", "x: model: 'openai:' names no provider"),
+        ("[definitions.x]\nimage = 'agentsite/agent@sha256:1'\nmodel = 'me:x'\n", "x: model: 'me:x' names no provider"),
         ("[definitions.x]\nimage = 'a'\n[definitions.x.limits]\ncpus = 0\n", "line 4: x.limits.cpus:"),
         ("[definitions.x]\nimage = 'a'\nlimits.cpus = 0\n", "line 3: x.limits.cpus:"),
         ("[definitions.x]\nimage = 'a'\nlimits = { cpus = 0 }\n", "line 3: x.limits.cpus:"),
@@ -131,9 +144,9 @@ def test_a_missing_file_is_a_problem_and_not_the_end(tmp_path: Path) -> None:
         ("[definitions.x]\nimage = 'a'\n[definitions.x.limits]\nwall_s = inf\n", "line 4: x.limits.wall_s:"),
         ("[definitions.x]\nimage = 'a'\n[definitions.x.limits]\ncpus = nan\n", "line 4: x.limits.cpus:"),
         ("[definitions.x]\nimage = 'a'\n[definitions.x.limits]\nmemory = 5\n", "line 4: x.limits.memory:"),
-        ("[definitions.x]\nimage = 'a'\n[definitions.x.env]\nBAD-NAME = 'v'\n", "x.env: Value error, 'BAD-NAME'"),
+        ("[definitions.x]\nimage = 'a'\n[definitions.x.env]\nBAD-NAME = 'v'\n", "x.env: 'BAD-NAME'"),
         ("[definitions.x]\nimage = 'a'\n[definitions.x.env]\nNUMBER = 5\n", "line 4: x.env.NUMBER:"),
-        ("[definitions.x]\nimage = 'a'\n[definitions.x.env]\nAGENT_ID = 'me'\n", "x.env: Value error, AGENT_ID"),
+        ("[definitions.x]\nimage = 'a'\n[definitions.x.env]\nAGENT_ID = 'me'\n", "x.env: AGENT_ID"),
         ("[definitions.x]\nimage = 'a'\n[definitions.x.env]\nV = \"nul \\u0000\"\n", "line 4: x.env.V:"),
         ("[definitions.'Big Name']\nimage = 'a'\n", "line 1: Big Name: a name is made of"),
         ("[definitions.x]\nimage = 'a'\nimage = 'b'\n", "(at line 3, column"),
@@ -150,6 +163,23 @@ def test_a_missing_file_is_a_problem_and_not_the_end(tmp_path: Path) -> None:
 )
 def test_a_mistake_names_line_and_field(file: Path, text: str | bytes, says: str) -> None:
     assert says in problem(file, text)
+
+
+def test_a_file_may_begin_with_a_byte_order_mark(file: Path) -> None:
+    file.write_bytes(b"\xef\xbb\xbf" + GOOD.encode() + b"[definitions.two]\nimage = 5\n")
+    catalog = CatalogFile(file).current()
+    assert set(catalog.definitions) == {"one"}
+    assert catalog.invalid["two"] == f"line {GOOD.count(chr(10)) + 2}: two.image: must be text"
+
+
+def test_a_model_of_another_program_may_have_any_name(file: Path) -> None:
+    file.write_text("[definitions.x]\nimage = 'mine'\nmodel = 'small'\n")
+    assert CatalogFile(file).current().definitions["x"].model == "small"
+
+
+def test_the_bundled_agent_and_the_definitions_know_the_same_forms_of_models() -> None:
+    assert MODEL_PREFIXES == bundled_models.PROVIDERS
+    assert set(MODEL_PREFIXES) == {*get_args(ProviderName), *ANOTHER_API}
 
 
 def test_a_file_that_can_not_be_read(file: Path) -> None:

@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from django.apps import apps
+from django.contrib.auth.models import User
 
 from agents import lifecycle
 from agents.errors import NotFound
@@ -99,6 +101,39 @@ def test_as_soon_as_its_done_is_heard(any_site: Site, caplog: pytest.LogCaptureF
     assert [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING] == []
     assert [container for run in runs for container in any_site.containers(run)] == []
     assert left(any_site) == []
+
+
+WAYS = {
+    "its own": lambda agent: agent.delete(),
+    "queryset": lambda agent: Agent.objects.filter(pk=agent.pk).delete(),
+    "user": lambda agent: agent.owner.delete(),
+    "users": lambda agent: User.objects.filter(pk=agent.owner_id).delete(),
+    "lifecycle": lifecycle.delete_agent,
+}
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_whoever_deletes_it_its_log_its_container_and_its_files_go_along(
+    site: Site, way: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    site.worker()
+    run = site.start(
+        site.define("waits", 'note("file", "x")\nsay("approval-request", approval_id="a", question="?")\nread()')
+    )
+    site.wait_status(run, "waiting")
+    idle = site.agent("waits")
+    caplog.set_level(logging.INFO)
+    caplog.clear()
+    for agent in (run.agent, idle):
+        if Agent.objects.filter(pk=agent.pk).exists():  # its owner took both along
+            WAYS[way](Agent.objects.get(pk=agent.pk))
+    until(lambda: all(work.done() for work in site._work), "its worker is through")
+    models: list[Any] = [Agent, Run, *apps.get_app_config("streaming").get_models()]
+    rows = {model.__name__: model.objects.count() for model in models}
+    assert rows == dict.fromkeys(rows, 0)
+    assert site.containers(run) == []
+    assert left(site) == []
+    assert [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING] == []
 
 
 WISHES = {

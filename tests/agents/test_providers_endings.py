@@ -19,6 +19,8 @@ from tests.agents import mock_upstream as said
 from tests.agents.mock_upstream import stream, whole
 from tests.agents.provider_way import KEY, STREAMS, Way
 
+SSE = "text/event-stream"
+
 # Providers that fail -----------------------------------------------------------------------------------------------
 
 
@@ -38,6 +40,35 @@ async def test_an_error_passes_with_its_status_and_without_the_key(way: Way, cap
     assert f"Incorrect API key provided: ***, {KEY[:9]}***{KEY[-4:]}" in text
     assert KEY not in everything
     assert way.books.entered == [], "it cost nothing"
+
+
+REFUSALS: list[tuple[str, bytes, str]] = [
+    ("chat", b'{"error": {"message": "no such deployment", "type": "x"}}', "application/json"),
+    ("chat", b'{"error": {"message": "no such deployment", "type": "x"}}', SSE),
+    ("chat", b'data: {"error": {"message": "no such deployment"}}\n\ndata: [DONE]\n\n', SSE),
+    ("responses", b'event: error\ndata: {"type": "error", "message": "no such deployment"}\n\n', SSE),
+    ("messages", b'event: error\ndata: {"type": "error", "error": {"message": "no such deployment"}}\n\n', SSE),
+    ("gemini", b'data: {"error": {"code": 400, "message": "no such deployment"}}\n\n', SSE),
+    ("ollama", b'{"error": "no such deployment"}\n', "application/x-ndjson"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("name", "body", "type_"), REFUSALS)
+async def test_an_error_with_status_200_passes_and_costs_nothing(way: Way, name: str, body: bytes, type_: str) -> None:
+    way.mock.always = stream(body, content_type=type_)
+    async with way.post(STREAMS[name][0]) as answer:
+        assert await answer.read() == body
+    assert way.books.entered == []
+    assert "no such deployment" in way.books.notes[-1]
+
+
+async def test_an_error_after_part_of_an_answer_costs_that_part(way: Way) -> None:
+    said_before = said.chat_stream()[:2]
+    way.mock.always = stream(*said_before, b'data: {"error": {"message": "broken"}}\n\n')
+    async with way.post() as answer:
+        await answer.read()
+    ((_, counted, estimated),) = await way.entered()
+    assert (counted.output_tokens, estimated) == (3, True)
 
 
 async def test_a_key_at_the_cut_of_a_long_error_is_taken_out_too(way: Way, monkeypatch: pytest.MonkeyPatch) -> None:

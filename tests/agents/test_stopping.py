@@ -54,7 +54,10 @@ def heard(site: Site, run: Run) -> list[str]:
 def is_cancelled(site: Site, run: Run) -> None:
     events = site.end(run)
     assert events[-1].data["status"] == "cancelled"
-    assert "approval-response" not in [event.type for event in events]
+    answers = [(event.data["decision"], event.data["by"]) for event in events if event.type == "approval-response"]
+    assert answers == list(ApprovalAnswer.objects.filter(run=run).values_list("decision", "by"))
+    delivered = [event.data["delivered"] for event in events if event.type == "approval-response"]
+    assert delivered == [False] * len(answers), "in the log, since it was accepted, and never told to the program"
 
 
 # What was stored before the cancel ---------------------------------------------------------------------------------

@@ -158,14 +158,13 @@ def agent_id(api: ApiClient) -> str:
     return created
 
 
-def write(agent_id: str, drafts: Sequence[Any]) -> None:
+def write(agent_id: str, drafts: Sequence[Any], *, snapshot: bool = True) -> None:
     """Append events to an agent's log, as a supervisor does."""
     from agents import lease as leases
     from agents.projection import projection
     from streaming import journal
     from streaming.cursor import Cursor
-    from streaming.events import Event, encode, now
-    from streaming.fold import fold
+    from streaming.events import Event, now
 
     deadline = time.monotonic() + 10
     while (lease := leases.acquire(agent_id, f"test-{uuid.uuid4()}")) is None:
@@ -176,12 +175,12 @@ def write(agent_id: str, drafts: Sequence[Any]) -> None:
         Event(draft.type, agent_id, draft.run_id, lease.epoch, tip.seq + at, now(), draft.data)
         for at, draft in enumerate(drafts, 1)
     ]
-    state = fold(events, journal.load_state(agent_id)[1])
+    folded = journal.load(agent_id)
+    folded.take(events)
     stored = [journal.Stored(Cursor(event.epoch, event.seq), event.encode()) for event in events]
     project = projection(agent_id)
-    journal.commit(
-        journal.Commit(agent_id, lease.epoch, stored, "", state=encode(state), project=lambda: project(events))
-    )
+    kept = journal.Kept.of(folded) if snapshot else None
+    journal.commit(journal.Commit(agent_id, lease.epoch, stored, "", kept, lambda: project(events)))
     leases.release(lease)
 
 

@@ -13,7 +13,7 @@ from django.test import Client
 from django.utils import timezone
 
 from agents import access
-from agents.errors import NotFound
+from agents.errors import NotAuthenticated, NotFound
 from agents.models import Agent, ApiToken, LoginLink
 
 pytestmark = pytest.mark.django_db
@@ -114,14 +114,21 @@ def test_identify_takes_a_session_and_wants_csrf(user):
 
 def test_a_wrong_token_is_not_made_good_by_a_session(user):
     headers = [(b"authorization", b"Bearer as_wrong"), (b"cookie", f"sessionid={session_of(user)}".encode())]
-    assert access.identify(headers, PEER) is None
+    with pytest.raises(NotAuthenticated, match="not known"):
+        access.identify(headers, PEER)
 
 
 @pytest.mark.parametrize(
     "headers",
-    [[], [(b"authorization", b"\xff\xfe")], [(b"authorization", b"Basic x")], [(b"cookie", b"sessionid=\xff")]],
+    [[(b"authorization", b"\xff\xfe")], [(b"authorization", b"Basic x")], [(b"authorization", b"Bearer \xff")]],
 )
-def test_identify_takes_any_bytes(headers):
+def test_identify_refuses_any_bytes_for_a_token(headers):
+    with pytest.raises(NotAuthenticated):
+        access.identify(headers, PEER)
+
+
+@pytest.mark.parametrize("headers", [[], [(b"cookie", b"sessionid=\xff")], [(b"cookie", b"\xff")]])
+def test_identify_takes_any_bytes_for_a_session(headers):
     assert access.identify(headers, PEER) is None
 
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import pytest
+from django.db import OperationalError
 from django.test import Client
 
+from agents.access import UNKNOWN_TOKEN
 from tests.api.conftest import ApiClient, on_postgres, problem
 
 # Who may call ------------------------------------------------------------------------------------------------------
@@ -15,6 +17,12 @@ def test_a_wrong_token_is_refused(api, header):
     response = ApiClient().send("GET", "/api/agents", Authorization=header)
     assert problem((response.status_code, response.json())) == (401, "not-authenticated")
     assert response["WWW-Authenticate"] == "Bearer"
+    said = response.json()["error"]["message"]
+    assert said == (UNKNOWN_TOKEN if header.startswith("Bearer ") else "send a token as Authorization: Bearer <token>")
+
+
+def test_who_sends_nothing_is_asked_for_a_token(api):
+    assert ApiClient().call("GET", "/api/agents")[1]["error"]["message"] == "log in, or send a token"
 
 
 def test_a_wrong_token_is_not_made_good_by_a_session(api, user):
@@ -51,6 +59,31 @@ def test_a_page_of_another_site_can_not_write(user):
     client.cookies["csrftoken"] = token = "a" * 32
     headers = {"X-CSRFToken": token, "Origin": "https://elsewhere.example"}
     assert problem(post(client, **headers)) == (403, "csrf-failed")
+
+
+@pytest.mark.parametrize("host", ["evil.example", "a b", "[::1", "127.0.0.1@evil.example", "x" * 300])
+def test_a_wrong_host_is_refused_in_json_under_every_address_of_the_api(settings, host):
+    settings.ALLOWED_HOSTS = ["testserver"]
+    client = ApiClient()
+    for path in ("/api/agents", "/api/nothing", "/api", "/api/openapi.json", "/api/docs", "/api/feed", "/healthz"):
+        answer = client.call("GET", path, Host=host)
+        assert problem(answer) == (400, "bad-request")
+        assert "AGENTSITE_ALLOWED_HOSTS" in answer[1]["error"]["message"]
+    assert client.send("GET", "/login/", Host=host)["Content-Type"].startswith("text/html")  # people get a page
+
+
+def test_a_database_that_is_away_before_any_view_is_asked_is_unavailable_in_json(monkeypatch):
+    def fail(self, request):
+        raise OperationalError("gone")
+
+    monkeypatch.setattr("django.middleware.common.CommonMiddleware.process_request", fail)
+    client = ApiClient()
+    assert problem(client.call("GET", "/api/definitions")) == (503, "database-unavailable")
+
+
+def test_a_mistake_of_ours_before_any_view_is_asked_is_an_internal_error_in_json(monkeypatch):
+    monkeypatch.setattr("django.middleware.common.CommonMiddleware.process_request", lambda self, request: 1 / 0)
+    assert problem(ApiClient().call("GET", "/api/definitions")) == (500, "internal-error")
 
 
 def test_a_token_needs_no_csrf(api):

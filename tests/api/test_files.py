@@ -179,6 +179,50 @@ def test_only_images_and_text_are_shown_and_nothing_runs(put, fetch, path, conte
     response.close()
 
 
+WRITTEN = [
+    ("utf-8", "utf-8"),
+    ("utf-8-sig", "utf-8"),
+    ("ascii", "utf-8"),
+    ("cp1252", "windows-1252"),
+    ("latin-1", "windows-1252"),
+    ("gbk", "gb18030"),
+    ("shift_jis", "shift_jis"),
+    ("utf-16", "utf-16"),
+    ("utf-16-le", "utf-16le"),
+    ("utf-16-be", "utf-16be"),
+]
+SAMPLES = {"gbk": "姓名,金额\n张三,12\n", "shift_jis": "名前,金額\n山田,12\n", "ascii": "a,b\n"}
+
+
+@pytest.mark.parametrize(("codec", "charset"), WRITTEN)
+def test_text_is_served_with_the_charset_that_it_is_written_in(put, fetch, codec, charset):
+    text = SAMPLES.get(codec, "Müller,5\n")
+    put("a.csv", text.encode(codec))
+    response = fetch("a.csv")
+    assert response["Content-Type"] == f"text/plain; charset={charset}"
+    assert response["Content-Disposition"].startswith("inline")
+    content = body(response)
+    assert content == text.encode(codec)
+    assert content.decode(charset).removeprefix("\ufeff") == text
+
+
+@pytest.mark.parametrize("content", [bytes(range(256)), "città\n".encode("utf-32")])
+def test_what_no_browser_shows_as_text_is_to_be_saved_whatever_its_name(put, fetch, content):
+    put("a.txt", content)
+    response = fetch("a.txt")
+    assert response["Content-Type"] == "application/octet-stream"
+    assert response["Content-Disposition"].startswith("attachment")
+    assert body(response) == content
+
+
+def test_the_charset_is_found_in_the_beginning_of_a_large_file(put, fetch):
+    content = "Müller\n".encode("cp1252") * 200_000
+    put("a.txt", content)
+    response = fetch("a.txt")
+    assert response["Content-Type"] == "text/plain; charset=windows-1252"
+    assert body(response) == content
+
+
 def test_anything_can_be_saved(put, fetch):
     put('ünï "x".png', b"x")
     response = fetch('ünï "x".png', "?download=true")

@@ -16,9 +16,10 @@ from agents.api import execute
 from agents.api.site import api as ninja_api
 from agents.models import Run
 from tests.api.conftest import ApiClient
+from tests.nightly import examples
 
 STREAMS = re.compile(r"/stream$")
-EXAMPLES = 150
+EXAMPLES = examples(150)
 text = st.one_of(
     st.text(max_size=30), st.sampled_from(["", "\0", "\ud800", "demo", "x" * 300, "0-0", "9" * 30, "..", "%", "'"])
 )
@@ -72,7 +73,7 @@ def ids(agent_id, api) -> dict[str, str]:
 @pytest.mark.slow
 @pytest.mark.timeout(400)
 def test_no_request_is_answered_with_an_error_of_ours(api: ApiClient, ids: dict[str, str], monkeypatch) -> None:
-    async def as_it_is(run: Run, deadline: float) -> Run:
+    async def as_it_is(run: Run, *_: object) -> Run:
         return run
 
     monkeypatch.setattr(lifecycle, "delete_agent", lambda agent: None)  # the next example wants it still

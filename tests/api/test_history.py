@@ -85,17 +85,44 @@ def test_what_a_run_changed_is_shown_and_later_runs_change_nothing_in_it(history
 
 
 def test_what_has_no_diff_says_why(history, workspace, limits):
-    run(history, workspace, large="x" * 5000, binary=b"\0old", latin=b"caf\xe9")
-    second = run(history, workspace, large="y" * 5000, binary=b"\0new", latin=b"th\xe9", fine="text\n")
+    run(history, workspace, large="x" * 5000, binary=b"\x7fELF\0\0old")
+    second = run(history, workspace, large="y" * 5000, binary=b"\x7fELF\0\0new", fine="text\n")
     diff = compared(history, second)
     assert said(diff) == [
         ("binary", "modified", "binary"),
         ("fine", "added", None),
         ("large", "modified", "too-large"),
-        ("latin", "modified", "binary"),
     ]
-    assert [file.diff is None for file in diff.files] == [True, False, True, True]
+    assert [file.diff is None for file in diff.files] == [True, False, True]
     assert diff.complete
+
+
+@pytest.mark.parametrize(
+    ("codec", "name"),
+    [
+        ("latin-1", "Windows-1252 (guessed)"),
+        ("cp1252", "Windows-1252 (guessed)"),
+        ("utf-16", "UTF-16"),
+        ("utf-16-le", "UTF-16"),
+        ("utf-16-be", "UTF-16"),
+        ("utf-32", "UTF-32"),
+    ],
+)
+def test_a_text_that_is_not_utf_8_has_a_diff_of_its_text(history, workspace, codec, name):
+    run(history, workspace, f="Müller\nThé\nrest\n".encode(codec))
+    (file,) = compared(history, run(history, workspace, f="Müller\nCafé\nrest\n".encode(codec))).files
+    assert file.diff == "--- a/f\n+++ b/f\n@@ -1,3 +1,3 @@\n Müller\n-Thé\n+Café\n rest\n"
+    assert (file.additions, file.deletions, file.reason, file.encoding) == (1, 1, None, name)
+
+
+def test_a_text_that_is_written_in_another_encoding_says_so(history, workspace):
+    run(history, workspace, f="Müller\n".encode("cp1252"))
+    (file,) = compared(history, run(history, workspace, f="Müller\n")).files
+    assert (file.diff, file.encoding, file.reason) == ("", "Windows-1252 (guessed) → UTF-8", None)
+    (file,) = compared(history, run(history, workspace, f="\ufeffMüller\n")).files
+    assert (file.diff, file.encoding) == ("--- a/f\n+++ b/f\n@@ -1 +1 @@\n-Müller\n+\ufeffMüller\n", None)
+    (file,) = compared(history, run(history, workspace, f=None)).files
+    assert (file.status, file.deletions, file.encoding) == ("deleted", 1, None)
 
 
 def test_a_file_that_becomes_another_kind_is_modified(history, workspace):

@@ -40,6 +40,7 @@ def test_it_is_in_the_promised_form(api, run_id):
                 "deletions": 0,
                 "diff": "--- /dev/null\n+++ b/notes <b>.txt\t\n@@ -0,0 +1,2 @@\n+a\n+b\n",
                 "reason": None,
+                "encoding": None,
             }
         ],
         "complete": True,

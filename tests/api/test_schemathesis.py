@@ -43,7 +43,7 @@ def described(db: None) -> Iterator[Any]:
 def test_every_answer_is_as_it_is_described(
     described: Any, api: ApiClient, agent_id: str, monkeypatch: pytest.MonkeyPatch, mode: GenerationMode
 ) -> None:
-    async def as_it_is(run: Run, deadline: float) -> Run:
+    async def as_it_is(run: Run, *_: object) -> Run:
         return run
 
     monkeypatch.setattr(lifecycle, "COMMIT_PATIENCE_S", 0)

@@ -20,7 +20,7 @@ from streaming import journal
 from streaming.cursor import START, Cursor
 from streaming.database import in_database
 from streaming.events import Event, draft, now
-from streaming.fold import State
+from streaming.folded import Folded
 from streaming.hub import current_hub
 from streaming.reader import Reader
 from streaming.sse import Problem, Wanted
@@ -114,7 +114,7 @@ def test_who_comes_at_the_same_time_with_the_same_key_hears_its_first_event_too(
     before = journal.head(agent_id).tip
     at_tip = Reader.at_tip
 
-    async def when_the_other_was_faster(reader: Reader, agent_id: str) -> tuple[Cursor, State]:
+    async def when_the_other_was_faster(reader: Reader, agent_id: str) -> Folded:
         monkeypatch.setattr(Reader, "at_tip", at_tip)
         await in_database(submit_and_begin)
         return await at_tip(reader, agent_id)

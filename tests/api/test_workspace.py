@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
+import re
 import shutil
 import stat
 import threading
@@ -156,6 +157,20 @@ def test_each_name_has_one_path_of_plain_text(name):
     path = escape(os.fsdecode(name))
     assert is_plain(path)
     assert os.fsencode(unescape(path)) == name
+
+
+def test_exactly_the_characters_that_the_docs_name_are_escaped():
+    docs = (Path(__file__).parents[2] / "docs" / "events.md").read_text()
+    ranges = re.findall(r"U\+([0-9A-F]{4})\u2013U\+([0-9A-F]{4})", docs)
+    escaped = {code for start, end in ranges for code in range(int(start, 16), int(end, 16) + 1)} - {0}
+    assert escaped
+    for code in [*range(1, 0x3000), 0xFEFF, 0xFFF9, 0xE0041]:
+        if chr(code) not in "/\\":
+            path = escape(chr(code))
+            assert (path != chr(code)) == (code in escaped), hex(code)
+            assert unescape(path) == chr(code)
+    for name in ("a\u202eb", "a\u00a0b", "a\u200bb"):
+        assert escape(name) == name
 
 
 @pytest.mark.parametrize(

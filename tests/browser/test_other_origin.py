@@ -55,7 +55,7 @@ def test_the_documented_page_follows_an_agent_from_another_origin(elsewhere: str
             page.get_by_label("Agent").fill(agent_id)
             page.get_by_label("Token").fill("as_wrong")
             page.get_by_role("button", name="Follow").click()
-            expect(page.locator("pre")).to_contain_text("log in, or send a token")
+            expect(page.locator("pre")).to_contain_text("this token is not known here")
             page.get_by_label("Token").fill(site.token)
             page.get_by_role("button", name="Follow").click()
             expect(page.locator("pre")).to_contain_text('"type":"snapshot"')

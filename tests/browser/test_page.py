@@ -14,6 +14,7 @@ from tests.browser.logs import AGENT, RUN, drawn, log_of, painted, read, settled
 from tests.browser.stub import Stub
 from tests.browser.test_composer import queued
 from tests.golden.test_golden import LOGS
+from tests.nightly import examples
 from tests.pages.hostile import HOSTILE
 
 pytestmark = pytest.mark.browser
@@ -30,7 +31,7 @@ def test_page_that_joined_anywhere_equals_page_that_was_loaded_at_the_end(stub: 
     watched.goto(stub.page_url)
     settled(watched, stub)
     at_the_end = drawn(watched)
-    for cut in random.Random(3).sample(range(len(events)), min(3, len(events))):
+    for cut in random.Random(3).sample(range(len(events)), min(examples(3), len(events))):
         stub.page_at = cut
         watched.goto(stub.page_url)
         settled(watched, stub)

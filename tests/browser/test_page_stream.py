@@ -142,6 +142,18 @@ def test_page_whose_modules_could_not_be_fetched_is_loaded_again(stub: Stub, wat
     assert watched.evaluate("sessionStorage.length") == 0
 
 
+def test_page_whose_modules_can_not_be_fetched_says_so_and_is_tried_again_by_hand(stub: Stub, watched: Page) -> None:
+    watched.route("**/fold.js", lambda route: route.abort("connectionfailed"))
+    stub.append(log_of(*started(), *words("whole")))
+    watched.goto(stub.page_url)
+    expect(watched.get_by_role("alert")).to_contain_text("could not be loaded", timeout=30_000)
+    watched.unroute("**/fold.js")
+    watched.get_by_role("button", name="Try again").click()
+    settled(watched, stub)
+    expect(watched.locator(".markdown")).to_have_text("whole")
+    assert watched.evaluate("sessionStorage.length") == 0
+
+
 def test_two_tabs_show_the_same(stub: Stub, watched: Page) -> None:
     stub.append(golden("interleaved-tool-calls")[:5])
     other = watched.context.new_page()

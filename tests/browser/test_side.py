@@ -82,3 +82,22 @@ def test_what_could_not_be_asked_is_asked_when_the_stream_is_back(stub: Stub, sh
     asked(stub)
     stub.side_answers.put(told(4, a="added"))
     expect(mark(shown, "a.txt")).to_have_text("added")
+
+
+def test_a_list_that_is_cut_says_so_and_how_many_files_there_are(stub: Stub, shown: Page) -> None:
+    name = "a-name-that-is-much-longer-than-the-panel-is-wide-on-any-screen-of-ours-2026-11-30.csv"
+    stub.append(written(name, 5, after=3))
+    for number in range(11):
+        stub.append(written(f"{number}.txt", 5, after=4 + number))
+    expect(shown.locator("#all-files")).to_have_text("All files (12)")
+    box = shown.locator("#file-list").bounding_box()
+    row = shown.locator("#file-list li").first.bounding_box()
+    assert box
+    assert row
+    assert 0.2 < (box["height"] / row["height"]) % 1 < 0.8, "the last row that is seen is seen in part"
+    long = shown.locator(f"#file-list li[title='{name}'] .name")
+    expect(long).to_have_text(name)
+    start, end = long.locator("span").all()
+    assert start.evaluate("span => span.scrollWidth > span.clientWidth"), "its middle is cut"
+    assert end.evaluate("span => span.scrollWidth <= span.clientWidth"), "its end is seen"
+    expect(end).to_have_text("26-11-30.csv")

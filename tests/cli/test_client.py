@@ -73,7 +73,7 @@ def events_of(out: str) -> list[dict[str, Any]]:
 
 
 def test_a_site_starts_in_spite_of_a_mistake_and_says_which(site: UpSite, at_site: Terminal):
-    mistake = "crooked.image: Input should be a valid string"
+    mistake = "crooked.image: must be text"
     (said,) = [line for line in site.printed().splitlines() if mistake in line and "can't be started" in line]
     assert "definition crooked" in said
     assert mistake in at_site("run", "crooked", "Go").problem
@@ -364,6 +364,12 @@ def test_an_agent_goes_into_a_file_and_comes_out_as_another(at_site: Terminal, t
     lines = [json.loads(line) for line in path.read_text().splitlines()]
     assert [line for line in lines if "seq" in line] == told
     assert list(tmp_path.iterdir()) == [path]
+    path.write_text("mine\n")
+    refused = at_site("export", told[0]["agent_id"], "-o", str(path)).problem
+    assert refused == f"agentsite: {path} exists; name another file, or replace it with --force\n"
+    assert path.read_text() == "mine\n"
+    assert at_site("export", told[0]["agent_id"], "-o", str(path), "--force").code == 0
+    assert len(path.read_text().splitlines()) == len(lines)
     imported = at_site("import", str(path))
     assert (imported.code, imported.err) == (0, "")
     again = [json.loads(line) for line in at_site("export", imported.out.strip(), "--no-files").out.splitlines()]
@@ -441,8 +447,15 @@ def test_what_the_site_refuses_is_one_line(at_site: Terminal):
     assert "input" in at_site("run", "greets", "").problem
 
 
-def test_a_wrong_token_is_one_line(site: UpSite, terminal: Terminal):
-    assert "token" in terminal("agents", "--url", site.url, "--token", "as_wrong").problem.lower()
+def test_a_wrong_token_is_one_line_that_says_where_it_came_from(
+    site: UpSite, terminal: Terminal, monkeypatch: pytest.MonkeyPatch
+):
+    words = ("agents", "--url", site.url)
+    given = terminal(*words, "--token", "as_wrong").problem
+    assert "it may have expired or been deleted" in given
+    assert given.endswith("(sent: that of --token)\n")
+    monkeypatch.setenv("AGENTSITE_TOKEN", "as_wrong")
+    assert terminal(*words).problem.endswith("(sent: that of AGENTSITE_TOKEN)\n")
 
 
 def test_the_token_is_found_in_the_data_directory(site: UpSite, terminal: Terminal, monkeypatch: pytest.MonkeyPatch):

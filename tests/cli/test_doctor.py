@@ -74,10 +74,12 @@ def test_a_definition_with_a_mistake_is_named_and_the_others_can_run(
     lines = [line for line in shown.out.splitlines() if line[4:].startswith("definitions")]
     assert lines == [
         "ok  definitions      fine",
-        "no  definitions      line 2: crooked.image: Input should be a valid string",
+        "no  definitions      line 2: crooked.image: must be text",
     ]
     file.write_text("[definitions.crooked]\nimage = 5\n")
     assert doctor("doctor").code == 2
+    file.write_bytes(b"\xef\xbb\xbf[definitions.fine]\nimage = 'a'\n")
+    assert doctor("doctor").code == 0, "editors on Windows put a byte order mark in front"
     file.write_text("[definitions.crooked")
     shown = doctor("doctor")
     assert shown.code == 2
@@ -140,3 +142,17 @@ def test_a_data_directory_that_can_not_be_written(doctor: Terminal, tmp_path: Pa
     shown = doctor("doctor")
     assert shown.code == 2
     assert line(shown, "data dir").startswith("no ")
+
+
+@pytest.mark.parametrize("settings", [{}, {"DATABASE_URL": "postgres://nobody@127.0.0.1:1/none"}])
+def test_nothing_is_written_into_a_data_directory_that_is_refused(tmp_path: Path, settings: dict[str, str]):
+    data = tmp_path / "data"
+    data.mkdir(mode=0o755)
+    (data / "somebody-elses").touch()
+    before = sorted(data.rglob("*"))
+    with command("doctor", settings={"AGENTSITE_DATA_DIR": str(data), **settings}) as process:
+        out, _ = process.communicate(timeout=END_S)
+    assert process.returncode == 2
+    assert "no  data dir" in out
+    assert "engine bwrap" in out, "the engines are looked at all the same"
+    assert sorted(data.rglob("*")) == before

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from agentsite.environment import Environment, unknown_variables
+from agentsite.environment import Environment, EnvironmentInvalid, load_environment, unknown_variables
 from agentsite.listening import LOOPBACK, hosts_of
 from tests.journeys.site import environment
 
@@ -32,6 +32,23 @@ def test_bad_value_ends_every_process_at_its_start_with_one_line(tmp_path: Path,
         "agentsite: AGENTSITE_TRUSTED_PROXIES: '10.0.0.0/33' does not appear to be an IPv4 or IPv6 network "
         "(got '10.0.0.0/33')\n"
     )
+
+
+@pytest.mark.parametrize("name", ["OPENAI_BASE_URL", "ANTHROPIC_BASE_URL", "GEMINI_BASE_URL", "OLLAMA_BASE_URL"])
+@pytest.mark.parametrize(
+    "value", ["models.example.org/v1", "localhost:8080", "ftp://models.example.org", "http://", "//x"]
+)
+def test_address_of_a_provider_without_its_scheme_is_refused(monkeypatch: pytest.MonkeyPatch, name: str, value: str):
+    monkeypatch.setenv(name, value)
+    with pytest.raises(EnvironmentInvalid) as refused:
+        load_environment()
+    assert str(refused.value) == f"{name}: must be an address with http:// or https:// (got {value!r})"
+
+
+@pytest.mark.parametrize("value", ["", "http://localhost:8080", "https://models.example.org/v1"])
+def test_address_of_a_provider_may_be_empty_or_whole(monkeypatch: pytest.MonkeyPatch, value: str):
+    monkeypatch.setenv("OLLAMA_BASE_URL", value)
+    assert load_environment().ollama_base_url == value
 
 
 @pytest.mark.parametrize("command", ["web", "token"])

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import html
 import re
+import shlex
+import subprocess
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -47,11 +50,37 @@ def test_who_logs_out_gets_in_again(terminal: Terminal):
     first = terminal("login").out.strip()
     browser = follow(first)
     login_page = browser.post("/logout/", follow=True).content.decode()
-    assert "agentsite login" in login_page
+    assert shown_command(login_page)
     used = browser.get(urlsplit(first).path)
     assert used.status_code == 410
-    assert "<code>agentsite login</code>" in used.content.decode()
+    assert shown_command(used.content.decode()) == shown_command(login_page)
     assert follow(terminal("login", "ada").out.strip()).get("/api/agents").status_code == 200
+
+
+def shown_command(page: str) -> str:
+    (command,) = re.findall(r"<code>(.*? login)</code>", page)
+    return html.unescape(command)
+
+
+@pytest.mark.django_db
+def test_command_on_the_page_works_as_pasted_from_any_directory(settings: Any, tmp_path: Path):
+    """With another data directory than the default, and without `agentsite` on the PATH."""
+    settings.DATA_DIR = tmp_path / "it's data"
+    command = shown_command(Client().get("/login/", headers={"host": "127.0.0.1"}).content.decode())
+    done = subprocess.run(
+        ["/bin/sh", "-c", command.removesuffix("login") + "--version; echo $AGENTSITE_DATA_DIR"],
+        cwd="/", env={"PATH": "/usr/bin:/bin"}, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.stdout.startswith("agentsite "), (command, done.stderr)
+    assert shlex.split(command)[0] == f"AGENTSITE_DATA_DIR={settings.DATA_DIR}"
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize(("address", "host"), [("192.0.2.7", "127.0.0.1"), ("127.0.0.1", "agents.example.org")])
+def test_who_is_elsewhere_is_not_told_where_the_sites_files_are(settings: Any, address: str, host: str):
+    settings.ALLOWED_HOSTS = ["*"]
+    page = Client(REMOTE_ADDR=address).get("/login/", headers={"host": host}).content.decode()
+    assert shown_command(page) == "agentsite login"
 
 
 @pytest.mark.django_db

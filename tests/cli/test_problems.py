@@ -63,9 +63,29 @@ def test_an_invalid_setting(terminal: Terminal, monkeypatch: pytest.MonkeyPatch)
     assert terminal("agents").problem.startswith("agentsite: AGENTSITE_PORT: ")
 
 
-def test_no_such_command_and_no_such_option(terminal: Terminal):
-    assert terminal("nothing").code == 2
-    assert terminal("agents", "--nothing").code == 2
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (["nothing"], "no such command 'nothing'"),
+        (["agents", "--nothing"], "no such option: --nothing"),
+        (["agents", "--limit", "many"], "invalid value for '--limit': must be a whole number"),
+        (["agents", "--limit", "0"], "invalid value for '--limit': must be at least 1"),
+        (["agents", "--limit"], "requires an argument"),
+        (["run", "demo"], "missing argument 'prompt'"),
+        (["run", "demo", "a", "b"], "unexpected extra argument"),
+        (["images", "nothing"], "no such command 'nothing'"),
+    ],
+)
+def test_a_command_line_that_is_wrong_is_one_line_too(terminal: Terminal, words: list[str], says: str):
+    problem = terminal(*words).problem
+    assert says in problem
+    assert problem.endswith(" --help`\n")
+
+
+def test_a_group_without_a_command_is_its_help(terminal: Terminal):
+    shown = terminal("images")
+    assert (shown.code, shown.err) == (2, "")
+    assert "build" in shown.out
 
 
 def test_help_names_every_command(terminal: Terminal):

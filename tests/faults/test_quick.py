@@ -1,7 +1,8 @@
 """Most rows once, short: what `make faults` does for half an hour. A seed of a failure repeats its moments.
 
-Left to the long set: what needs a stack of its own (an engine, skewed clocks), what needs a long outage, and rows that
-differ from one that is here in the engine or the moment only.
+Left to the long set: what needs a stack of its own (an engine, skewed clocks), what needs a long outage, rows that
+differ from one that is here in the engine or the moment only, and ends that tests/agents and tests/journeys bring
+about.
 """
 
 from __future__ import annotations
@@ -26,6 +27,11 @@ LONG_ONLY = {
     "stall-50",
     "program-kill",
     "engine-restart",
+    "web-term",
+    "worker-term",
+    "cancel-queued",
+    "cancel-tool",
+    "cancel-twice",
     "cancel-starting",
     "cancel-takeover",
     "cancel-redis",

@@ -16,6 +16,7 @@ from streaming.events import SCHEMA, Event, decode, draft
 from streaming.fold import fold
 from tests.golden.javascript import Folder, javascript_fold
 from tests.golden.logs import DATA, logs
+from tests.nightly import examples
 
 LOGS = sorted(Path(__file__).parent.glob("*.jsonl"))
 every_log = pytest.mark.parametrize("log", LOGS, ids=lambda path: path.stem)
@@ -77,7 +78,7 @@ def test_golden_snapshot_and_tail_fold_to_the_same_state_in_javascript(log: Path
 
 
 @given(log=logs, split=st.integers(0, 40))
-@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=examples(300), deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @pytest.mark.slow
 def test_any_log_folds_to_the_same_state_in_python_and_javascript(
     in_javascript: Folder, log: list[Event], split: int

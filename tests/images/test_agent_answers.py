@@ -138,6 +138,104 @@ def test_an_error_in_place_of_a_stream_is_told_in_its_words(
     assert len(provider.requests) == 1
 
 
+FINAL: dict[str, Any] = {
+    "openai-chat:gpt-4o": {"error": {"message": "No such deployment.", "type": "invalid_request_error"}},
+    "openai": {"error": {"message": "No such deployment.", "type": "invalid_request_error", "code": None}},
+    "anthropic": {"type": "error", "error": {"type": "not_found_error", "message": "No such deployment."}},
+    "gemini": {"error": {"code": 404, "message": "No such deployment.", "status": "NOT_FOUND"}},
+    "ollama": {"error": "No such deployment."},
+}
+PASSING: dict[str, Any] = {
+    "openai-chat:gpt-4o": {"error": {"message": "Come back later.", "type": "server_error"}},
+    "openai": {"error": {"message": "Come back later.", "code": "rate_limit_exceeded"}},
+    "anthropic": {"type": "error", "error": {"type": "overloaded_error", "message": "Overloaded"}},
+    "gemini": {"error": {"code": 503, "message": "The model is overloaded.", "status": "UNAVAILABLE"}},
+    "ollama": {"error": "the server is overloaded"},
+}
+AS_SENT = ["application/json", "text/plain", "text/event-stream", "event"]
+"""As a whole answer under any content type, or as the first event of a stream."""
+
+
+def in_place_of_an_answer(error: dict[str, Any], sent: str) -> Turn:
+    body = json.dumps(error).encode()
+    if sent != "event":
+        return turn(raw=Raw(body, content_type=sent))
+    name = b"event: error\n" if error.get("type") == "error" else b""
+    return turn(raw=Raw(name + b"data: " + body + b"\n\n"))
+
+
+@pytest.mark.parametrize("sent", AS_SENT)
+@pytest.mark.parametrize("model", FINAL)
+def test_an_error_with_status_200_that_is_final_is_not_tried_again(
+    provider: MockProvider, agent: Launch, model: str, sent: str
+) -> None:
+    refused = in_place_of_an_answer(FINAL[model], sent)
+    apis = 2 if model == "openai" and sent != "event" else 1  # it may be the first API that is refused
+    provider.say(*[refused] * apis, turn("Never asked for."))
+    one = agent(model=model)
+    one.finish()
+    error = error_of(one)
+    assert not error["retryable"]
+    assert "No such deployment." in str(error["message"])
+    assert len(provider.requests) == apis
+
+
+@pytest.mark.parametrize("sent", ["application/json", "event"])
+@pytest.mark.parametrize("model", PASSING)
+def test_an_error_with_status_200_that_passes_is_tried_again(
+    provider: MockProvider, agent: Launch, model: str, sent: str
+) -> None:
+    provider.say(in_place_of_an_answer(PASSING[model], sent), turn("There you are."))
+    one = agent(model=model)
+    assert one.finish()[-1]["result"] == "There you are."
+    assert len(provider.requests) == 2
+
+
+@pytest.mark.parametrize("model", EVERY_MODEL)
+@pytest.mark.parametrize("status", [404, 502])
+def test_a_page_with_a_status_of_an_error_is_told_as_its_status_and_its_text(
+    provider: MockProvider, agent: Launch, model: str, status: int
+) -> None:
+    page = (
+        b"<html><head><title>Oh</title><style>p { color: red }</style></head><body><p>Bad&nbsp;gateway &amp; more</p>"
+    )
+    provider.say(*[turn(raw=Raw(page + b" x" * 900, status, "text/html"))] * 6)
+    one = agent(model=model)
+    one.finish()
+    message = str(error_of(one)["message"])
+    assert f"{status}: Oh Bad gateway & more x x" in message
+    assert len(message) < 600
+    assert "<" not in message
+
+
+# Nothing but its end ------------------------------------------------------------------------------------------------
+
+USAGE = sse({**chunk(""), "choices": [], "usage": {"prompt_tokens": 9, "completion_tokens": 0, "total_tokens": 9}})
+DONE = b"data: [DONE]\n\n"
+
+
+@pytest.mark.parametrize("model", ["openai-chat:gpt-4o", "ollama"])
+def test_a_stream_of_nothing_but_usage_after_tools_is_an_empty_answer(
+    provider: MockProvider, agent: Launch, model: str
+) -> None:
+    provider.say(turn(Call("bash", {"command": "true"})), turn(raw=Raw(USAGE + DONE)), turn("Never asked for."))
+    one = agent(model=model)
+    done = one.finish()[-1]
+    assert (done["status"], len(provider.requests)) == ("completed", 2)
+    assert done["result"] == "[The model gave no answer. It did: bash true.]"
+
+
+@pytest.mark.parametrize("body", [sse(chunk("Half")) + USAGE + DONE, sse(chunk("Half")), b"", DONE])
+def test_half_an_answer_and_no_answer_are_not_taken_for_an_empty_one(
+    provider: MockProvider, agent: Launch, body: bytes
+) -> None:
+    provider.say(turn(Call("bash", {"command": "true"})), *[turn(raw=Raw(body))] * 5)
+    one = agent(model="openai-chat:gpt-4o")
+    one.finish()
+    error = error_of(one)
+    assert (error["code"], error["retryable"]) == ("stream-cut", True)
+
+
 # Other servers ------------------------------------------------------------------------------------------------------
 
 

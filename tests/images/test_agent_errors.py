@@ -3,11 +3,14 @@ takes away what had arrived."""
 
 from __future__ import annotations
 
+import json
+
 import pytest
 from pydantic_ai.exceptions import ModelHTTPError
 
 from agents.providers.provider import PROVIDERS
-from agents.providers.refusals import ProviderEchoedKey, stream_error
+from agents.providers.refusals import ProviderEchoedKey, ProviderUnreachable, stream_error
+from agents.providers.refusals import body as refusal_body
 from containers.images.agent.errors import GATEWAY_CODES, describe
 from tests.provider import Call, Fault, MockProvider, Raw, Thinking, refusal, turn
 from tests.provider.script import Kind, Manner
@@ -208,9 +211,45 @@ def test_a_provider_that_is_not_there_is_unreachable(provider: MockProvider, age
     assert error["retryable"]
 
 
+@pytest.mark.parametrize("model", ["openai", "openai-chat:gpt-4o", "anthropic", "gemini", "ollama"])
+def test_a_provider_that_the_gateway_did_not_reach_is_asked_again(
+    provider: MockProvider, agent: Launch, model: str
+) -> None:
+    """Its connection was refused, or broke before anything came."""
+    name = model.partition("-")[0]
+    path = "/v1/chat/completions" if model in ("openai-chat:gpt-4o", "ollama") else "/v1/responses"
+    unreachable = ProviderUnreachable("It does not answer: ServerDisconnectedError")
+    body = json.dumps(refusal_body(unreachable, PROVIDERS[name].dialect_of(path))).encode()
+    unreached = turn(raw=Raw(body, unreachable.status, "application/json"))
+    provider.say(unreached, unreached, turn("There you are."), *[unreached] * 6)
+    one = agent(model=model)
+    assert one.finish()[-1]["result"] == "There you are."
+    assert not one.of("error")
+    one = agent(model=model)
+    one.finish()
+    error = error_of(one)
+    assert (error["code"], error["retryable"]) == ("provider-unreachable", True)
+    assert "It does not answer" in str(error["message"])
+    assert len(provider.requests) == 3 + 5
+
+
+@pytest.mark.parametrize("model", ["openai", "openai-chat:gpt-4o", "anthropic", "gemini", "ollama"])
+def test_a_connection_that_drops_before_the_answer_begins_is_made_again(agent: Launch, model: str) -> None:
+    """At every call, with nothing at all; the client on the other side sees no status."""
+    with MockProvider() as provider:
+        provider.say(*[turn(drop=True)] * 2, turn("There you are."), *[turn(drop=True)] * 6)
+        environment = provider.environment()
+        one = agent(model=model, environment=environment)
+        assert one.finish()[-1]["result"] == "There you are."
+        one = agent(model=model, environment=environment)
+        one.finish()
+        assert error_of(one)["retryable"] is True
+        assert len(provider.requests) == 3 + 5
+
+
 def test_the_gateways_own_refusals_keep_their_codes_and_say_them_once() -> None:
     for code in GATEWAY_CODES:
         body = {"error": {"message": f"{code}: the site says no.", "type": "agentsite"}}
         problem = describe(ModelHTTPError(429, "m", body), "openai:m")
-        assert (problem.code, problem.again) == (code, False)
+        assert (problem.code, problem.again) == (code, code == "provider-unreachable")
         assert problem.message == "the site says no."

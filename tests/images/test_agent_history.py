@@ -5,12 +5,12 @@ from __future__ import annotations
 import asyncio
 import io
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
-from agents.history import history
+from agents.history import told_of
 from agents.translate import Translator
 from containers.images.agent.asking import Asking
 from containers.images.agent.conversation import Conversation
@@ -59,6 +59,12 @@ def state_after(said: list[dict[str, Any]], status: str) -> fold.State:
     return state
 
 
+def told_after(said: list[dict[str, Any]], status: str) -> list[dict[str, Any]]:
+    """What the next run is told."""
+    state = state_after(said, status)
+    return told_of(reversed(state["messages"]), lambda run_id: status if run_id == RUN else None)
+
+
 def event(one: Draft, seq: int) -> Event:
     return Event(one.type, "a", one.run_id, 1, seq, "2026-11-20T12:00:00.000000Z", one.data)
 
@@ -67,7 +73,7 @@ def histories() -> Iterator[tuple[int, list[dict[str, Any]]]]:
     said = steps()
     for count in range(len(said) + 1):
         status = "failed" if count % 2 else "cancelled"
-        yield count, history(state_after(said[:count], status), "next")
+        yield count, told_after(said[:count], status)
 
 
 @pytest.mark.parametrize("model", [*MODELS.values(), "openai-chat:gpt-4o"])
@@ -102,14 +108,14 @@ def test_an_agent_of_acp_is_told_that_the_run_was_not_finished() -> None:
 
 def test_the_word_stands_behind_what_a_run_said_and_only_if_it_did_not_finish() -> None:
     said = [{"type": "text", "content": "Half"}, {"type": "tool-call", "call_id": "c", "name": "bash"}]
-    first, second = history(state_after(said, "cancelled"), "next")
+    first, second = told_after(said, "cancelled")
     assert first["role"] == "user"
     assert [part["type"] for part in second["parts"]] == ["text", "tool-call", "text"]
     assert second["content"] == "Half\n\n[This run was stopped before it was finished.]"
-    assert history(state_after([], "failed"), "next")[1] == {
+    assert told_after([], "failed")[1] == {
         "role": "assistant",
         "content": "[This run failed before it was finished.]",
         "parts": [{"type": "text", "text": "[This run failed before it was finished.]"}],
     }
-    finished: list[Mapping[str, Any]] = history(state_after(said, "completed"), "next")  # type: ignore[assignment]
+    finished = told_after(said, "completed")
     assert finished[1]["content"] == "Half"

@@ -21,6 +21,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.nightly import examples
+
 DEMO = Path(__file__).parents[2] / "containers" / "images" / "demo"
 BIG_ROWS = int(os.environ.get("DEMO_BIG_ROWS", "40000"))
 Json = dict[str, Any]
@@ -220,7 +222,7 @@ TABLES = st.integers(1, 4).flatmap(
 )
 
 
-@settings(max_examples=int(os.environ.get("DEMO_EXAMPLES", "150")), deadline=None)
+@settings(max_examples=examples(150), deadline=None)
 @given(rows=TABLES)
 def test_any_table_of_numbers_agrees_with_pandas(rows: list[list[float | None]], tmp_path_factory: Any) -> None:
     frame = pd.DataFrame(rows, columns=[f"c{n}" for n in range(len(rows[0]))], dtype=float)

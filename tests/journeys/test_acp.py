@@ -13,7 +13,7 @@ import pytest
 import pytest_asyncio
 
 from streaming.events import decode
-from tests.acp.real_agents import AGENTS, CONTENT, Real, check_log, documented, writes
+from tests.acp.real_agents import AN_AGENT, CONTENT, Real, check_log, documented, writes
 from tests.containers.bench import built_image
 from tests.faults.cast import subscriber_problems
 from tests.faults.subscriber import Habits, Subscriber
@@ -58,7 +58,7 @@ async def site(tmp_path: Path, real: Real, provider: MockProvider) -> AsyncItera
         await aside(up.close)
 
 
-@AGENTS
+@AN_AGENT
 async def test_a_worker_that_is_killed_costs_its_agent_nothing(site: UpSite, provider: MockProvider, real: Real):
     """While it asks whether it may write: it is answered before there is a worker again."""
     async with site.client() as client:

@@ -19,7 +19,8 @@ from streaming import journal
 from streaming.cursor import START, Cursor, EpochStart
 from streaming.errors import Fenced, LogMissing
 from streaming.events import decode, encode
-from streaming.fold import apply, initial
+from streaming.fold import initial
+from streaming.folded import Folded
 from streaming.journal import PAGE_BYTES, Commit, Head, Page, SnapshotRow, Stored, Tip
 from tests.model.gate import Work, at_once
 
@@ -69,7 +70,7 @@ class Database:
             journal.page: self.page,
             journal.snapshot: self.snapshot,
             journal.snapshot_of_living: self.snapshot_of_living,
-            journal.load_state: self.load_state,
+            journal.load: self.load,
             journal.commit: self.commit,
             journal.begin: self.begin,
             journal.trim: self.trim,
@@ -124,16 +125,15 @@ class Database:
         self._head(agent_id)
         return row
 
-    def load_state(self, agent_id: str) -> Work:
+    def load(self, agent_id: str) -> Work:
         row = yield from self.snapshot(agent_id)
-        at, state = row.cursor, json.loads(row.state)
+        folded = Folded(row.cursor, json.loads(row.state))
         while True:
             yield
-            found: Page = yield from self.page(agent_id, at)
-            for stored in found.events:
-                at, state = stored.cursor, apply(state, decode(stored.payload))
+            found: Page = yield from self.page(agent_id, folded.cursor)
+            folded.take(decode(stored.payload) for stored in found.events)
             if found.complete or not found.events:
-                return at, state
+                return folded
 
     # Writing ---------------------------------------------------------------------------------------------------------
 
@@ -153,8 +153,8 @@ class Database:
                 raise Fenced(write.agent_id, write.epoch)
             return None
         self._store(row, write.events, write.position)
-        if write.state is not None:
-            row.snapshot = SnapshotRow(last, write.state)
+        if write.kept is not None:
+            row.snapshot = SnapshotRow(last, write.kept.state)
         if write.project is not None:
             write.project()
         return None

@@ -18,9 +18,9 @@ from streaming import journal
 from streaming.bus import Bus, connect
 from streaming.cursor import Cursor
 from streaming.errors import StreamingError
-from streaming.events import Event, encode
-from streaming.fold import fold
-from streaming.journal import Commit, Stored
+from streaming.events import Event
+from streaming.folded import Folded
+from streaming.journal import Commit, Kept, Stored
 from streaming.models import Log
 from tests.model.database import Database
 from tests.model.gate import Gate
@@ -99,13 +99,13 @@ def journal_call(
     if command == "adopt":
         return journal.begin, (agent_id, epoch, stored(agent_id, max(0, epoch - 1), at, at + first % 3), f"at {at}")
     if command == "commit":
-        state = encode(fold(())) if second % 2 else None
-        return journal.commit, (Commit(agent_id, epoch, events, f"at {at}", state),)
+        kept = Kept.of(Folded(events[-1].cursor)) if second % 2 else None
+        return journal.commit, (Commit(agent_id, epoch, events, f"at {at}", kept),)
     if command == "trim":
         return journal.trim, (agent_id, first + second)
     if command == "page":
         return journal.page, (agent_id, Cursor(second, first), 200 * first)
-    return (journal.load_state if first % 2 else journal.snapshot_of_living), (agent_id,)
+    return (journal.load if first % 2 else journal.snapshot_of_living), (agent_id,)
 
 
 def run(work: Any) -> Any:

@@ -14,8 +14,7 @@ from agents.workspace import Workspace
 from agents.workspace.history import History
 from streaming import journal
 from streaming.cursor import Cursor
-from streaming.events import Event, draft, encode
-from streaming.fold import fold
+from streaming.events import Event, draft
 
 BEGUN = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
 Step = tuple[float, str, Mapping[str, Any]]
@@ -38,10 +37,11 @@ def write(run: Run, steps: Iterable[Step]) -> None:
     assert lease is not None
     tip = journal.begin(agent_id, lease.epoch, [], "")
     events = events_of(agent_id, str(run.pk), steps, lease.epoch, tip.seq)
-    state = encode(fold(events, journal.load_state(agent_id)[1]))
+    folded = journal.load(agent_id)
+    folded.take(events)
     stored = [journal.Stored(Cursor(event.epoch, event.seq), event.encode()) for event in events]
     project = projection(agent_id)
-    journal.commit(journal.Commit(agent_id, lease.epoch, stored, "", state=state, project=lambda: project(events)))
+    journal.commit(journal.Commit(agent_id, lease.epoch, stored, "", journal.Kept.of(folded), lambda: project(events)))
     leases.release(lease)
     run.refresh_from_db()
 
@@ -130,13 +130,13 @@ AFTER = {
 }
 
 
-def put(agent: Agent, files: Mapping[str, str]) -> None:
+def put(agent: Agent, files: Mapping[str, str | bytes]) -> None:
     workspace = Workspace(agent.pk)
     for path, content in files.items():
-        workspace.write_file(path, [content.encode()])
+        workspace.write_file(path, [content.encode() if isinstance(content, str) else content])
 
 
-def keep(run: Run, before: Mapping[str, str], after: Mapping[str, str]) -> None:
+def keep(run: Run, before: Mapping[str, str | bytes], after: Mapping[str, str | bytes]) -> None:
     """What was there before and after the run, on disk and in what is kept of it."""
     workspace, history = Workspace(run.agent_id), History(run.agent_id)
     for entry in workspace.entries().entries:

@@ -104,7 +104,7 @@ def test_while_a_run_goes_on_the_marks_are_of_what_it_changed_so_far(run: Run, c
     side = client.get(f"/agents/{run.agent_id}/side/").json()
     assert side["marks"] == {"new.txt": "added", "report.py": "modified"}
     assert side["run"]["number"] == 2
-    assert side["seq"] == journal.load_state(str(run.agent_id))[0].seq
+    assert side["seq"] == journal.load(str(run.agent_id)).cursor.seq
 
 
 def test_a_file_with_an_odd_name_is_reached_from_its_folder(run: Run, client: Client) -> None:

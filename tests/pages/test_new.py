@@ -192,7 +192,7 @@ def test_a_definition_with_a_mistake_is_shown_with_it_and_can_not_be_chosen(
     definitions_file.write_text("[definitions.crooked]\nimage = 5\n" + WRITER)
     text = page(client)
     assert re.search(r'<input type="radio" disabled id="invalid-1"', text)
-    assert "It can\u2019t be started: line 2: crooked.image: Input should be a valid string" in text
+    assert "It can\u2019t be started: line 2: crooked.image: must be text" in text
     assert 'value="crooked"' not in text
     assert 'value="writer"' in text
     answer = client.post("/agents/new/", {"definition": "crooked"})

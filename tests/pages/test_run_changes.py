@@ -54,3 +54,26 @@ def test_changes_in_total_of_an_agent_without_history_say_so(agent: Agent, clien
     text = text_of(client, f"/agents/{agent.pk}/changes/")
     assert "What the workspace was before is not known." in text
     assert "No file was changed." in text
+
+
+def test_a_text_that_is_not_utf_8_is_shown_as_text_with_its_encoding(run: Run, client: Client) -> None:
+    later = story.new_run(run.agent, "More.")
+    before = {"old.txt": "Müller\n".encode("cp1252"), "same.txt": "Thé\n".encode("cp1252")}
+    story.keep(later, before, {"old.txt": "Möller\n".encode("cp1252"), "same.txt": "Thé\n"})
+    text = re.sub(r"([+-]) +", r"\1 ", text_of(client, f"/runs/{later.pk}/changes/"))
+    assert "old.txt modified +1 \N{MINUS SIGN}1 Windows-1252 (guessed)" in text
+    assert "- Müller" in text
+    assert "+ Möller" in text
+    assert "Windows-1252 (guessed) → UTF-8 Its text is the same; it is written in another way." in text
+
+
+def test_carriage_returns_of_all_lines_are_named_once_and_a_change_of_them_is_shown(run: Run, client: Client) -> None:
+    later = story.new_run(run.agent, "More.")
+    before = {"same.txt": "a\r\nb\r\nlast", "new-ends.txt": "a\nb\n"}
+    story.keep(later, before, {"same.txt": "a\r\nc\r\nlast", "new-ends.txt": "a\r\nb\r\n"})
+    html = html_of(client, f"/runs/{later.pk}/changes/")
+    new_ends, same = html.split('<section class="panel diff-file"')[1:]
+    assert "CRLF line ends" in same
+    assert ">CR<" not in same
+    assert "CRLF line ends" not in new_ends
+    assert new_ends.count(">CR<") == 2

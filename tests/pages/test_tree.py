@@ -67,3 +67,9 @@ def test_a_folder_lists_what_is_directly_in_it() -> None:
     assert tree.folder(found, "") == ([("a", 3), ("ab", 1)], ["f.txt"])
     assert tree.folder(found, "a") == ([("b", 2)], ["e.txt"])
     assert tree.folder(found, "none") == ([], [])
+
+
+def test_a_long_name_keeps_its_end_and_nothing_of_it_is_lost() -> None:
+    assert tree.halves("short.txt") == ("", "short.txt")
+    assert tree.halves("a-rather-long-name-of-2026-11-30.csv") == ("a-rather-long-name-of-20", "26-11-30.csv")
+    assert of("d/x\u202ey").rows[0].rows[0].title == "d/x[U+202E]y"

@@ -58,6 +58,10 @@ WRITTEN = [
     ("città,n\nNapoli,1\n", "utf-16-le", "UTF-16"),
     ("city,n\n東京,1\n", "utf-16-be", "UTF-16"),
     ("città,n\nNapoli,1\n", "utf-32", "UTF-32"),
+    ("città,n\nNapoli,1\n", "utf-32-le", "UTF-32"),
+    ("città,n\nNapoli,1\n", "utf-32-be", "UTF-32"),
+    ("名前,金額\n山田 😀,12\n", "utf-32-le", "UTF-32"),
+    ("\ufeffcittà,n\nNapoli,1\n", "utf-32-be", "UTF-32"),
     ("città,n\nNapoli,1\n", "utf-8-sig", ""),
     ("città,n\nNapoli,1\n", "utf-8", ""),
 ]
@@ -66,6 +70,7 @@ WRITTEN = [
 @pytest.mark.parametrize(("text", "codec", "name"), WRITTEN)
 def test_a_text_is_shown_right_whatever_it_is_written_in(text: str, codec: str, name: str) -> None:
     shown = view("a.txt", text.encode(codec))
+    text = text.removeprefix("\ufeff")
     assert (shown.kind, text_of(shown) + "\n", shown.encoding) == ("text", text, name)
     many = text.encode(codec) if codec in ("utf-16", "utf-32") else text.encode(codec) * 50
     cut = view("a.txt", many[:-3], size=len(many))
@@ -79,10 +84,31 @@ def test_a_mark_is_no_part_of_the_first_column_and_a_line_end_in_quotes_is_part_
     assert shown.rows == [["x", "two[LF]lines"], ["y", "three[CR][LF]more"]]
 
 
+@pytest.mark.parametrize(
+    ("text", "shown", "line_ends"),
+    [
+        ("one\r\ntwo\r\n", "one\ntwo", "CRLF line ends"),
+        ("one\r\ntwo", "one\ntwo", "CRLF line ends"),
+        ("one\r\ntwo\n", "one\ntwo", "CRLF and LF line ends"),
+        ("one\rtwo\r", "one\ntwo", "CR line ends"),
+        ("one\ntwo\n", "one\ntwo", ""),
+        ("one", "one", ""),
+        ("10 %\r20 %\r\n", "10 %CR20 %", "CRLF line ends"),
+        ("10 %\r20 %\n", "10 %CR20 %", ""),
+        ("x\r\r\n", "xCR", "CRLF line ends"),
+    ],
+)
+@pytest.mark.parametrize("path", ["a.txt", "a.py"])
+def test_line_ends_are_named_once_and_only_lone_carriage_returns_are_marked(
+    path: str, text: str, shown: str, line_ends: str
+) -> None:
+    found = view(path, text)
+    assert (text_of(found), found.line_ends) == (shown, line_ends)
+
+
 def test_lines_may_end_in_carriage_returns_alone() -> None:
-    assert text_of(view("a.txt", "one\rtwo\r")) == "one\ntwo"
     shown = view("a.csv", "a,b\r1,2\r3,4\r")
-    assert (shown.header, shown.rows) == (["a", "b"], [["1", "2"], ["3", "4"]])
+    assert (shown.header, shown.rows, shown.line_ends) == (["a", "b"], [["1", "2"], ["3", "4"]], "CR line ends")
 
 
 @pytest.mark.parametrize("path", ["a.md", "a.csv", "a.svg"])

@@ -190,7 +190,8 @@ def test_forms_need_a_csrf_token(ada: User) -> None:
 def test_agent_page_holds_state_and_cursor_of_the_same_moment(ada: User, client: Client) -> None:
     agent, _ = lifecycle.create_agent(ada, "demo", input="</script><b>hello")
     html = client.get(page_of(agent)).content.decode()
-    cursor, state = journal.load_state(str(agent.pk))
+    folded = journal.load(str(agent.pk))
+    cursor, state = folded.cursor, folded.state
     embedded = re.search(r'<script id="state" type="application/json">(.*?)</script>', html, re.DOTALL)
     assert embedded
     assert json.loads(embedded[1]) == state

@@ -17,6 +17,9 @@ LOOK_EVERY_S = 0.005
 async def deliver(request: web.Request, wire: Wire, turn: Turn, asked: Asked) -> web.StreamResponse:
     if turn.hold:
         await _wait_for(turn.hold, request)
+    if turn.drop:
+        _lose(request)
+        return web.Response()
     if turn.raw:
         return web.Response(body=turn.raw.body, status=turn.raw.status, content_type=turn.raw.content_type)
     fault = turn.fault

@@ -96,6 +96,8 @@ class Turn:
     """In place of the format's own word for how the answer ended."""
     raw: Raw | None = None
     """Sent in place of all that."""
+    drop: bool = False
+    """The connection is lost before anything is sent."""
 
     def pieces(self, text: str) -> Iterator[str]:
         for start in range(0, len(text), self.piece_characters):

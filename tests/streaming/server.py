@@ -178,13 +178,24 @@ class WebServer:
 
 
 class StalledSocket(Connection):
-    """Sends what it is told to, and reads nothing."""
+    """Sends what it is told to, and reads nothing but the end."""
 
     def say(self, message: dict[str, object]) -> None:
-        payload = json.dumps(message).encode()
-        assert len(payload) < 126, "one byte says how long it is"
-        unmasked = b"\0\0\0\0"
-        self._writer.write(bytes((0x81, 0x80 | len(payload))) + unmasked + payload)
+        self.send(0x81, json.dumps(message).encode())
+
+    def send(self, first_byte: int, payload: bytes) -> None:
+        """One frame (RFC 6455, section 5.2)."""
+        length = len(payload)
+        size = bytes([0x80 | length]) if length < 126 else b"\xff" + length.to_bytes(8)
+        mask = b"\0\0\0\0"
+        self._writer.write(bytes([first_byte]) + size + mask + payload)
+
+    async def close_code(self) -> int:
+        """Of the close frame that comes, and nothing before it."""
+        async with asyncio.timeout(10):
+            head = await self._reader.readexactly(4)
+        assert head[0] == 0x88, head
+        return int.from_bytes(head[2:])
 
 
 Serve = Callable[..., Awaitable[WebServer]]

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from datetime import timedelta
 from time import monotonic
@@ -28,9 +29,21 @@ from agents.settle import end_streams
 from streaming import journal
 from streaming.database import in_database
 from tests.streaming.server import REPOSITORY, Serve, WebServer
-from tests.streaming.world import until
+from tests.streaming.world import until, until_async
 
 WITHIN_S = 5.0
+CSRF = "a" * 32
+STREAMS = {"stream": "", "ai-sdk": "?format=ai-sdk&after=0-0", "ag-ui": "?format=ag-ui", "until done": "?until=done"}
+OF_AN_AGENT = {"socket", "prompt", "execute", *STREAMS}
+HEADERS = {
+    "Content-Type": "text/event-stream; charset=utf-8",
+    "Cache-Control": "no-cache, no-transform",
+    "Content-Encoding": "identity",
+    "X-Accel-Buffering": "no",
+    "X-Content-Type-Options": "nosniff",
+}
+"""Of every stream: a proxy neither compresses it nor holds it back."""
+Request = AbstractAsyncContextManager[aiohttp.ClientResponse]
 PASSWORD = "correct horse battery staple"
 
 
@@ -47,7 +60,7 @@ class Caller:
     @classmethod
     def create(cls, name: str, *, by_token: bool) -> Caller:
         user = User.objects.create_user(name, password=PASSWORD)
-        agent = Agent.objects.create(owner=user, definition="load")
+        agent = Agent.objects.create(owner=user, definition="demo")
         journal.create(str(agent.pk))
         if by_token:
             token = access.create_token(user, "tests")
@@ -55,7 +68,8 @@ class Caller:
         browser = Client()
         browser.force_login(user)
         key = browser.cookies["sessionid"].value
-        return cls(user, str(agent.pk), {"Cookie": f"sessionid={key}"}, key, browser)
+        headers = {"Cookie": f"sessionid={key}; csrftoken={CSRF}", "X-CSRFToken": CSRF}
+        return cls(user, str(agent.pk), headers, key, browser)
 
 
 @dataclass
@@ -65,23 +79,47 @@ class Open:
     caller: Caller
     ended_at: dict[str, float] = field(default_factory=dict)
     close_code: int | None = None
+    status_of_execute: int | None = None
+    code_of_execute: str | None = None
     begun: set[str] = field(default_factory=set)
     tasks: list[asyncio.Task[None]] = field(default_factory=list)
 
     def start(self, client: aiohttp.ClientSession) -> None:
-        for name, follow in (("stream", self._read), ("feed", self._read), ("socket", self._hear)):
-            self.tasks.append(asyncio.create_task(self._until_end(name, follow(client, name))))
+        agent = f"/api/agents/{self.caller.agent_id}"
+        self._begin("socket", self._hear(client, "socket"))
+        self._begin("feed", self._read(client.get("/api/feed", headers=self.caller.headers), "feed"))
+        self._begin("prompt", self._read(self._post(client, f"{agent}/stream"), "prompt"))
+        self._begin("execute", self._wait(self._post(client, f"{agent}/execute")))
+        for name, query in STREAMS.items():
+            self._begin(name, self._follow(client.get(f"{agent}/stream{query}", headers=self.caller.headers), name))
 
-    async def _until_end(self, name: str, follow: Any) -> None:
+    def _begin(self, name: str, follow: Coroutine[Any, Any, None]) -> None:
+        self.tasks.append(asyncio.create_task(self._until_end(name, follow)))
+
+    async def _until_end(self, name: str, follow: Coroutine[Any, Any, None]) -> None:
         await follow
         self.ended_at[name] = monotonic()
 
-    async def _read(self, client: aiohttp.ClientSession, name: str) -> None:
-        path = "/api/feed" if name == "feed" else f"/api/agents/{self.caller.agent_id}/stream"
-        async with client.get(path, headers=self.caller.headers) as response:
+    def _post(self, client: aiohttp.ClientSession, path: str) -> Request:
+        return client.post(path, json={"input": "Go"}, headers=self.caller.headers)
+
+    async def _read(self, request: Request, name: str) -> None:
+        async with request as response:
             assert response.status == 200, await response.text()
+            assert HEADERS.items() <= response.headers.items()
             async for _ in response.content:
                 self.begun.add(name)
+
+    async def _follow(self, request: Request, name: str) -> None:
+        """Once there is a run: without one `until=done` is over at once."""
+        await until(lambda: "prompt" in self.begun, "its run is in the log")
+        await self._read(request, name)
+
+    async def _wait(self, request: Request) -> None:
+        """It answers when it has ended, and not before."""
+        async with request as response:
+            self.status_of_execute = response.status
+            self.code_of_execute = (await response.json())["error"]["code"]
 
     async def _hear(self, client: aiohttp.ClientSession, name: str) -> None:
         async with client.ws_connect("/ws", headers=self.caller.headers) as socket:
@@ -97,7 +135,7 @@ class Open:
 
 @pytest_asyncio.fixture
 async def web(serve: Serve) -> WebServer:
-    return await serve()
+    return await serve(DEFINITIONS=REPOSITORY / "agents.toml")
 
 
 @pytest_asyncio.fixture
@@ -172,13 +210,15 @@ async def test_whoever_loses_access_loses_everything_open_within_five_seconds(
     everybody = [*(opened for _, opened in losing), *keeping]
     for opened in everybody:
         opened.start(client)
-    await until(lambda: all(opened.begun == {"stream", "feed", "socket"} for opened in everybody), "all are live")
+    at_once = {"feed", *OF_AN_AGENT} - {"execute"}
+    await until(lambda: all(opened.begun == at_once for opened in everybody), "all are live")
+    await until_async(both_runs_of(everybody), "all that execute wait")
 
     began: dict[str, float] = {}
     for way, opened in losing:
         await in_database(way, opened.caller)
         began[opened.caller.user.username] = monotonic()
-    expected = {opened.caller.user.username: {"stream", "socket"} for _, opened in losing}
+    expected = {opened.caller.user.username: set(OF_AN_AGENT) for _, opened in losing}
     for way, opened in losing:
         expected[opened.caller.user.username] |= set() if way in OF_THE_AGENT else {"feed"}
     await until(
@@ -193,13 +233,23 @@ async def test_whoever_loses_access_loses_everything_open_within_five_seconds(
     }
     assert late == {}
     assert {opened.close_code for way, opened in losing if way not in OF_THE_AGENT} == {4401}
-    assert all(not opened.ended_at for opened in keeping)
+    assert [opened.ended_at for opened in keeping] == [{}, {}]
     for way, opened in losing:
-        status = 404 if way in OF_THE_AGENT else 401
+        status, code = (404, "not-found") if way in OF_THE_AGENT else (401, "not-authenticated")
+        assert (opened.status_of_execute, opened.code_of_execute) == (status, code)
         async with client.get(f"/api/agents/{opened.caller.agent_id}/stream", headers=opened.caller.headers) as refused:
             assert refused.status == status
     await stop(everybody)
     assert web.complaints() == []
+
+
+def both_runs_of(opened: list[Open]) -> Callable[[], Awaitable[bool]]:
+    """That of `prompt` and that of `execute`, each."""
+
+    async def are_there() -> bool:
+        return await in_database(Run.objects.count) == 2 * len(opened)
+
+    return are_there
 
 
 async def stop(opened: list[Open]) -> None:
@@ -256,6 +306,7 @@ async def test_commands_over_a_socket_are_those_of_the_api(serve: Serve):
 
         assert await ask(type="input", agent_id=mine) == "invalid-input"
         assert await ask(type="input", agent_id=mine, input="x" * 300_000) == "input-too-large"
+        await in_database(Agent.objects.filter(pk=mine).update, definition="gone")
         assert await ask(type="input", agent_id=mine, input="Go") == "unknown-definition"
         await in_database(Agent.objects.filter(pk=mine).update, definition="demo")
         run_id = await ask(type="input", agent_id=mine, input="Go", idempotency_key="k")

@@ -265,7 +265,7 @@ async def test_takeover_that_is_repeated_is_harmless(world: World):
     first = await take_over(world.bus, agent_id, lease.epoch)
     again = await take_over(world.bus, agent_id, lease.epoch)
     assert (first.adopted, again.adopted) == (3, 0)
-    assert (first.tip, first.state, first.position) == (again.tip, again.state, again.position)
+    assert (first.tip, first.folded, first.position) == (again.tip, again.folded, again.position)
     starts = await in_database(journal.starts_from, agent_id, 0)
     assert starts == [(1, 1), (2, 4)]
 

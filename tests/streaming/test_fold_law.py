@@ -14,8 +14,9 @@ from streaming.errors import EventInvalid
 from streaming.events import SCHEMA, Event, decode, draft, encode
 from streaming.fold import apply, fold, initial
 from tests.golden.logs import DATA, json_values, logs
+from tests.nightly import examples
 
-many = settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+many = settings(max_examples=examples(300), deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 
 @given(log=logs)
@@ -62,7 +63,7 @@ FIELDS = sorted({name for model in SCHEMA.values() for name in model.model_field
 
 
 @given(st.sampled_from([*SCHEMA, "nonsense"]), st.dictionaries(st.sampled_from(FIELDS), anything, max_size=8))
-@settings(max_examples=1000, deadline=None)
+@settings(max_examples=examples(1000), deadline=None)
 @pytest.mark.slow
 def test_gate_lets_an_event_through_that_can_be_stored_and_folded_or_says_why_not(type_: str, data: dict[str, Any]):
     try:
@@ -77,7 +78,7 @@ def test_gate_lets_an_event_through_that_can_be_stored_and_folded_or_says_why_no
 
 
 @given(st.sampled_from(sorted(DATA)).flatmap(lambda type_: st.tuples(st.just(type_), DATA[type_])), anything)
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=examples(500), deadline=None)
 def test_one_odd_field_does_no_harm(good: tuple[str, dict[str, Any]], odd: Any):
     type_, data = good
     for name in data:

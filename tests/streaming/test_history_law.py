@@ -43,5 +43,5 @@ async def test_golden_log_comes_out_of_database_and_stream_as_it_went_in(world: 
     follower = world.follow(agent_id, "0-0")
     await follower.reaches(len(lines))
     assert follower.events == lines
-    _, state = await in_database(journal.load_state, agent_id)
+    state = (await in_database(journal.load, agent_id)).state
     assert state == fold(map(decode, lines))

@@ -3,6 +3,7 @@ what is wrong with the site."""
 
 from __future__ import annotations
 
+import json
 import random
 import socket
 from collections.abc import AsyncIterator, Iterator
@@ -127,10 +128,15 @@ def mutants(seeds: list[bytes]) -> Iterator[bytes]:
 
 
 def answer(address: tuple[str, int], request: bytes) -> bytes:
-    """The first line; nothing if the connection was closed without one, or more of the request is waited for."""
+    """The first line; nothing if there is none."""
+    return whole_answer(address, request).partition(b"\r\n")[0]
+
+
+def whole_answer(address: tuple[str, int], request: bytes) -> bytes:
+    """Nothing if the connection was closed without one, or more of the request is waited for."""
     with socket.create_connection(address, timeout=WAIT_S) as connection, suppress(ConnectionError, TimeoutError):
         connection.sendall(request)
-        return connection.recv(4096).partition(b"\r\n")[0]
+        return connection.recv(4096)
     return b""
 
 
@@ -156,5 +162,44 @@ async def test_no_request_makes_the_web_process_log_a_traceback(web: WebServer) 
     assert (failed, tracebacks) == ([], [])
     assert answer(address, b"GET /login/ HTTP/1.1\r\n%s\r\n\r\n" % GOOD_HOST) == b"HTTP/1.1 200 OK"
     for target in TARGETS[:4]:
-        refused = answer(address, b"GET %s HTTP/1.1\r\nHost: evil.example\r\n\r\n" % target)
-        assert refused == b"HTTP/1.1 400 Bad Request", target
+        refused = whole_answer(address, b"GET %s HTTP/1.1\r\nHost: evil.example\r\n\r\n" % target)
+        assert refused.startswith(b"HTTP/1.1 400 Bad Request"), target
+        assert (b"application/json" in refused) == target.startswith(b"/api"), target
+
+
+HEADS = [
+    (b"GET /%s HTTP/1.1" % (b"x" * 20_000), 414, "uri-too-long"),
+    (b"GET /%s" % (b"x" * 200_000), 414, "uri-too-long"),
+    (b"GET / HTTP/1.1\r\nX: %s" % (b"x" * 20_000), 431, "headers-too-large"),
+    (b"GET / HTTP/1.1\r\nX: %s" % (b"x" * 3_000_000), 431, "headers-too-large"),
+    (b"GET / HTTP/1.1" + b"\r\nX: %s" % (b"x" * 9000) * 2, 431, "headers-too-large"),
+    (b"GET / HTTP/1.1" + b"\r\nX: x" * 600, 431, "headers-too-large"),
+    (b"GET / HTTP/1.1\r\nno colon", 400, "bad-request"),
+    (b"GET / HTTP/1.1\r\nContent-Length: x", 400, "bad-request"),
+    (b"nonsense", 400, "bad-request"),
+]
+
+
+async def test_a_head_that_is_too_long_or_malformed_is_answered_before_the_connection_ends(web: WebServer) -> None:
+    [address] = web._addresses()
+    for head, status, code in HEADS:
+        head_, _, body = whole_answer(address, head + b"\r\n" + GOOD_HOST + b"\r\n\r\n").partition(b"\r\n\r\n")
+        assert head_.startswith(b"HTTP/1.1 %d " % status), head[:40]
+        assert (b"application/json" in head_, json.loads(body)["error"]["code"]) == (True, code)
+    assert web.complaints() == []
+
+
+async def test_whatever_ends_a_websocket_its_close_code_reaches_the_client(web: WebServer) -> None:
+    for first_byte, payload, code in (
+        (0x81, b"x" * 600_000, 1009),
+        (0x81, b"x" * 6_000_000, 1009),
+        (0x81, b"\xff\xfe", 1007),
+        (0x83, b"reserved opcode", 1002),
+        (0xC1, b"reserved bit", 1002),
+        (0x89, b"x" * 126, 1002),
+    ):
+        socket_ = await web.never_reading("GET /ws HTTP/1.1")
+        socket_.send(first_byte, payload)
+        assert await socket_.close_code() == code, (first_byte, len(payload))
+        socket_.reset()
+    assert web.complaints() == []

@@ -21,7 +21,8 @@ from streaming.database import in_database
 from streaming.errors import LogBroken, LogMissing
 from streaming.events import Event, decode, encode, now
 from streaming.fold import fold
-from streaming.journal import Commit, Stored
+from streaming.folded import Folded
+from streaming.journal import Commit, Kept, Stored
 from streaming.models import EventChunk, Snapshot
 from tests.streaming.world import World, text
 
@@ -47,8 +48,9 @@ class History:
             event = Event(one.type, self.agent_id, one.run_id, self.epoch, len(self.events) + 1, now(), one.data)
             self.events.append(event)
             stored = [Stored(Cursor(self.epoch, event.seq), event.encode())]
-            state = encode(fold(self.events)) if snapshot else None
-            journal.commit(Commit(self.agent_id, self.epoch, stored, "", state))
+            folded = Folded()
+            folded.take(self.events)
+            journal.commit(Commit(self.agent_id, self.epoch, stored, "", Kept.of(folded) if snapshot else None))
 
     def state(self, seq: int) -> Any:
         return fold(self.events[:seq])
@@ -109,7 +111,8 @@ async def test_a_state_is_right_at_whatever_point_a_trim_falls(world: World, tri
             journal.trim(agent_id, 2**40)
 
         with at_point(number, happen) as passed:
-            at, state = journal.load_state(agent_id)
+            folded = journal.load(agent_id)
+            at, state = folded.cursor, folded.state
         assert encode(state) == encode(history.state(at.seq)), f"trimmed {passed[: number + 1][-1:]}"
         assert at.seq >= 6
         return len(passed) > number
@@ -150,10 +153,10 @@ async def test_a_page_ends_where_a_trim_took_the_rows_it_was_about_to_read(histo
     def read() -> list[journal.Page]:
         history.commit(8)
 
-        def unpack_and_trim(chunk: EventChunk) -> Any:
+        def unpack_and_trim(chunk: EventChunk, body: str) -> Any:
             if chunk.last_seq == 4:
                 journal.trim(history.agent_id, keep_from)
-            return unpack(chunk)
+            return unpack(chunk, body)
 
         with patch.object(journal, "PAGE_CHUNKS", 2), patch.object(journal, "_unpack", unpack_and_trim):
             first = journal.page(history.agent_id, Cursor(history.epoch, 1))
@@ -171,7 +174,7 @@ async def test_a_log_that_no_snapshot_explains_is_an_error_and_no_wrong_state(hi
     await in_database(journal.trim, history.agent_id, 2**40)
     await in_database(Snapshot.objects.filter(agent_id=history.agent_id).update, seq=1)
     with pytest.raises(LogBroken):
-        await in_database(journal.load_state, history.agent_id)
+        await in_database(journal.load, history.agent_id)
 
 
 async def test_trim_goes_by_age_from_the_beginning_on(history: History):
@@ -183,7 +186,8 @@ async def test_trim_goes_by_age_from_the_beginning_on(history: History):
     assert await in_database(lambda: journal.trim(history.agent_id, 2**40, min_age=11 * DAY)) == 1
     assert await in_database(lambda: journal.trim(history.agent_id, 2**40, min_age=5 * DAY)) == 3
     assert await in_database(lambda: journal.trim(history.agent_id, 5, min_age=DAY)) == 5
-    at, state = await in_database(journal.load_state, history.agent_id)
+    folded = await in_database(journal.load, history.agent_id)
+    at, state = folded.cursor, folded.state
     assert (at.seq, state) == (6, history.state(6))
 
 
@@ -253,7 +257,8 @@ async def _trim_now_and_then(agent_id: str, rng: random.Random, stop: asyncio.Ev
 
 async def _load_all_the_time(world: World, agent_id: str, log: list[str], stop: asyncio.Event) -> None:
     while not stop.is_set():
-        at, state = await world.hub.reader.at_tip(agent_id)
+        folded = await world.hub.reader.at_tip(agent_id)
+        at, state = folded.cursor, folded.state
         if at.seq <= len(log):
             assert state == fold(decode(one) for one in log[: at.seq])
         await asyncio.sleep(0.01)

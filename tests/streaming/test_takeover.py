@@ -59,7 +59,7 @@ async def test_new_writer_begins_with_state_and_position_behind_what_it_adopted(
     opening = await take_over(world.bus, old.agent_id, lease.epoch)
     assert opening.tip == (1, 7)
     assert opening.position == "at 7"
-    assert opening.state == fold(map(decode, old.history))
+    assert opening.folded.state == fold(map(decode, old.history))
 
 
 async def test_position_stays_that_of_the_database_if_nothing_was_adopted(world: World):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 from collections.abc import AsyncIterator, Mapping
 from typing import Any
 from unittest.mock import patch
@@ -11,7 +12,7 @@ from unittest.mock import patch
 import pytest
 import structlog.testing
 
-from streaming import journal, websocket
+from streaming import journal
 from streaming.database import in_database
 from streaming.sse import Problem, Scope
 from streaming.subscriber import Subscriber
@@ -167,6 +168,9 @@ async def test_a_command_is_answered_under_its_id(transport: WebSocket):
         ('{"type":"input","id":true}', "invalid-input"),
         ('{"type":"input","id":"' + "x" * 201 + '"}', "invalid-input"),
         ('{"type":"attach","after":1}', "invalid-input"),
+        ('{"type":"detach"}', "invalid-input"),
+        ('{"type":"detach","agent_id":7}', "invalid-input"),
+        ('{"type":"detach","agent_id":"x"}', "not-found"),
     ],
 )
 async def test_bad_input_is_answered_and_the_socket_stays(transport: WebSocket, text_: str, code: str):
@@ -176,8 +180,14 @@ async def test_bad_input_is_answered_and_the_socket_stays(transport: WebSocket, 
         socket.say({"type": "input", "id": "next"})
         await socket.answer("next")
     assert socket.messages[0]["type"] == "error"
-    assert socket.messages[0]["error"]["code"] == code
+    assert (socket.messages[0]["error"]["code"], socket.messages[0].get("for")) == (code, named(text_))
     assert logged == []
+
+
+def named(text_: str) -> str | None:
+    """The type that a bad message has, if it has one."""
+    found = re.search('"type":"([a-z]+)"', text_)
+    return found[1] if found else None
 
 
 async def test_binary_data_is_answered(transport: WebSocket):
@@ -242,8 +252,8 @@ async def test_without_credentials_the_first_message_is_the_last(strict: WebSock
     assert socket.code in (4401, 4403)
 
 
-async def test_a_socket_without_credentials_is_closed_after_a_while(strict: WebSocket, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(websocket, "AUTHENTICATE_S", 0.1)
+async def test_a_socket_without_credentials_is_closed_after_a_while(strict: WebSocket, settings):
+    settings.WEBSOCKET_AUTHENTICATE_S = 0.1
     socket = strict.connect()
     await socket.task
     assert (socket.messages[0]["error"]["code"], socket.code) == ("not-authenticated", 4401)

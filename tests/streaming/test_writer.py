@@ -152,7 +152,7 @@ async def test_what_snapshots_of_a_large_state_cost_stays_proportional_to_the_lo
         post_save.disconnect(count, sender=Snapshot)
     assert stored < 8 * 120 * 10_000
     assert len(sizes) < 30
-    _, state = await in_database(journal.load_state, writer.agent_id)
+    state = (await in_database(journal.load, writer.agent_id)).state
     assert state == writer.state
 
 

@@ -18,10 +18,10 @@ from streaming.bus import Bus, connect, name
 from streaming.cursor import Cursor, parse
 from streaming.database import in_database
 from streaming.errors import BusUnavailable, Fenced, JournalUnavailable
-from streaming.events import Draft, Event, decode, draft, encode, now
+from streaming.events import Draft, Event, decode, draft, now
 from streaming.fold import fold
 from streaming.hub import Hub
-from streaming.journal import Commit, Stored
+from streaming.journal import Commit, Kept, Stored
 from streaming.models import Log
 from streaming.subscriber import Subscriber
 from streaming.takeover import Project, take_over
@@ -276,13 +276,14 @@ class HandWriter:
     async def commit(self, *, snapshot: bool = False) -> None:
         if not self.pending:
             return
-        state = None
+        kept = None
         if snapshot:
-            _, before = await in_database(journal.load_state, self.agent_id)
-            state = encode(fold(self.pending, before))
+            folded = await in_database(journal.load, self.agent_id)
+            folded.take(self.pending)
+            kept = Kept.of(folded)
         stored = [Stored(Cursor(event.epoch, event.seq), event.encode()) for event in self.pending]
         position = f"at {self.pending[-1].seq}"
-        await in_database(journal.commit, Commit(self.agent_id, self.epoch, stored, position, state))
+        await in_database(journal.commit, Commit(self.agent_id, self.epoch, stored, position, kept))
         self.committed, self.pending = self.pending[-1].seq, []
 
 

@@ -2,7 +2,7 @@
  * Loads the page again when one of its modules could not be fetched: a connection broke, the site was restarting, or the
  * browser's machine got a new network interface, as it does whenever Docker starts a container: Chromium then drops
  * what waits for a connection (ERR_NETWORK_CHANGED), and asks for no module twice.
- * Without them the page reads, but is not live.
+ * Without them the page reads, but is not live. When it has been loaded MOST times in vain, it says so.
  * A classic script, so that it listens before modules are fetched.
  */
 {
@@ -11,10 +11,25 @@
   const WAIT_MS = 500;
   const isModule = ({ target }) => target instanceof HTMLScriptElement && target.type === "module";
 
+  const say = () => {
+    if (document.querySelector(".not-live")) return;
+    const problem = document.createElement("p");
+    const again = document.createElement("button");
+    problem.className = "problem not-live";
+    problem.setAttribute("role", "alert");
+    again.textContent = "Try again";
+    again.onclick = () => {
+      sessionStorage.removeItem(KEY);
+      location.reload();
+    };
+    problem.append("Part of this page could not be loaded, so it does not follow what happens. ", again);
+    document.querySelector("main")?.prepend(problem);
+  };
+
   const reload = (event) => {
     if (!isModule(event)) return;
     const reloads = Number(sessionStorage.getItem(KEY));
-    if (reloads >= MOST) return;
+    if (reloads >= MOST) return say();
     sessionStorage.setItem(KEY, String(reloads + 1));
     setTimeout(() => location.reload(), WAIT_MS * 2 ** reloads);
   };

@@ -6,8 +6,8 @@ import { size } from "./measures.js";
 import { Tree } from "./tree.js";
 
 export class Files {
-  constructor({ list, count, note, upload, input, uploads, filesUrl, api }) {
-    Object.assign(this, { count, note, uploads, filesUrl, api });
+  constructor({ list, counts, note, upload, input, uploads, filesUrl, api }) {
+    Object.assign(this, { counts, note, uploads, filesUrl, api });
     this.shown = this.shownSide = null;
     this.tree = new Tree(list, { viewerUrl: filesUrl.replace(/^\/api/, ""), remove: (path) => this.#remove(path) });
     upload.hidden = false;
@@ -24,7 +24,7 @@ export class Files {
     this.shown = state.files;
     this.shownSide = side;
     this.tree.render(state.files, side.marks);
-    setText(this.count, String(Object.keys(state.files).length));
+    for (const node of this.counts) setText(node, String(Object.keys(state.files).length));
     const changed = Object.keys(side.marks).length;
     const link = side.run && h("a", { href: `/runs/${side.run.id}/changes/` }, "see how");
     this.note.replaceChildren(...(changed && link ? [`Run ${side.run.number} changed ${changed}: `, link] : []));

@@ -48,7 +48,7 @@ class AgentPage {
     this.news = new News({ region: $("news"), button: $("notify"), agentId });
     this.activity = new Activity({ note: $("activity"), agentUrl, api });
     this.files = new Files({
-      list: $("file-list"), count: $("file-count"), note: $("files-note"), upload: $("upload"), input: $("upload-input"), uploads: $("uploads"),
+      list: $("file-list"), counts: document.querySelectorAll(".file-count"), note: $("files-note"), upload: $("upload"), input: $("upload-input"), uploads: $("uploads"),
       filesUrl, api,
     });
     this.runs = new Runs({ list: $("run-list"), count: $("run-count"), timeline: $("latest-timeline"), api });

@@ -67,7 +67,7 @@ class FolderRow {
     this.count = h("span", { class: "size" });
     const list = h("ul", { class: "files" });
     this.rows = rowsOf(list, context);
-    this.details = h("details", { open: context.isOpen }, h("summary", {}, h("bdi", {}, visible(item.name)), this.count), list);
+    this.details = h("details", { open: context.isOpen }, h("summary", {}, nameOf(item.name), this.count), list);
     this.details.addEventListener("toggle", () => this.#fill());
     this.node = h("li", { class: "folder-row" }, this.details);
     this.update(item);
@@ -89,13 +89,13 @@ class FileRow {
     this.size = h("span", { class: "size" });
     this.mark = h("span", { class: "file-mark" });
     const url = fileUrl(item.path, viewerUrl);
-    const name = h("bdi", {}, visible(item.path.slice(item.path.lastIndexOf("/") + 1)));
+    const name = nameOf(item.path.slice(item.path.lastIndexOf("/") + 1));
     const button = h(
       "button",
       { type: "button", class: "quiet remove", "aria-label": `Delete ${item.path}`, title: "Delete", onclick: () => this.#delete(button, remove) },
       "×",
     );
-    this.node = h("li", { title: item.path }, url ? h("a", { href: url }, name) : name, this.mark, this.size, url ? button : null);
+    this.node = h("li", { title: visible(item.path) }, url ? h("a", { href: url }, name) : name, this.mark, this.size, url ? button : null);
     this.update(item);
   }
 
@@ -125,6 +125,13 @@ class MoreRow {
   update({ leftOut }) {
     setText(this.link, `${leftOut} more`);
   }
+}
+
+/** A long name is cut in its middle where there is no room. */
+function nameOf(name) {
+  const start = [...visible(name)];
+  const end = start.splice(-12);
+  return h("bdi", { class: "name" }, h("span", {}, ...start), h("span", {}, ...end));
 }
 
 /** As agents/pages/visible.py: direction overrides and text without a glyph. Controls can't be in a name. */

@@ -10,7 +10,7 @@ from typing import Literal, NamedTuple
 from agents.workspace.walk import Entry
 
 Reason = Literal["too-large", "binary", "not-kept"]
-"""Why there is no content: the file is larger than HISTORY_FILE_KIB; it is no UTF-8 text; or there was no room or time,
+"""Why there is no content: the file is larger than HISTORY_FILE_KIB; it is no text; or there was no room or time,
 or it was dropped since to make room."""
 
 

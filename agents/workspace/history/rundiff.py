@@ -6,7 +6,7 @@ In total: between what was there before the oldest run of which that is kept, an
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from time import monotonic
 from typing import Literal
@@ -18,6 +18,7 @@ from agents.workspace.history.manifest import Manifest, Reason, Record, is_same
 from agents.workspace.history.store import History
 from agents.workspace.history.taking import take
 from agents.workspace.history.unified import unified
+from agents.workspace.text import Text, read_text_exactly
 
 DIFF_BYTES = 1024 * 1024
 """Of text in one answer, and of changed files that are held for it while a run goes on."""
@@ -29,7 +30,8 @@ DIFF_FILES = 1000
 
 @dataclass(frozen=True, slots=True)
 class FileDiff:
-    """`additions`, `deletions` (lines) and `diff` are None when there is no diff; `reason` says why."""
+    """`additions`, `deletions` (lines) and `diff` are None when there is no diff; `reason` says why. `encoding`: what
+    the file is written in, where that is not UTF-8; `A → B` where that changed. Its diff is of the decoded texts."""
 
     path: str
     status: Literal["added", "modified", "deleted"]
@@ -37,6 +39,7 @@ class FileDiff:
     deletions: int | None = None
     diff: str | None = None
     reason: Reason | None = None
+    encoding: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,13 +154,18 @@ class _Comparison:
             return FileDiff(path, status, reason="not-kept")
         if self._left_bytes <= 0 or monotonic() > self._deadline:
             return FileDiff(path, status, reason="too-large")
-        found = unified(path, *texts)
+        found = unified(path, *(text and text.content for text in texts))
         size = len(found.text.encode())
         if size > self._left_bytes:
             return FileDiff(path, status, reason="too-large")
         self._left_bytes -= size
-        return FileDiff(path, status, found.additions, found.deletions, found.text)
+        return FileDiff(path, status, found.additions, found.deletions, found.text, encoding=_encoding(texts))
 
-    def _text(self, record: Record | None) -> str | None:
+    def _text(self, record: Record | None) -> Text | None:
         content = self._read(record.sha256) if record and record.sha256 else None
-        return None if content is None else content.decode()
+        return None if content is None else read_text_exactly(content)
+
+
+def _encoding(texts: Sequence[Text | None]) -> str | None:
+    names = list(dict.fromkeys(text.encoding for text in texts if text))
+    return None if all(text.is_utf8 for text in texts if text) else " → ".join(names)

@@ -13,6 +13,7 @@ from agents.workspace.directory import Workspace
 from agents.workspace.errors import PathInvalid
 from agents.workspace.history.manifest import Manifest, Record, is_untouched, record_of
 from agents.workspace.history.objects import sha256_of
+from agents.workspace.text import read_text
 from agents.workspace.walk import Entry
 
 TAKE_S = 1.0
@@ -84,17 +85,7 @@ class _Taking:
         if len(content) > self._most_bytes:
             return record_of(entry, None, "too-large")
         sha256 = sha256_of(content)
-        if not is_text(content):
+        if read_text(content) is None:
             return record_of(entry, sha256, "binary")
         kept = self._keeper.has(sha256) or self._keeper.keep(content, sha256)
         return record_of(entry, sha256, None if kept else "not-kept")
-
-
-def is_text(content: bytes) -> bool:
-    if b"\0" in content:
-        return False
-    try:
-        content.decode()
-    except UnicodeDecodeError:
-        return False
-    return True

@@ -24,6 +24,7 @@ from pydantic_ai.messages import (
 from pydantic_ai.models import Model, ModelRequestParameters
 
 from .errors import (
+    ENDED_EARLY,
     AgentError,
     ContextTooLong,
     Problem,
@@ -99,8 +100,15 @@ class Asking:
         async with model_request_stream(
             self.model, messages, model_settings=settings, model_request_parameters=parameters
         ) as stream:
-            async for event in stream:
-                self._tell(event)
+            try:
+                async for event in stream:
+                    self._tell(event)
+            except wrong.ModelAPIError as error:
+                # A server that counted its answer and named no end of it had nothing to say.
+                response = stream.get()
+                if ENDED_EARLY in str(error) and not response.parts and response.usage.has_values():
+                    return response
+                raise
         response = stream.get()
         if response.finish_reason is None and not _own_finish_reason(response):
             raise wrong.ModelConnectionError(self.name, "It ended without saying that it had.", phase="read")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import re
 from dataclasses import dataclass
 
@@ -22,8 +23,28 @@ _OVERFLOW = re.compile(
     r"context (length|window|size) (is|of) only|maximum context length|context the overflows",
     re.I,
 )
-_REFUSAL = re.compile(r"(invalid|unsupported)_|4(?!08|09|29)\d\d\b")
-"""How the words of an error inside a stream begin that would come again: a code, or a status."""
+EXCERPT_CHARACTERS = 300
+"""Of a page that came in place of an error."""
+_PASSING = re.compile(
+    r"overload|over capacity|rate.?limit|too.?many.?requests|resource.?exhausted|unavailable|time[d ]?.?out|temporar|"
+    r"later|internal|server.?error|api_error|connection",
+    re.I,
+)
+"""In the codes, types and words of errors that may be gone the next time."""
+_STATUSES = {
+    "authentication_error": 401,
+    "billing_error": 402,
+    "permission_error": 403,
+    "not_found_error": 404,
+    "rate_limit_error": 429,
+    "rate_limit_exceeded": 429,
+    "server_error": 500,
+    "api_error": 500,
+    "overloaded_error": 529,
+}
+"""By the type or code of an error, for those that come without a status."""
+_MARKUP = re.compile(r"(?s)<(script|style)\b.*?</\1>|<!--.*?-->|<[a-z!/][^>]*>", re.I)
+_PAGE = re.compile(r"<(!doctype|html|head|body)\b", re.I)
 _KNOWN_CODES = ("model_not_found", "invalid_api_key", "insufficient_quota", "content_policy_violation")
 ENDED_EARLY = "ended without"
 """As pydantic-ai words it."""
@@ -63,7 +84,7 @@ def describe(error: BaseException, model: str) -> Problem:
     detail = detail_of(error)
     wait_s = getattr(error, "retry_after", None)
     if code := next((code for code in GATEWAY_CODES if code in detail), None):
-        return Problem(code, detail.rpartition(f"{code}: ")[2])
+        return Problem(code, detail.rpartition(f"{code}: ")[2], again=code == "provider-unreachable")
     match error:
         case wrong.ModelAuthenticationError():
             return Problem("provider-auth", f"{provider} refused the key: check the site's key of it. {detail}")
@@ -89,7 +110,7 @@ def describe(error: BaseException, model: str) -> Problem:
             return Problem("unknown-model", f"{provider} does not know {model}: check the definition. {detail}")
         case wrong.ModelRequestRejectedError():
             return Problem("provider-refused", f"{provider} refused the request. {detail}")
-        case wrong.ModelAPIError(in_stream=True) if _REFUSAL.match(detail):
+        case wrong.ModelAPIError(in_stream=True) if not _passes(error, detail):
             return Problem("provider-refused", f"{provider} refused the request. {detail}")
         case wrong.ModelAPIError(in_stream=True):
             return Problem("provider-error", f"{provider} broke off with an error; try again. {detail}", True)
@@ -114,7 +135,35 @@ def detail_of(error: BaseException) -> str:
             break
         body = inner
     words = body if isinstance(body, str) else str(error)
+    if _PAGE.search(words):
+        status = getattr(error, "status_code", None)
+        return f"It answered {status}: {page_text(words)}" if status else page_text(words)
     return re.sub(r"\s+", " ", words).strip()[:DETAIL_CHARACTERS]
+
+
+def page_text(page: str) -> str:
+    """What a reader of an HTML page sees first."""
+    return " ".join(html.unescape(_MARKUP.sub(" ", page)).split())[:EXCERPT_CHARACTERS]
+
+
+def status_of(error: object) -> int:
+    """The HTTP status of an error that was sent with 200: its own, that of its type, or one that clients understand."""
+    fields = error if isinstance(error, dict) else {"message": error}
+    names = [fields.get(name) for name in ("code", "type", "status", "message")]
+    for name in names[:2]:
+        text = str(name)
+        status = int(text) if re.fullmatch("[0-9]{3}", text) else _STATUSES.get(text, 0)
+        if 400 <= status < 600:
+            return status
+    return 503 if _PASSING.search(" ".join(map(str, names))) else 400
+
+
+def _passes(error: wrong.ModelAPIError, detail: str) -> bool:
+    """Whether an error inside a stream may be gone the next time. Those that do not say so come again."""
+    status = getattr(error, "status_code", 0)
+    if status >= 400:
+        return status in (408, 409, 429) or status >= 500
+    return _PASSING.search(f"{error.provider_error_type} {error.provider_error_code} {detail}") is not None
 
 
 def refuses_streams(error: BaseException) -> bool:

@@ -1,4 +1,5 @@
-"""Answers that are no streams although a stream was asked for, judged by their content type.
+"""Answers that are no streams although a stream was asked for, judged by how they begin: servers and proxies send them
+under any content type.
 
 a whole answer as JSON     is kept, and given to the same question without a stream: it is not paid for twice
 an error as JSON, a page   becomes an error of HTTP with its own words, which clients understand
@@ -7,13 +8,13 @@ an error as JSON, a page   becomes an error of HTTP with its own words, which cl
 from __future__ import annotations
 
 import json
-import re
+from collections.abc import AsyncIterator
 from typing import Any
 
 import httpx2
 
-WHOLE_TYPES = ("application/json", "text/html")
-PAGE_CHARACTERS = 300
+from .errors import page_text, status_of
+
 _ANSWERS = ("choices", "content", "candidates", "output")
 """Each format has its answer in one of these."""
 
@@ -33,10 +34,15 @@ class WholeAnswers(httpx2.AsyncBaseTransport):
             kept, self._kept = self._kept, None
             return httpx2.Response(200, content=kept, headers={"content-type": "application/json"})
         response = await self._transport.handle_async_request(request)
-        kind = response.headers.get("content-type", "").partition(";")[0].strip().lower()
-        if not is_stream or response.status_code != 200 or kind not in WHOLE_TYPES:
+        if not is_stream or response.status_code != 200:
             return response
-        body = await response.aread()
+        pieces = response.aiter_bytes()
+        beginning = b""
+        while not beginning.lstrip() and (piece := await anext(pieces, b"")):
+            beginning += piece
+        if not beginning.lstrip().startswith((b"{", b"[", b"<")):
+            return _stream(_Rest(beginning, pieces, response))
+        body = beginning + b"".join([piece async for piece in pieces])
         await response.aclose()
         return self._judged(body, request)
 
@@ -47,15 +53,33 @@ class WholeAnswers(httpx2.AsyncBaseTransport):
         """Raises ReadError where a whole answer is kept for the next question."""
         answer = _answer_of(body)
         if answer is None:
-            if body.lstrip().startswith((b"data:", b"event:", b":", b"{")):  # a stream after all, under another name
-                return httpx2.Response(200, content=body, headers={"content-type": "text/event-stream"})
-            return _refused(400, {"error": {"message": _words_of(body)}})
+            if body.lstrip().startswith(b"{"):  # what it is, its client says
+                return _stream(httpx2.ByteStream(body))
+            page = page_text(body.decode("utf-8", "replace"))
+            return _refused(400, {"error": {"message": f"A page came in place of an answer: {page}"}})
         if answer.get("error") and not any(answer.get(name) for name in _ANSWERS):
-            error = answer["error"]
-            code = error.get("code") if isinstance(error, dict) else None
-            return _refused(code if isinstance(code, int) and 400 <= code < 600 else 400, answer)
+            return _refused(status_of(answer["error"]), answer)
         self._kept = json.dumps(answer).encode()
         raise httpx2.ReadError("a whole answer came where a stream was asked for", request=request)
+
+
+class _Rest(httpx2.AsyncByteStream):
+    """A stream of which the beginning was read."""
+
+    def __init__(self, beginning: bytes, pieces: AsyncIterator[bytes], response: httpx2.Response) -> None:
+        self._beginning, self._pieces, self._response = beginning, pieces, response
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        yield self._beginning
+        async for piece in self._pieces:
+            yield piece
+
+    async def aclose(self) -> None:
+        await self._response.aclose()
+
+
+def _stream(stream: httpx2.AsyncByteStream) -> httpx2.Response:
+    return httpx2.Response(200, stream=stream, headers={"content-type": "text/event-stream"})
 
 
 def _asks_for_stream(request: httpx2.Request) -> bool:
@@ -82,8 +106,3 @@ def _answer_of(body: bytes) -> dict[str, Any] | None:
 
 def _refused(status: int, body: dict[str, Any]) -> httpx2.Response:
     return httpx2.Response(status, json=body)
-
-
-def _words_of(page: bytes) -> str:
-    text = re.sub(r"(?s)<(script|style).*?</\1>|<[^>]*>", " ", page.decode("utf-8", "replace"))
-    return f"A page came in place of an answer: {' '.join(text.split())[:PAGE_CHARACTERS]}"

@@ -8,6 +8,7 @@ has to decode all of it, and is judged by how much of what is not ASCII is commo
 from __future__ import annotations
 
 import codecs
+import io
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -17,6 +18,8 @@ NAMES = {
     "utf-16-le": "UTF-16",
     "utf-16-be": "UTF-16",
     "utf-32": "UTF-32",
+    "utf-32-le": "UTF-32",
+    "utf-32-be": "UTF-32",
     "cp1252": "Windows-1252",
     "gb18030": "GBK",
     "cp932": "Shift_JIS",
@@ -63,7 +66,9 @@ def detect(content: bytes, *, is_cut: bool = False) -> str | None:
         return None
     if decoded(content, "utf-8-sig", is_cut=is_cut) is not None:
         return "utf-8-sig"
-    return next(codec for codec in ranked(content) if decoded(content, codec, is_cut=is_cut) is not None)
+    lines = (line for line in io.BytesIO(content) if not line.isascii())
+    sample = b"".join(lines)[:SAMPLE]
+    return next(codec for codec in ranked(sample) if decoded(content, codec, is_cut=is_cut) is not None)
 
 
 def of_unicode(head: bytes, *, is_cut: bool) -> str | None:
@@ -73,6 +78,10 @@ def of_unicode(head: bytes, *, is_cut: bool) -> str | None:
             return codec
     if b"\0" not in head:
         return None
+    # A character of UTF-32 ends (or begins) with a NUL: Unicode ends at U+10FFFF.
+    for codec, nuls in (("utf-32-le", head[3::4]), ("utf-32-be", head[0::4])):
+        if nuls and not nuls.strip(b"\0") and decoded(head, codec, is_cut=is_cut) is not None:
+            return codec
     low, high = head[0::2].count(0), head[1::2].count(0)
     codec = "utf-16-le" if high > low else "utf-16-be"
     if min(low, high) or max(low, high) < UTF16_NULS * len(head) or decoded(head, codec, is_cut=is_cut) is None:

@@ -1,0 +1,58 @@
+"""The conversation before what the state holds, a page at a time."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from django.http import HttpRequest, HttpResponse
+from django.utils.http import parse_etags
+from ninja import Query, Router
+from pydantic import BaseModel, Field
+
+from agents import tip
+from agents.access import agent_for
+from agents.api.auth import caller
+from agents.api.errors import PageUnknown
+from agents.api.text import Name
+from streaming.cursor import parse
+
+router = Router(tags=["events"])
+FOR_EVER = "private, immutable, max-age=31536000"
+
+
+class Earlier(BaseModel):
+    before: str = Field(description="For the next call: the page before this one.")
+
+
+class ConversationPage(BaseModel):
+    """A stretch of the conversation that has left the state. The parts of pages and state, sorted by `n`, are the whole
+    conversation. A message may go on in the next page, or in the state."""
+
+    messages: list[dict[str, Any]] = Field(description="As in the state: docs/events.md.")
+    earlier: Earlier | None = Field(description="null: the conversation begins here.")
+
+
+class PageQuery(BaseModel):
+    before: Annotated[Name, Field(description="`earlier.before` of the state or of a page.")]
+
+
+@router.get("/agents/{agent_id}/messages", response=ConversationPage)
+def messages(request: HttpRequest, agent_id: str, query: Query[PageQuery]) -> HttpResponse:
+    """One whole page of older conversation, its messages in their order. A stored page never changes, so it may be
+    cached for ever. 400 `unknown-page` for a cursor that the server did not give."""
+    agent = str(agent_for(caller(request), agent_id).pk)
+    before = parse(query.before)
+    found = None if before is None else tip.conversation_page(agent, before)
+    if before is None or found is None:
+        raise PageUnknown("no page of the conversation ends there; take `earlier.before` of the state or of a page")
+    text, is_stored = found
+    if not is_stored:
+        return _json(text, {"Cache-Control": "no-store"})
+    headers = {"ETag": f'"{agent}-{before}"', "Cache-Control": FOR_EVER}
+    if headers["ETag"] in parse_etags(request.headers.get("If-None-Match", "")):
+        return HttpResponse(status=304, headers=headers)
+    return _json(text, headers)
+
+
+def _json(text: str, headers: dict[str, str]) -> HttpResponse:
+    return HttpResponse(text, content_type="application/json; charset=utf-8", headers=headers)

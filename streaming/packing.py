@@ -1,0 +1,17 @@
+"""Text as it is stored: zstd, which packs a chunk of events into a quarter, and a page into a tenth, in a tenth of the
+time that zlib takes (docs/benchmarks.md)."""
+
+from __future__ import annotations
+
+import zstandard
+
+LEVEL = 3
+
+
+def pack(text: str) -> bytes:
+    return zstandard.ZstdCompressor(level=LEVEL).compress(text.encode())
+
+
+def unpack(packed: bytes) -> str:
+    """Of what `pack` made."""
+    return zstandard.ZstdDecompressor().decompress(packed).decode()
