@@ -55,6 +55,14 @@ class Part:
                     return
 
 
+def own_events(run: Run) -> Iterator[Event]:
+    """All events of the run but those of its wait, a page of the log in memory at a time."""
+    run_id = str(run.pk)
+    for stored in stretch(run):
+        if run_id in stored.payload and (event := decode(stored.payload)).run_id == run_id:
+            yield event
+
+
 def stretch(run: Run, after: Cursor | None = None, *, with_wait: bool = False) -> Iterator[Stored]:
     """Everything stored between the run's first event and its last, of other runs too; a page in memory at a time.
 
