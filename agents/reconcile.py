@@ -128,7 +128,7 @@ def said(approval_id: str, decision: str, by: str, reason: str) -> dict[str, Any
 
 def events_of(agent_id: str, run_id: str) -> list[Event]:
     """What the log has of one run, from its own stretch of it. Synchronous."""
-    run = Run.objects.filter(pk=run_id, agent=agent_id).first()
+    run = Run.objects.filter(pk=run_id, agent_id=agent_id).first()
     return [] if run is None else list(run_events.own_events(run))
 
 

@@ -10,6 +10,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from time import monotonic
 from typing import Any
 
 import pytest
@@ -468,18 +469,17 @@ def test_the_token_is_found_in_the_data_directory(site: UpSite, terminal: Termin
 # After a reset --------------------------------------------------------------------------------------------------------
 
 
-def snapshot_with(client: Client, agent_id: str, **changed: Any) -> dict[str, Any]:
-    """The frame that comes after a reset, with some of its state as it is once it has reached its limits."""
-    frame = client.call("GET", f"/api/agents/{agent_id}/snapshot")
-    return {**frame, "type": "snapshot", "state": {**frame["state"], **changed}}
+def snapshot_behind(client: Client, agent_id: str, type_: str) -> dict[str, Any]:
+    """The frame that comes after a reset, once an event of that type is in it."""
+    seq = next(frame["seq"] for frame in client.stream(agent_id, "0-0") if frame["type"] == type_)
+    deadline = monotonic() + END_S
+    while (frame := client.call("GET", f"/api/agents/{agent_id}/snapshot"))["seq"] < seq:
+        assert monotonic() < deadline, "the event is not committed"
+    return {**frame, "type": "snapshot"}
 
 
 def following(client: Client, agent_id: str, run_id: str) -> _Following:
     return _Following(client, agent_id, run_id, _Printer(False), None, Hints(client, agent_id), 0)
-
-
-def wait_for(client: Client, agent_id: str, type_: str) -> None:
-    next(frame for frame in client.stream(agent_id, "0-0") if frame["type"] == type_)
 
 
 def test_a_question_whose_events_were_lost_is_put_with_its_whole_call(
@@ -487,8 +487,8 @@ def test_a_question_whose_events_were_lost_is_put_with_its_whole_call(
 ) -> None:
     with Client(site.url, site.token) as client:
         agent_id, run_id = client.start_agent("writes", "Go")
-        wait_for(client, agent_id, "approval-request")
-        assert following(client, agent_id, run_id).take(snapshot_with(client, agent_id)) is None
+        frame = snapshot_behind(client, agent_id, "approval-request")
+        assert following(client, agent_id, run_id).take(frame) is None
         client.call("POST", f"/api/runs/{run_id}/cancel")
     shown = capsys.readouterr().out
     assert "? Run?  [approve / deny]" in shown
@@ -499,6 +499,6 @@ def test_a_question_whose_events_were_lost_is_put_with_its_whole_call(
 def test_a_run_that_the_state_lists_no_more_has_ended_as_its_row_says(site: UpSite) -> None:
     with Client(site.url, site.token) as client:
         agent_id, run_id = client.start_agent("fails", "Go")
-        wait_for(client, agent_id, "done")
-        frame = snapshot_with(client, agent_id, runs=[])
+        frame = snapshot_behind(client, agent_id, "done")
+        frame["state"]["runs"] = []  # as when hundreds have ended since
         assert following(client, agent_id, run_id).take(frame) == "failed"
