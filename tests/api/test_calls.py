@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import Any
 from urllib.parse import quote
 
 import pytest
 from asgiref.sync import async_to_sync
 
+from agents.tool_calls import _Search
 from streaming import journal
 from streaming.bus import Bus
 from streaming.database import in_database
-from streaming.events import Draft, Event, draft, now
+from streaming.events import Draft, Event, decode, draft, now
+from streaming.fold import fold
 from tests.api.conftest import problem, write
+from tests.golden.test_golden import LOGS, lines_of
 
 
 @pytest.fixture
@@ -109,6 +113,26 @@ def test_a_call_that_only_redis_has_yet_is_found(api, agent_id, run_id):
     publish(agent_id, [call(run_id, arguments={"command": "rm"}), output])
     found = api.get(address(agent_id, run_id, "c1"))
     assert (found["arguments"], found["output"]) == ({"command": "rm"}, "!")
+
+
+@pytest.mark.parametrize("log", LOGS, ids=lambda path: path.stem)
+def test_a_call_is_as_the_fold_has_it(log):
+    """Where a small one stands whole in the state."""
+    events = [decode(line) for line in lines_of(log)]
+    ended = {event.run_id for event in events if event.type == "done"}
+    parts = {}
+    for message in fold(events)["messages"]:
+        for part in message["parts"]:
+            if part["type"] == "tool-call":
+                parts[message["run_id"], part["call_id"]] = part
+    for (run_id, call_id), part in parts.items():
+        search = _Search(run_id, call_id)
+        for event in events:
+            search.take(event.encode())
+        found = search.found(run_id in ended)
+        assert found is not None
+        whole = [name for name in asdict(found) if name not in part.get("omitted_bytes", ())]
+        assert [getattr(found, name) for name in whole] == [part[name] for name in whole]
 
 
 @async_to_sync

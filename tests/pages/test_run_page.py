@@ -218,7 +218,7 @@ def test_a_call_that_began_in_an_earlier_part_is_shown_where_it_ends(
     assert "Tool of an earlier part" in text_of(client, links["Show the next part"])
 
 
-def test_a_page_of_a_long_run_reads_a_bounded_part_of_the_log_and_a_part_that_goes_on_is_asked_for_again(
+def test_a_page_of_a_long_run_reads_a_bounded_part_of_the_log(
     agent: Agent, client: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run = story.new_run(agent, "Long.")
