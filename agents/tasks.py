@@ -11,7 +11,7 @@ from celery import shared_task
 from django.db import DatabaseError
 from kombu.exceptions import OperationalError
 
-from agents import hosts, reaper, retention
+from agents import hosts, reaper, retention, upgrading
 from agents.runner import runner
 from agents.workspace import unowned
 from streaming.errors import JournalUnavailable
@@ -77,6 +77,14 @@ def trim() -> None:
         retention.trim()
     except DatabaseError as error:
         log.warning("events not trimmed, the next turn does it", error=str(error))
+
+
+@shared_task(name="agents.upgrade", ignore_result=True, expires=EXPIRES_S)
+def upgrade() -> None:
+    try:
+        upgrading.upgrade()
+    except (DatabaseError, JournalUnavailable) as error:
+        log.warning("states not upgraded, the next turn does it", error=str(error))
 
 
 def _ask(agent_id: str) -> None:

@@ -46,6 +46,7 @@ app.conf.update(
         "sweep": {"task": "agents.sweep", "schedule": 60.0},
         "sweep-workspaces": {"task": "agents.sweep-workspaces", "schedule": 600.0},
         "trim": {"task": "agents.trim", "schedule": 60.0},
+        "upgrade": {"task": "agents.upgrade", "schedule": 15.0},
     },
 )
 app.autodiscover_tasks(["agents"])

@@ -21,6 +21,8 @@ FOR_EVER = "private, immutable, max-age=31536000"
 
 
 class Earlier(BaseModel):
+    """Where older conversation is."""
+
     before: str = Field(description="For the next call: the page before this one.")
 
 
@@ -33,6 +35,8 @@ class ConversationPage(BaseModel):
 
 
 class PageQuery(BaseModel):
+    """Which page."""
+
     before: Annotated[Name, Field(description="`earlier.before` of the state or of a page.")]
 
 

@@ -130,10 +130,11 @@ def beat() -> None:
 
 @app.command()
 def migrate() -> None:
-    """Bring the database up to date."""
-    from agentsite.cli.processes import migrate as run
+    """Bring the database up to date, and what is stored in it."""
+    from agentsite.cli import processes
 
-    run()
+    processes.migrate()
+    processes.upgrade()
 
 
 @app.command()

@@ -38,6 +38,18 @@ def migrate() -> None:
     call_command("migrate", interactive=False, verbosity=0)
 
 
+def upgrade() -> None:
+    """What `up` leaves to its worker: every log's state in today's form, with a line every hundred logs."""
+    from agents import upgrading
+
+    def report(left: int) -> None:
+        if left % 100 == 0:
+            print(f"{left} agents' states left to upgrade", flush=True)
+
+    while upgrading.upgrade(report=report):
+        pass
+
+
 def _celery(*arguments: str) -> None:
     from agentsite.celery import app
 

@@ -25,7 +25,7 @@ from agents.errors import (
 )
 from agents.models import Agent, Run
 from streaming.events import Event, draft, now
-from streaming.fold import fold
+from streaming.fold import fold, waiting_runs
 from tests.agents.site import Site, statuses, until
 
 NOTES = """
@@ -99,7 +99,7 @@ def test_what_was_posted_is_in_the_log_though_no_worker_is_there(site: Site) -> 
     assert all(isinstance(run, Run) for run in runs), runs
     site.check(agent)
     state = site.state(agent)
-    assert state["queue"] == [str(run.pk) for run in sorted(runs, key=lambda run: run.number)]
+    assert waiting_runs(state) == [str(run.pk) for run in sorted(runs, key=lambda run: run.number)]
     assert len(site.log(agent)) == 16
 
 
@@ -161,7 +161,7 @@ def test_a_moved_run_is_executed_in_its_new_place(site: Site) -> None:
     site.wait_status(a, "running")
     lifecycle.move(d, b)
     lifecycle.move(b, None)
-    until(lambda: site.state(agent)["queue"] == [str(run.pk) for run in (d, c, b)], "the order is in the log")
+    until(lambda: waiting_runs(site.state(agent)) == [str(run.pk) for run in (d, c, b)], "the order is in the log")
     site.let(agent, "go")
     for run in (a, d, c, b):
         assert site.end(run)[-1].data["status"] == "completed"
@@ -188,7 +188,7 @@ def test_a_move_that_nobody_put_into_the_log_is_made_up_for(site: Site) -> None:
     a, b, c = (lifecycle.submit_run(agent, prompt) for prompt in "abc")
     site.wait_status(a, "running")
     order.move(c, b)
-    until(lambda: site.state(agent)["queue"] == [str(c.pk), str(b.pk)], "the poll finds it")
+    until(lambda: waiting_runs(site.state(agent)) == [str(c.pk), str(b.pk)], "the poll finds it")
     site.let(agent, "go")
     site.end(b)
     assert site.wait_file(agent, "order").split() == ["a", "c", "b"]
@@ -227,7 +227,7 @@ def test_many_who_move_at_once_leave_one_order(site: Site) -> None:
     assert not [result for result in results if isinstance(result, Exception) and not isinstance(result, InputInvalid)]
     wanted = [str(run.pk) for run in order.in_turn(Run.objects.filter(agent=agent, status="queued"))]
     assert sorted(wanted) == sorted(str(run.pk) for run in runs)
-    until(lambda: site.state(agent)["queue"] == wanted, "the log has the order of the rows")
+    until(lambda: waiting_runs(site.state(agent)) == wanted, "the log has the order of the rows")
     site.let(agent, "go")
     for run in runs:
         site.end(run)
@@ -240,7 +240,7 @@ def test_two_reorderings_at_once_both_hold(site: Site) -> None:
     a, b, c, d = (lifecycle.submit_run(agent, prompt) for prompt in "abcd")
     results = in_threads(2, lambda at: lifecycle.move((c, d)[at], (a, b)[at]))
     assert all(isinstance(result, Run) for result in results), results
-    assert site.state(agent)["queue"] == [str(run.pk) for run in (c, a, d, b)]
+    assert waiting_runs(site.state(agent)) == [str(run.pk) for run in (c, a, d, b)]
     site.check(agent)
 
 
@@ -261,7 +261,7 @@ def test_a_queue_comes_into_any_order_with_as_few_moves_as_can_be(queue: list[in
     events += [(int(run), position) for run, position in made]
     drafts = [draft("status", str(run), status="queued", position=position) for run, position in events]
     log = [Event(one.type, "a", one.run_id, 1, seq, now(), one.data) for seq, one in enumerate(drafts, 1)]
-    assert fold(log)["queue"] == [str(run) for run in wanted]
+    assert waiting_runs(fold(log)) == [str(run) for run in wanted]
     places = [wanted.index(run) for run in queue]
     kept = max(len(part) for size in range(8) for part in combinations(places, size) if list(part) == sorted(part))
     assert len(made) == 7 - kept

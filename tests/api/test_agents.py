@@ -36,7 +36,7 @@ def test_post_with_input_starts_a_run(api, no_worker):
     assert body["status"] == "queued"
     assert body["id"] in no_worker
     state = api.get(f"/api/agents/{body['id']}/snapshot")["state"]
-    assert state["queue"] == [body["run"]["id"]]
+    assert [one["run_id"] for one in state["queue"]] == [body["run"]["id"]]
 
 
 def test_post_says_where_the_agent_is(api):

@@ -11,6 +11,7 @@ from django.utils import timezone
 
 from agents.models import Attempt, Run
 from streaming.events import draft
+from streaming.fold import waiting_runs
 from tests.api.conftest import field, problem, write
 
 
@@ -35,7 +36,7 @@ def test_post_queues_a_run_that_every_tab_sees_at_once(api, agent_id, no_worker)
     assert status == 202
     assert (body["status"], body["number"], body["metadata"]) == ("queued", 1, {"from": "test"})
     state = api.get(f"/api/agents/{agent_id}/snapshot")["state"]
-    assert state["queue"] == [body["id"]]
+    assert waiting_runs(state) == [body["id"]]
     assert state["messages"][0]["parts"] == [{"type": "text", "text": "Hello"}]
     assert no_worker == [agent_id]
 
@@ -84,7 +85,7 @@ def test_post_with_interrupt_cancels_what_is_open(api, agent_id, run_id):
     status, body = api.call("POST", f"/api/agents/{agent_id}/runs", {"input": "x", "strategy": "interrupt"})
     assert status == 202
     assert api.get(f"/api/runs/{run_id}")["status"] == "cancelled"
-    assert api.get(f"/api/agents/{agent_id}/snapshot")["state"]["queue"] == [body["id"]]
+    assert api.get(f"/api/agents/{agent_id}/snapshot")["state"]["queue"][0]["run_id"] == body["id"]
 
 
 # Idempotency-Key ---------------------------------------------------------------------------------------------------
@@ -260,7 +261,7 @@ def three(api, agent_id, run_id):
 
 
 def queue(api, agent_id):
-    return api.get(f"/api/agents/{agent_id}/snapshot")["state"]["queue"]
+    return waiting_runs(api.get(f"/api/agents/{agent_id}/snapshot")["state"])
 
 
 def test_a_run_is_moved_before_another_or_to_the_end(api, agent_id, three):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +17,9 @@ from streaming.events import Draft, Event, decode, draft, encode
 from streaming.fold import FOLD
 from streaming.folded import Folded
 from streaming.models import ConversationPage, Snapshot
+from streaming.writer import Writer
 from tests.golden.test_golden import LOGS, lines_of
-from tests.streaming.world import World
+from tests.streaming.world import World, until
 
 pytestmark = pytest.mark.sqlite
 Told = list[tuple[int, str, Any]]
@@ -55,6 +57,10 @@ def folded(events: list[Event]) -> Told:
     return told([*(entry for page in all_at_once.pages for entry in page.messages), *all_at_once.state["messages"]])
 
 
+def is_published(writer: Writer) -> bool:
+    return writer.sent == writer.seq
+
+
 @pytest.mark.parametrize("seed", range(3))
 async def test_pages_and_state_are_the_conversation_over_takeovers(world: World, seed: int):
     """Each writer is left in the middle of what it does; the next goes on from what the database and Redis have."""
@@ -63,10 +69,12 @@ async def test_pages_and_state_are_the_conversation_over_takeovers(world: World,
     left = talk(rng, 60)
     while left:
         writer = await world.writer(agent_id)
-        for _ in range(rng.randint(1, 25)):
-            await writer.append([left.pop(0)]) if left else None
+        count = rng.randint(1, 25)
+        some, left = left[:count], left[count:]
+        await writer.append(some)
         if rng.random() < 0.5:
             await writer.flush()
+        await until(partial(is_published, writer), "published")
         await writer.abandon()
     last = await world.writer(agent_id)
     await last.append([draft("done", "r", status="completed")])
