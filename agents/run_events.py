@@ -8,6 +8,7 @@ has its first events where an earlier run is at work.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import takewhile
 
 from agents.models import Run
 from streaming import journal
@@ -20,6 +21,7 @@ PART_BYTES = 4 * 1024 * 1024
 PART_EVENTS = 5_000
 LATEST_EVENTS = 1_000
 ENDING_EVENTS = 8
+WINDOW_EVENTS = 1_000
 
 
 class Part:
@@ -84,6 +86,25 @@ def stretch(run: Run, after: Cursor | None = None, *, with_wait: bool = False) -
         at = page.events[-1].cursor
         if at.seq < begins_seq - 1:
             at = Cursor(0, begins_seq - 1)
+
+
+def windows(run: Run) -> Iterator[Iterator[Stored]]:
+    """What is stored from the run's start to its end in windows of WINDOW_EVENTS, the newest first; in each the events
+    are in their order. For what is most likely near the end: each window has to be read before the next one is asked
+    for."""
+    head = journal.head(str(run.agent_id))
+    last_seq = run.last_seq or head.tip.seq
+    before_first = max(before_start(run).seq, head.first_seq - 1)
+    end: int | None = None  # of the newest window: wherever the log ends by now
+    while last_seq > before_first:
+        start = max(before_first, last_seq - WINDOW_EVENTS)
+        yield _window(run, start, end)
+        last_seq = end = start
+
+
+def _window(run: Run, start: int, end: int | None) -> Iterator[Stored]:
+    stored = stretch(run, Cursor(0, start))
+    return stored if end is None else takewhile(lambda one: one.cursor.seq <= end, stored)
 
 
 def _end_of_wait(run: Run) -> int:

@@ -9,7 +9,8 @@ from urllib.parse import quote
 import pytest
 from asgiref.sync import async_to_sync
 
-from agents.tool_calls import _Search
+from agents import run_events
+from agents.tool_calls import fold_call, own_event
 from streaming import journal
 from streaming.bus import Bus
 from streaming.database import in_database
@@ -56,6 +57,30 @@ def test_all_of_a_call_is_there_where_the_state_leaves_it_out(api, agent_id, run
         "duration_ms": 7,
         "state": "completed",
     }
+
+
+def test_a_call_is_read_from_the_end_of_a_long_run_back_to_where_it_began(api, agent_id, run_id, monkeypatch):
+    monkeypatch.setattr(run_events, "WINDOW_EVENTS", 10)
+    early = [call(run_id, "early"), draft("tool-output", run_id, call_id="early", content="a")]
+    middle = [one for at in range(30) for one in (call(run_id, f"m{at}"), result(run_id, f"m{at}"))]
+    late = [draft("tool-output", run_id, call_id="early", content="b"), call(run_id, "late"), result(run_id, "early")]
+    write(agent_id, [draft("status", run_id, status="running"), *early])
+    for at in range(0, len(middle), 5):
+        write(agent_id, middle[at : at + 5])
+    write(agent_id, late)
+    read, real = [], journal.page
+
+    def page(agent_id, after):
+        read.append(after.seq)
+        return real(agent_id, after)
+
+    monkeypatch.setattr(journal, "page", page)
+    found = api.get(address(agent_id, run_id, "early"))
+    assert (found["output"], found["state"]) == ("ab", "completed")
+    assert read == sorted(read, reverse=True)
+    read.clear()
+    assert api.get(address(agent_id, run_id, "late"))["state"] == "running"
+    assert len(read) == 1
 
 
 def test_its_state_is_that_of_the_conversation(api, agent_id, run_id):
@@ -126,10 +151,8 @@ def test_a_call_is_as_the_fold_has_it(log):
             if part["type"] == "tool-call":
                 parts[message["run_id"], part["call_id"]] = part
     for (run_id, call_id), part in parts.items():
-        search = _Search(run_id, call_id)
-        for event in events:
-            search.take(event.encode())
-        found = search.found(run_id in ended)
+        own = [one for event in events for one in own_event(event.encode(), run_id, call_id)]
+        found = fold_call(own, run_id in ended)
         assert found is not None
         whole = [name for name in asdict(found) if name not in part.get("omitted_bytes", ())]
         assert [getattr(found, name) for name in whole] == [part[name] for name in whole]
