@@ -16,6 +16,7 @@ AgentsError
 ├── RunNotQueued          the run, or the one to put it before, waits in the queue no more            409
 ├── AlreadyAnswered       somebody answered that approval first                                   409
 ├── NoSuchApproval        the run asked for no such approval                                      404
+├── EventsTrimmed         retention has removed the events that would say it                      410
 ├── TooManyFailures       too many wrong passwords or tokens came from there; try again later     429
 ├── NotSupported          a strategy or format that this version does not have                    422
 └── InputInvalid          input that can't be stored or is too large                              422 / 413
@@ -106,6 +107,10 @@ class AlreadyAnswered(AgentsError):
 
 class NoSuchApproval(AgentsError):
     code, status = "not-found", 404
+
+
+class EventsTrimmed(AgentsError):
+    code, status = "trimmed", 410
 
 
 class TooManyFailures(AgentsError):

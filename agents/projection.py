@@ -54,7 +54,7 @@ def _status(agent_id: str, event: Event) -> None:
     changes: dict[str, Any] = {"status": status}
     run = Run.objects.filter(pk=str(event.run_id), finished_at=None)
     if status == RunStatus.RUNNING:
-        run.filter(started_at=None).update(started_at=_at(event))
+        run.filter(started_at=None).update(started_at=_at(event), started_seq=event.seq)
     if status not in FINAL:  # a final status counts once its `done` is there
         run.update(**changes)
 
@@ -64,6 +64,7 @@ def _done(agent_id: str, event: Event) -> None:
     Run.objects.filter(pk=str(event.run_id), finished_at=None).update(
         status=data["status"],
         finished_at=_at(event),
+        last_seq=event.seq,
         duration_ms=data["duration_ms"],
         result=data.get("result"),
         tool_calls=data["tool_calls"],

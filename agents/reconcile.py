@@ -10,12 +10,11 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from agents import attempts, order
+from agents import attempts, order, run_events
 from agents.models import Agent, ApprovalAnswer, Run
 from agents.tally import Tally
 from agents.translate import user_message_id
 from agents.workspace import Workspace
-from streaming import journal
 from streaming.errors import LogMissing
 from streaming.events import Draft, Event, draft
 from streaming.fold import State, waiting_runs
@@ -128,8 +127,9 @@ def said(approval_id: str, decision: str, by: str, reason: str) -> dict[str, Any
 
 
 def events_of(agent_id: str, run_id: str) -> list[Event]:
-    """What the log has of one run. Synchronous."""
-    return [event for event in journal.events(agent_id) if event.run_id == run_id]
+    """What the log has of one run, from its own stretch of it. Synchronous."""
+    run = Run.objects.filter(pk=run_id, agent_id=agent_id).first()
+    return [] if run is None else list(run_events.own_events(run))
 
 
 def file_changes(known: Manifest, workspace: Workspace, run_id: str | None) -> list[Draft]:

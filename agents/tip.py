@@ -9,6 +9,7 @@ from asgiref.sync import async_to_sync
 
 from streaming.bus import Bus
 from streaming.cursor import Cursor, ResetReason
+from streaming.errors import BusUnavailable
 from streaming.fold import State
 from streaming.reader import Reader, Reset
 
@@ -29,6 +30,11 @@ def refusal(agent_id: str, cursor: Cursor) -> ResetReason | None:
     return async_to_sync(_refusal)(agent_id, cursor)
 
 
+def uncommitted(agent_id: str, cursor: Cursor) -> list[str]:
+    """The JSON of the events behind `cursor`, the last committed one, that only Redis has; none without Redis."""
+    return async_to_sync(_uncommitted)(agent_id, cursor)
+
+
 async def _state(agent_id: str) -> State:
     async with _reader() as reader:
         return (await reader.at_tip(agent_id)).state
@@ -43,6 +49,14 @@ async def _refusal(agent_id: str, cursor: Cursor) -> ResetReason | None:
     async with _reader() as reader:
         found = await reader.after(agent_id, cursor)
     return found.reason if isinstance(found, Reset) else None
+
+
+async def _uncommitted(agent_id: str, cursor: Cursor) -> list[str]:
+    async with _reader() as reader:
+        try:
+            return [frame.payload for frame in await reader.tail(agent_id, cursor)]
+        except BusUnavailable:
+            return []
 
 
 @asynccontextmanager

@@ -9,14 +9,12 @@ import json
 from dataclasses import dataclass
 from datetime import datetime
 
-from agents import retention
+from agents import retention, run_events
 from agents.models import Run
-from streaming import journal
-from streaming.cursor import START, Cursor
-from streaming.events import Event, decode
+from streaming.cursor import Cursor
+from streaming.events import Event
 
 LINES_MOST = 500
-PAGES_MOST = 8
 BODY_MOST = 4000
 _DELTAS = {"text": "message_id", "thinking": "message_id", "tool-output": "call_id", "log": "stream"}
 
@@ -53,30 +51,14 @@ class Page:
 
 
 def of(run: Run, after: Cursor | None = None) -> Page:
-    agent_id, run_id = str(run.agent_id), str(run.pk)
-    at = after or _beginning(run)
     lines: list[Line] = []
     trimmed = after is None and retention.is_trimmed(run)
-    for _ in range(PAGES_MOST):
-        page = journal.page(agent_id, at)
-        for stored in page.events:
-            at = stored.cursor
-            event = decode(stored.payload)
-            if event.run_id != run_id:
-                continue
-            _add(lines, event)
-            if event.type == "done":
-                return Page(lines, None, trimmed)
-            if len(lines) >= LINES_MOST:
-                return Page(lines, str(at), trimmed)
-        if page.complete or not page.events:
-            return Page(lines, None, trimmed)
-    return Page(lines, str(at), trimmed)
-
-
-def _beginning(run: Run) -> Cursor:
-    """Before the run's first event, so that an old agent's log is not read from its start."""
-    return Cursor(0, run.first_seq - 1) if run.first_seq else START
+    events = run_events.Part(run, after, with_wait=True)
+    for event in events:
+        _add(lines, event)
+        if len(lines) >= LINES_MOST and event.type != "done":
+            return Page(lines, str(Cursor(event.epoch, event.seq)), trimmed)
+    return Page(lines, None if events.next is None else str(events.next), trimmed)
 
 
 def _add(lines: list[Line], event: Event) -> None:

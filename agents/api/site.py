@@ -10,7 +10,7 @@ from ninja.openapi.schema import REF_TEMPLATE, OpenAPISchema
 from ninja.operation import Operation
 from ninja.parser import Parser
 
-from agents.api import agents, definitions, errors, events, execute, files, messages, runs, transfer
+from agents.api import agents, calls, definitions, errors, events, execute, files, messages, runs, transfer
 from agents.api.auth import BearerToken, LoginSession
 from agents.api.docs import LocalSwagger
 from agents.api.errors import MediaTypeWrong
@@ -29,6 +29,7 @@ is to blame. 503 comes with `Retry-After`.
 PARAMETERS = {
     "agent_id": "The agent's id.",
     "run_id": "The run's id.",
+    "call_id": "As the event `tool-call` has it.",
     "approval_id": "As the event `approval-request` has it.",
     "Idempotency-Key": "Yours to choose: sent again with it, a request answers what it made the first time.",
     "path": "Of the file, from the workspace: `data/input.csv`.",
@@ -78,5 +79,5 @@ api = Api(
     urls_namespace="api",
 )
 errors.install(api)
-for module in (definitions, transfer, agents, runs, execute, events, messages, files):
+for module in (definitions, transfer, agents, runs, calls, execute, events, messages, files):
     api.add_router("", module.router)

@@ -51,6 +51,8 @@ class Run(models.Model):
     taken_at = models.DateTimeField(null=True, blank=True, help_text="When a worker took it from the queue.")
 
     first_seq = models.BigIntegerField(null=True, blank=True, help_text="Its first event's place in the agent's log.")
+    started_seq = models.BigIntegerField(null=True, blank=True, help_text="The event with which it left the queue.")
+    last_seq = models.BigIntegerField(null=True, blank=True, help_text="Its last event's place: of its `done`.")
     status = models.CharField(max_length=20, choices=RunStatus.choices, default=RunStatus.QUEUED)
     engine = models.CharField(max_length=20, blank=True)
     isolation = models.CharField(max_length=20, blank=True)

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import islice
 from typing import Any
 
 from django.utils import timezone
 
-from agents import retention
+from agents import retention, run_events
 from agents.models import Attempt, Run
 from agents.models.run import RunStatus
 from agents.pages import advice, markdown, measures, timeline, waterfall
@@ -18,52 +16,32 @@ from agents.pages.timeline import Timeline
 from agents.pages.waterfall import Waterfall
 from streaming import journal
 from streaming.cursor import START, Cursor
-from streaming.events import Event, decode
 
-EVENTS_MOST = 50_000
-"""Of a run that are read for its page: 10,000 tool calls with their output. Two seconds; run.js asks less often."""
-PAGES_MOST = 32
-"""Pages of the log, about a megabyte each, that are read for it: other runs' events may lie between."""
 RESULT_CHARS = 20_000
 INPUT_CHARS = 20_000
 
 
-@dataclass(slots=True)
-class Reading:
-    """The way through a run's events. `ended`, once they were read: its `done`, or the end of the log, was reached."""
+@dataclass(frozen=True, slots=True)
+class PartOfRun:
+    """Which of the run's events the timeline shows. `after`: the cursor that it begins behind, empty at the run's
+    beginning; `next`: the cursor of the next part, if there is one; `latest`: of its latest events, if they are not
+    here."""
 
-    run: Run
-    ended: bool = False
+    after: str
+    next: str
+    latest: str
 
-    def events(self) -> Iterator[Event]:
-        if self.run.first_seq is None and self.run.started_at is None:  # nothing of it is in the log
-            self.ended = True
-            return iter(())
-        return islice(self._all(), EVENTS_MOST)
-
-    def _all(self) -> Iterator[Event]:
-        agent_id, run_id = str(self.run.agent_id), str(self.run.pk)
-        at = Cursor(0, self.run.first_seq - 1) if self.run.first_seq else START
-        for _ in range(PAGES_MOST):
-            page = journal.page(agent_id, at)
-            for stored in page.events:
-                at = stored.cursor
-                event = decode(stored.payload)
-                if event.run_id == run_id:
-                    self.ended = event.type == "done"
-                    yield event
-                    if self.ended:
-                        return
-            if page.complete or not page.events:
-                self.ended = True
-                return
+    @property
+    def is_whole(self) -> bool:
+        return not self.after and not self.next
 
 
 @dataclass(frozen=True, slots=True)
 class RunFacts:
     """`spent`: tokens and cost, in words. `answer`: the result, if it is a text, as the agent page shows it; other
-    results are in `result`. `cut`: not all events were read. `trimmed`: the oldest are not stored any
-    more. `can_continue`: as in agents.pages.conversation. `events_after`: the cursor before its first event."""
+    results are in `result`. `part`: of the events that `timeline`, `waterfall` and `model_calls` tell of. `trimmed`:
+    the oldest are not stored any more. `can_continue`: as in agents.pages.conversation. `events_after`: the cursor
+    before its first event."""
 
     run: Run
     attempts: list[Attempt]
@@ -77,16 +55,16 @@ class RunFacts:
     answer: str
     result: str
     advice: str
-    cut: bool
+    part: PartOfRun
     trimmed: bool
     can_continue: bool
     events_after: str
 
 
-def facts(run: Run) -> RunFacts:
-    reading = Reading(run)
-    told = timeline.of(reading.events(), None if run.is_finished else timezone.now())
-    cut = not reading.ended
+def facts(run: Run, after: Cursor | None = None) -> RunFacts:
+    """`after`: where in the run its timeline begins."""
+    events = run_events.Part(run, after)
+    told = timeline.of(events, None if run.is_finished else timezone.now(), begins=after is None)
     return RunFacts(
         run=run,
         attempts=list(run.attempts.order_by("number")),
@@ -100,11 +78,17 @@ def facts(run: Run) -> RunFacts:
         answer=_answer(run),
         result=_readable(run.result),
         advice=advice.of(run.error_code),
-        cut=cut,
+        part=_part(run, after, events.next),
         trimmed=retention.is_trimmed(run),
         can_continue=_can_continue(run, told),
         events_after=_events_after(run),
     )
+
+
+def _part(run: Run, after: Cursor | None, next_: Cursor | None) -> PartOfRun:
+    latest = run_events.before_latest(run) if next_ is not None else None
+    is_further = latest is not None and next_ is not None and latest.seq > next_.seq
+    return PartOfRun(*(str(cursor) if cursor else "" for cursor in (after, next_, latest if is_further else None)))
 
 
 def _can_continue(run: Run, told: Timeline) -> bool:

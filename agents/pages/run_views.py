@@ -25,6 +25,7 @@ from agents.pages import measures
 from agents.pages import run as run_of
 from agents.pages.views import cancel
 from agents.workspace import history
+from streaming.cursor import parse
 
 RUNS_PER_PAGE = 50
 
@@ -33,14 +34,14 @@ RUNS_PER_PAGE = 50
 @never_cache
 def run_page(request: HttpRequest, run_id: UUID) -> HttpResponse:
     run = _own(request, run_id)
-    return render(request, "agents/run.html", {**_facts(run), "changes": changes_of.of(history.of_run(run))})
+    return render(request, "agents/run.html", {**_facts(request, run), "changes": changes_of.of(history.of_run(run))})
 
 
 @login_required
 @never_cache
 def live(request: HttpRequest, run_id: UUID) -> HttpResponse:
     """What of a run's page changes while it goes on, for run.js."""
-    return render(request, "agents/_run_live.html", _facts(_own(request, run_id)))
+    return render(request, "agents/_run_live.html", _facts(request, _own(request, run_id)))
 
 
 @login_required
@@ -114,8 +115,10 @@ def _again(request: HttpRequest, run: Run, act: Callable[[Run], Run]) -> HttpRes
     return redirect(f"{reverse('pages:agent', args=[run.agent_id])}#run-{made.pk}")
 
 
-def _facts(run: Run) -> dict[str, Any]:
-    return {"run": run, "agent": run.agent, "facts": run_of.facts(run)}
+def _facts(request: HttpRequest, run: Run) -> dict[str, Any]:
+    """`?after=`: the part of its timeline behind that cursor."""
+    after = parse(request.GET.get("after", ""))
+    return {"run": run, "agent": run.agent, "facts": run_of.facts(run, after)}
 
 
 def _changes(request: HttpRequest, context: dict[str, Any], diff: history.RunDiff) -> HttpResponse:

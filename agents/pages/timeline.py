@@ -91,17 +91,21 @@ class Timeline:
         return total
 
 
-def of(events: Iterable[Event], now: datetime | None = None) -> Timeline:
-    """Of one run's events, in order. `now`: until when what is open lasts, while the run goes on."""
-    teller = _Teller()
+def of(events: Iterable[Event], now: datetime | None = None, *, begins: bool = True) -> Timeline:
+    """Of one run's events, in order. `now`: until when what is open lasts, while the run goes on. `begins` is false for
+    a later part of them: times are since its first event, and what began before it begins there."""
+    teller = _Teller(begins)
     for event in events:
         teller.hear(event)
     return teller.told(now)
 
 
 class _Teller:
-    def __init__(self) -> None:
+    def __init__(self, begins: bool) -> None:
         self.line = Timeline()
+        self._begins = begins
+        if not begins:
+            self.line.running_ms, self.line.has_spoken = 0.0, True
         self._at = 0.0
         self._epoch: int | None = None
         self._attempt: int | None = None
@@ -254,12 +258,16 @@ class _Teller:
         self._calls[data["call_id"]] = Span("tool", data["name"], self._at, self._at, detail=title)
 
     def _result(self, data: dict[str, Any]) -> None:
-        call = self._end_call(data["call_id"])
+        call = self._end_call(data["call_id"]) or self._earlier("tool", "Tool of an earlier part")
         if call is None:
             return
         self.line.spans.append(replace(call, end_ms=self._at, is_error=bool(data["is_error"])))
         if not self._calls:
             self._end_step()
+
+    def _earlier(self, kind: Kind, name: str) -> Span | None:
+        """What ends here and began in an earlier part."""
+        return None if self._begins else Span(kind, name, 0.0, self._at)
 
     def _end_call(self, call_id: str) -> Span | None:
         call, waits = self._calls.pop(call_id, None), self._waits.pop(call_id, [])
@@ -278,7 +286,7 @@ class _Teller:
         )
 
     def _answer(self, data: dict[str, Any]) -> None:
-        question = self._questions.pop(data["approval_id"], None)
+        question = self._questions.pop(data["approval_id"], None) or self._earlier("waiting", "Waiting for an answer")
         if question is None:
             return
         self._end_wait(question)

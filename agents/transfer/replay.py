@@ -51,6 +51,8 @@ class Replay:
             raise _wrong(number, str(error)) from None
         if drafted.data.get("message_id") == user_message_id(str(line.run_id)):
             drafted.data["message_id"] = user_message_id(str(run_id))
+        if drafted.type == "status" and "into" in drafted.data:
+            drafted.data["into"] = self.know(drafted.data["into"])
         self._hold(number, drafted)
         return self._place(drafted)
 

@@ -105,6 +105,14 @@ class Client:
         body = {"decision": decision, "reason": reason}
         self.call("POST", f"/api/runs/{run_id}/approvals/{quote(approval_id, safe='')}", body)
 
+    def tool_call(self, agent_id: str, run_id: str, call_id: str) -> dict[str, Any] | None:
+        """With its whole arguments; None if the site has it no more."""
+        try:
+            call = self.call("GET", f"/api/agents/{agent_id}/runs/{run_id}/calls/{quote(call_id, safe='')}")
+        except CliProblem:
+            return None
+        return dict(call)
+
     def listed(self, path: str, name: str, limit: int) -> tuple[list[dict[str, Any]], int]:
         """Up to `limit` of the objects that `name` of the answer has, and how many there are. A list may change
         between two of its pages; none is listed twice for that."""

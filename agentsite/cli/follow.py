@@ -43,7 +43,8 @@ def follow(
     if not as_json and Keyboard.is_there():
         questions = Questions(Keyboard(), client.answer, printer.say, hints.answers)
         printer.before_output = questions.interrupt
-    following = _Following(run_id, printer, questions, hints, asks_from=int((until or after).partition("-")[2]))
+    asks_from = int((until or after).partition("-")[2])
+    following = _Following(client, agent_id, run_id, printer, questions, hints, asks_from)
     frames = _frames(client, agent_id, after)
     try:
         if run_id is not None and not as_json:
@@ -130,8 +131,17 @@ class _Following:
     """`asks_from`: the seq from which on questions are put."""
 
     def __init__(
-        self, run_id: str | None, printer: _Printer, questions: Questions | None, hints: Hints, asks_from: int
+        self,
+        client: Client,
+        agent_id: str,
+        run_id: str | None,
+        printer: _Printer,
+        questions: Questions | None,
+        hints: Hints,
+        asks_from: int,
     ) -> None:
+        self._client = client
+        self._agent_id = agent_id
         self._status: str | None = None
         self._run_id = run_id
         self._printer = printer
@@ -169,23 +179,39 @@ class _Following:
                 self._status = data["status"]
 
     def _put(self, run_id: str, question: dict[str, Any]) -> None:
-        self._printer.about(self._calls.get((run_id, question.get("call_id") or "")))
-        if self._questions is None:
+        call_id = question.get("call_id")
+        call = None if call_id is None else self._call(run_id, call_id)
+        self._printer.about(call)
+        is_whole = "omitted_bytes" not in question and (call is not None or call_id is None)
+        if self._questions is None or not is_whole:  # nobody is asked for an answer to what was not shown
             self._printer.commands(self._hints.answers(run_id, question))
         else:
             self._questions.add({**question, "run_id": run_id})
 
+    def _call(self, run_id: str, call_id: str) -> dict[str, Any] | None:
+        """A call that a question is about: whole, from its event or, after a reset, from the site."""
+        known = self._calls.get((run_id, call_id))
+        return known or self._client.tool_call(self._agent_id, run_id, call_id)
+
     def _take_state(self, state: dict[str, Any]) -> None:
-        """After a reset: what was asked may have been answered, or taken back."""
-        for run in state["runs"]:
-            if self._questions is not None:
-                self._questions.remove(run["id"])
-            if run["id"] == self._run_id and run["finished_at"]:
-                self._status = run["status"]
+        """After a reset: what was asked may have been answered, or taken back. The state lists the latest runs only,
+        and shortens questions where there are many."""
+        if self._questions is not None:
+            self._questions.remove_all()
+        self._status = self._status_in(state)
         for asked in state["approvals"]:
             is_open = asked["decision"] is None and asked["run_id"] == state["active_run"]
             if is_open and self._run_id in (None, asked["run_id"]):
+                self._printer.question(asked)
                 self._put(asked["run_id"], asked)
+
+    def _status_in(self, state: dict[str, Any]) -> str | None:
+        """How the followed run has ended, if it has."""
+        if self._run_id is None or any(queued["run_id"] == self._run_id for queued in state["queue"]):
+            return None
+        run = next((run for run in state["runs"] if run["id"] == self._run_id), None)
+        run = run or self._client.call("GET", f"/api/runs/{self._run_id}")
+        return run["status"] if run["finished_at"] else None
 
 
 class _Printer:
@@ -212,6 +238,13 @@ class _Printer:
         """What somebody is asked about, to the last character."""
         if call is not None and not self._as_json:
             self._line(f"{exact(call['name'])} {exact(call['arguments'])}", "")
+
+    def question(self, asked: dict[str, Any]) -> None:
+        """One whose event was lost."""
+        if not self._as_json:
+            self._line(*_LINES["approval-request"](asked))
+            if "omitted_bytes" in asked:
+                self._line(f"  … {asked['omitted_bytes']:,} more bytes", "dim")
 
     def commands(self, lines: str) -> None:
         if not self._as_json:
@@ -255,6 +288,7 @@ _LINES: dict[str, Any] = {
     ),
     "approval-request": lambda data: (f"? {data['question']}  [{' / '.join(data['options'])}]", "yellow"),
     "approval-response": lambda data: (f"= {data['decision']}  ({data['by']})", "yellow"),
+    "clear": lambda data: ("~ cleared: the conversation begins anew", "dim"),
     "error": lambda data: (f"! {data['code']}: {data['message']}", "red"),
     "done": lambda data: (f"{data['status']} in {data['duration_ms'] / 1000:.1f} s", "bold"),
 }

@@ -58,6 +58,11 @@ class Questions:
         if self._waiting[:1] != first:
             self._stop_asking()
 
+    def remove_all(self) -> None:
+        if self._waiting:
+            self._waiting = []
+            self._stop_asking()
+
     def ask(self) -> None:
         """Ask the first one, unless that is done already."""
         if self._is_shown or not self._waiting or self._waiting[0] is self._sent:

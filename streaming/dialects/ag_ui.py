@@ -14,7 +14,7 @@ from typing import Any, ClassVar
 
 from streaming.cursor import Cursor, ResetReason
 from streaming.dialects.runs import Runs
-from streaming.dialects.saying import Part, Saying, with_run
+from streaming.dialects.saying import Part, Saying, field_of, with_run
 from streaming.events import Event, encode
 from streaming.fold import State
 
@@ -101,7 +101,10 @@ class AgUi:
         return Saying(said, [*self._close(), self._finished()])
 
     def _other(self, event: Event) -> Sequence[Part]:
-        return self._message(event).parts if event.type == "message" else self._custom(event).parts
+        if event.type == "message":
+            return self._message(event).parts
+        said = self._custom(event).parts
+        return [*said, {"type": "MESSAGES_SNAPSHOT", "messages": []}] if event.type == "clear" else said
 
     def _done(self, event: Event) -> Saying:
         data, error = event.data, self._runs.known(event.run_id).error
@@ -191,8 +194,9 @@ def _custom(name: str, value: Any) -> Part:
 
 
 def _messages(state: State) -> Iterable[Part]:
-    """In this protocol's form, with the ids that events give them: reasoning, the answer with its calls, results."""
-    for message in state["messages"]:
+    """In this protocol's form, with the ids that events give them: reasoning, the answer with its calls, results. What
+    waits in the queue comes last: its events have said it, too."""
+    for message in _joined([*state["messages"], *_queued(state)]):
         run_id, parts, id_ = message["run_id"], message["parts"], _id(message["run_id"], message["id"])
         thinking = "".join(part["text"] for part in parts if part["type"] == "thinking")
         text = "".join(part["text"] for part in parts if part["type"] == "text")
@@ -210,12 +214,28 @@ def _messages(state: State) -> Iterable[Part]:
             yield {"id": id_, "role": message["role"], "content": text}
         for call in calls:
             if call["state"] in ("completed", "failed"):
-                call_id, content = _id(run_id, call["call_id"]), _as_text(call["result"])
+                call_id, content = _id(run_id, call["call_id"]), _as_text(field_of(call, "result"))
                 yield {"id": _result_id(call_id), "role": "tool", "toolCallId": call_id, "content": content}
 
 
+def _queued(state: State) -> Iterable[dict[str, Any]]:
+    for one in state["queue"]:
+        if one["prompt"] is not None:
+            part = {"type": "text", "text": one["prompt"]}
+            yield {"id": one["message_id"], "run_id": one["run_id"], "role": "user", "parts": [part]}
+
+
+def _joined(stretches: Iterable[dict[str, Any]]) -> Iterable[dict[str, Any]]:
+    """Each message once, where its first stretch stands: a client knows messages by their id."""
+    found: dict[tuple[str | None, str], dict[str, Any]] = {}
+    for stretch in stretches:
+        whole = found.setdefault((stretch["run_id"], stretch["id"]), {**stretch, "parts": []})
+        whole["parts"] = [*whole["parts"], *stretch["parts"]]
+    return found.values()
+
+
 def _call(run_id: str, call: dict[str, Any]) -> Part:
-    function = {"name": call["name"], "arguments": encode(call["arguments"])}
+    function = {"name": call["name"], "arguments": encode(field_of(call, "arguments"))}
     return {"id": _id(run_id, call["call_id"]), "type": "function", "function": function}
 
 

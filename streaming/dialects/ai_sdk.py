@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 
 from streaming.cursor import Cursor, ResetReason
 from streaming.dialects.runs import Runs
-from streaming.dialects.saying import Part, Saying, with_run
+from streaming.dialects.saying import Part, Saying, field_of, with_run
 from streaming.events import Event, encode
 from streaming.fold import State
 
@@ -142,7 +142,7 @@ class AiSdk:
         self._announced.add(call_id)
         call = self._runs.known(self._runs.open).calls[call_id]
         head = {"toolCallId": call_id, "toolName": call["name"], "dynamic": True, "providerExecuted": True}
-        given: Part = {"type": "tool-input-available", **head, "input": call["arguments"]}
+        given: Part = {"type": "tool-input-available", **head, "input": field_of(call, "arguments")}
         if call.get("title"):
             given["providerMetadata"] = {"agentsite": {"title": call["title"]}}
         return [{"type": "tool-input-start", **head}, given]

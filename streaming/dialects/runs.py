@@ -11,11 +11,12 @@ from streaming.fold import State
 
 @dataclass
 class RunSoFar:
-    """What the log has said of one run. `texts`: messages whose text has begun. `calls`: by id, those without a result.
-    `answer`: the message that the next tool call belongs to, by the fold's rule."""
+    """What the log has said of one run. `kinds`: message id → kind of its last part. `texts`: messages whose text has
+    begun. `calls`: by id, those without a result. `answer`: the message that the next tool call belongs to, by the
+    fold's rule: the one that got the latest part."""
 
     has_begun: bool = False
-    messages: set[str] = field(default_factory=set)
+    kinds: dict[str, str] = field(default_factory=dict)
     texts: set[str] = field(default_factory=set)
     calls: dict[str, dict[str, Any]] = field(default_factory=dict)
     answer: str | None = None
@@ -23,36 +24,42 @@ class RunSoFar:
 
     @classmethod
     def of(cls, state: State, run_id: str) -> Self:
-        """At a snapshot in which that run is the active one."""
+        """At a snapshot in which that run is the active one. Of parts that have left, the state knows the messages."""
         run = next((run for run in state["runs"] if run["id"] == run_id), None)
         so_far = cls(has_begun=True, error=run and run["error"])
-        for message in state["messages"]:
-            if message["run_id"] == run_id:
-                so_far._add(message["id"], message["role"])
-                so_far.texts |= {message["id"] for part in message["parts"] if part["type"] == "text"}
-                so_far.calls |= {part["call_id"]: part for part in message["parts"] if part.get("state") == "running"}
+        for left in state["left"]:
+            if left["run_id"] == run_id:
+                so_far._add(left["id"], "assistant", "")
+                so_far.texts |= {left["id"]} if left["text_bytes"] else set()
+        for stretch in state["messages"]:
+            if stretch["run_id"] == run_id:
+                for part in stretch["parts"]:
+                    so_far._add(stretch["id"], stretch["role"], part["type"])
+                so_far.texts |= {stretch["id"] for part in stretch["parts"] if part["type"] == "text"}
+                so_far.calls |= {part["call_id"]: part for part in stretch["parts"] if part.get("state") == "running"}
         return so_far
 
     def note(self, event: Event) -> None:
         data = event.data
         self.has_begun = self.has_begun or _begins(event)
         if event.type in ("text", "thinking", "message"):
-            self._add(data["message_id"], data.get("role", "assistant"))
+            kind = "thinking" if event.type == "thinking" else "text"
+            self._add(data["message_id"], data.get("role", "assistant"), kind)
             if event.type != "thinking":
                 self.texts.add(data["message_id"])
         elif event.type == "tool-call":
-            self.answer = self.answer or data["call_id"]
-            self.messages.add(self.answer)
+            self._add(self.answer or data["call_id"], "assistant", "tool-call")
             self.calls[data["call_id"]] = data
         elif event.type == "tool-result":
             self.calls.pop(data["call_id"], None)
         elif event.type == "error":
             self.error = data
 
-    def _add(self, message_id: str, role: str) -> None:
-        if message_id not in self.messages:
+    def _add(self, message_id: str, role: str, kind: str) -> None:
+        """More of the same kind goes into the part that is there, which stays where it is."""
+        if self.kinds.get(message_id) != kind:
             self.answer = message_id if role == "assistant" else None
-            self.messages.add(message_id)
+            self.kinds[message_id] = kind
 
 
 class Runs:

@@ -21,3 +21,9 @@ class Saying(NamedTuple):
 def with_run(event: Event) -> dict[str, Any]:
     """An event's data, for parts of our own: with the run that it belongs to."""
     return {"run_id": event.run_id, **event.data}
+
+
+def field_of(call: dict[str, Any], name: str) -> Any:
+    """A call's arguments or result. Where the state leaves it out because it is large: an object with its size."""
+    omitted = call.get("omitted_bytes", {}).get(name)
+    return call[name] if omitted is None else {"omitted_bytes": omitted}

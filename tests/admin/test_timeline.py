@@ -5,6 +5,7 @@ from __future__ import annotations
 import html
 import re
 
+from agents import reconcile
 from agents.admin import timeline
 from agents.models import Run
 from streaming import journal
@@ -69,6 +70,21 @@ def test_a_timeline_of_an_old_agent_begins_with_its_run(api, run, monkeypatch):
     monkeypatch.setattr(journal, "page", page)
     assert [line.type for line in timeline.of(second).lines] == ["message", "status"]
     assert [at.seq for at in asked] == [2]
+
+
+def test_a_worker_that_takes_a_run_over_reads_its_stretch_of_the_log_only(api, run, monkeypatch):
+    run_id = api.call("POST", f"/api/agents/{run.agent_id}/runs", {"input": "again"})[1]["id"]
+    write(str(run.agent_id), [draft("status", run_id, status="running")])
+    asked, real = [], journal.page
+
+    def page(agent_id, at):
+        asked.append(at.seq)
+        return real(agent_id, at)
+
+    monkeypatch.setattr(journal, "page", page)
+    events = reconcile.events_of(str(run.agent_id), run_id)
+    assert [event.type for event in events] == ["message", "status", "status"]
+    assert asked == [2]
 
 
 def test_a_timeline_says_that_its_events_were_trimmed(admin, api, run):

@@ -86,6 +86,34 @@ def test_export_without_files(api, told):
     assert {line["type"] for line in export(api, told, "?files=false")}.isdisjoint({"file", "file-data"})
 
 
+def test_what_retention_has_left_of_a_log_is_taken_along(api, told):
+    """A run whose beginning is gone is there with its end."""
+    journal.trim(told, 4)
+    lines = export(api, told)
+    events = [line for line in lines if "seq" in line]
+    assert events[0]["seq"] > 1
+    status, answer = take(api, lines)
+    assert status == 201, answer
+    taken = [event.encode() for event in journal.events(answer["id"])]
+    assert len(taken) == len(events) + 2, "the run that went on is ended"
+    state = journal.load(answer["id"]).state
+    assert [run["status"] for run in state["runs"]] == ["completed", "cancelled"]
+    assert [run["input"] for run in api.get(f"/api/agents/{answer['id']}/runs")["runs"]] == ["Count", "Count"]
+
+
+def test_a_prompt_that_another_runs_program_took_stands_in_that_run_after_an_import(api, told):
+    steering = api.call("POST", f"/api/agents/{told}/runs", {"input": "Faster"})[1]["id"]
+    into = str(Run.objects.get(agent=told, status="running").pk)
+    taken = draft("status", steering, status="completed", into=into)
+    write(told, [taken, draft("done", steering, status="completed")])
+    status, answer = take(api, export(api, told))
+    assert status == 201, answer
+    runs = dict(Run.objects.filter(agent=answer["id"]).values_list("number", "pk"))
+    messages = journal.load(answer["id"]).state["messages"]
+    (prompt,) = [message for message in messages if "into" in message]
+    assert (prompt["run_id"], prompt["into"]) == (str(runs[3]), str(runs[2]))
+
+
 async def test_export_comes_in_pieces_over_asgi(api, agent_id, monkeypatch):
     from asgiref.sync import sync_to_async
 

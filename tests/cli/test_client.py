@@ -10,11 +10,13 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from time import monotonic
 from typing import Any
 
 import pytest
 
 from agentsite.cli.client import Client
+from agentsite.cli.follow import _Following, _Printer
 from agentsite.cli.hints import Hints
 from agentsite.cli.invocation import command_line
 from tests.cli.terminal import END_S, Pty, Terminal
@@ -462,3 +464,41 @@ def test_the_token_is_found_in_the_data_directory(site: UpSite, terminal: Termin
     assert terminal("agents", "--url", site.url).code == 0
     monkeypatch.setenv("AGENTSITE_TOKEN", "as_wrong")
     assert terminal("agents", "--url", site.url).code == 2
+
+
+# After a reset --------------------------------------------------------------------------------------------------------
+
+
+def snapshot_behind(client: Client, agent_id: str, type_: str) -> dict[str, Any]:
+    """The frame that comes after a reset, once an event of that type is in it."""
+    seq = next(frame["seq"] for frame in client.stream(agent_id, "0-0") if frame["type"] == type_)
+    deadline = monotonic() + END_S
+    while (frame := client.call("GET", f"/api/agents/{agent_id}/snapshot"))["seq"] < seq:
+        assert monotonic() < deadline, "the event is not committed"
+    return {**frame, "type": "snapshot"}
+
+
+def following(client: Client, agent_id: str, run_id: str) -> _Following:
+    return _Following(client, agent_id, run_id, _Printer(False), None, Hints(client, agent_id), 0)
+
+
+def test_a_question_whose_events_were_lost_is_put_with_its_whole_call(
+    site: UpSite, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with Client(site.url, site.token) as client:
+        agent_id, run_id = client.start_agent("writes", "Go")
+        frame = snapshot_behind(client, agent_id, "approval-request")
+        assert following(client, agent_id, run_id).take(frame) is None
+        client.call("POST", f"/api/runs/{run_id}/cancel")
+    shown = capsys.readouterr().out
+    assert "? Run?  [approve / deny]" in shown
+    assert "rm -r" in shown
+    assert f"{run_id}a1deny" in "".join(shown.split()), "a command for each answer"
+
+
+def test_a_run_that_the_state_lists_no_more_has_ended_as_its_row_says(site: UpSite) -> None:
+    with Client(site.url, site.token) as client:
+        agent_id, run_id = client.start_agent("fails", "Go")
+        frame = snapshot_behind(client, agent_id, "done")
+        frame["state"]["runs"] = []  # as when hundreds have ended since
+        assert following(client, agent_id, run_id).take(frame) == "failed"

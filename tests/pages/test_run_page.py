@@ -11,10 +11,11 @@ from django.conf import LazySettings
 from django.contrib.auth.models import User
 from django.test import Client
 
-from agents import lifecycle, retention
+from agents import lifecycle, retention, run_events
 from agents.models import Agent, Run
 from agents.pages import advice
-from agents.pages import run as run_of
+from streaming import journal
+from streaming.cursor import Cursor
 from tests.pages import story
 from tests.pages.reader import html_of, text_of
 
@@ -160,15 +161,113 @@ def test_an_active_run_can_be_stopped_and_shows_what_it_used_so_far(agent: Agent
     assert "Stopping…" in text_of(client, f"/runs/{run.pk}/")
 
 
-def test_only_the_runs_own_events_are_read_and_no_more_than_the_limit(
-    agent: Agent, client: Client, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_only_the_runs_own_events_are_shown(agent: Agent, client: Client) -> None:
     run, other = story.new_run(agent, "One."), story.new_run(agent, "Other.")
     story.write(run, story.ANALYSIS)
     story.write(other, [(30, "error", {"code": "secret-code", "message": "of another run"})])
     assert "secret-code" not in text_of(client, f"/runs/{run.pk}/")
-    monkeypatch.setattr(run_of, "EVENTS_MOST", 8)
-    assert "It has more events than are read for this page" in text_of(client, f"/runs/{run.pk}/")
+
+
+# A long run -----------------------------------------------------------------------------------------------------------
+
+
+def part_of(run: Run, client: Client, address: str) -> tuple[str, dict[str, str]]:
+    """The page's text, and where its links between the parts of the run lead."""
+    html = html_of(client, address)
+    links = dict(re.findall(r'<a href="([^"]*)#run-timeline">(Show [^<]*)</a>', html))
+    return text_of(client, address), {words: unescape(link) for link, words in links.items()}
+
+
+def calls(run: Run, first: int, last: int, size: int = 4) -> list[story.Step]:
+    steps: list[story.Step] = []
+    for number in range(first, last):
+        call = {"call_id": f"c{number}", "name": f"tool-{number}-", "arguments": {"path": "x" * size}}
+        steps.append((number, "tool-call", call))
+        steps.append((number + 0.5, "tool-result", {"call_id": f"c{number}", "result": "y" * size, "duration_ms": 500}))
+    return steps
+
+
+def test_a_long_run_is_shown_in_parts_that_lose_nothing(
+    agent: Agent, client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(run_events, "PART_EVENTS", 10)
+    monkeypatch.setattr(run_events, "LATEST_EVENTS", 4)
+    run = story.new_run(agent, "Long.")
+    story.write(run, [(0, "status", {"status": "running"}), *calls(run, 0, 12), (20, "done", {"status": "completed"})])
+    address, seen, parts = f"/runs/{run.pk}/", [], 0
+    while address:
+        text, links = part_of(run, client, address)
+        seen += re.findall(r"tool-(\d+)-", text)
+        assert ("Show the beginning" in links) == (parts > 0)
+        parts += 1
+        address = links.get("Show the next part", "")
+    assert {int(number) for number in seen} == set(range(12))
+    assert parts == 3
+    text, links = part_of(run, client, f"/runs/{run.pk}/")
+    assert "tool-11-" not in text
+    assert "tool-11-" in text_of(client, links["Show the latest events"])
+
+
+def test_a_call_that_began_in_an_earlier_part_is_shown_where_it_ends(
+    agent: Agent, client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = story.new_run(agent, "Long.")
+    story.write(run, [(0, "status", {"status": "running"}), *calls(run, 0, 2), (20, "done", {"status": "completed"})])
+    monkeypatch.setattr(run_events, "PART_EVENTS", 4)  # the prompt, two statuses, a call
+    _, links = part_of(run, client, f"/runs/{run.pk}/")
+    assert "Tool of an earlier part" in text_of(client, links["Show the next part"])
+
+
+def test_a_page_of_a_long_run_reads_a_bounded_part_of_the_log(
+    agent: Agent, client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = story.new_run(agent, "Long.")
+    story.write(run, [(0, "status", {"status": "running"})])
+    story.write(run, calls(run, 0, 1000, 4000))  # 8 MB
+    last = {"call_id": "c", "name": "tool-last-", "arguments": {}}
+    story.write(
+        run, [(2000, "tool-call", last), (2900, "tool-result", {"call_id": "c", "result": "", "duration_ms": 1})]
+    )
+    read: list[int] = []
+    real = journal.page
+
+    def page(agent_id: str, after: Cursor) -> journal.Page:
+        found = real(agent_id, after)
+        read.append(sum(len(stored.payload) for stored in found.events))
+        return found
+
+    monkeypatch.setattr(journal, "page", page)
+    monkeypatch.setattr(run_events, "PART_BYTES", 2 * journal.PAGE_BYTES)
+    monkeypatch.setattr(run_events, "LATEST_EVENTS", 100)
+    most = run_events.PART_BYTES + 2 * journal.PAGE_BYTES
+    _, links = part_of(run, client, f"/runs/{run.pk}/live/")
+    later = links["Show the latest events"]
+    live = re.search(r'data-live="([^"]*)"', html_of(client, later))
+    assert live
+    assert live[1] == f"/runs/{run.pk}/live/?{later.partition('?')[2]}"
+    for address in (f"/runs/{run.pk}/", later, live[1]):
+        read.clear()
+        client.get(address)
+        assert 0 < sum(read) < most
+        read.clear()
+    assert "tool-last-" in text_of(client, live[1])
+
+
+def test_a_run_that_waited_behind_a_long_one_is_shown_at_once(
+    agent: Agent, client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its prompt is in the log before all that the other did, which is more than one page of a run reads."""
+    monkeypatch.setattr(run_events, "PART_BYTES", 2 * journal.PAGE_BYTES)
+    long, run, withdrawn = (story.new_run(agent, words) for words in ("Long.", "Waits.", "Waits, too."))
+    story.write(long, [(0, "status", {"status": "running"})])
+    story.write(long, calls(long, 0, 600, 4000))
+    story.write(long, [(2000, "done", {"status": "completed"})])
+    story.write(run, [(2001, "status", {"status": "running"}), *calls(run, 3000, 3001), story.FINISHED[-1]])
+    story.write(withdrawn, [(2001, "error", {"code": "time-limit", "message": "Withdrawn in vain."}), story.FAILED[-1]])
+    text, links = part_of(run, client, f"/runs/{run.pk}/")
+    assert "tool-3000-" in text
+    assert not links
+    assert "Withdrawn in vain." in text_of(client, f"/runs/{withdrawn.pk}/")
 
 
 def test_a_run_whose_events_were_trimmed_says_so(

@@ -70,6 +70,25 @@ async def test_until_done_of_a_run_that_ended_while_we_were_looking_ends(site: S
     assert response.ids == ["1-3"]
 
 
+async def test_until_done_of_a_run_that_the_state_has_let_go_since_ends(site: Site, world: World):
+    """So many runs have ended after it that a bounded state lists it no more."""
+    writer = await run_of(world, status("queued"), status("running"))
+    later = [f"{number:032}" for number in range(300)]
+    snapshot = world.hub.reader.snapshot
+
+    async def late(agent_id: str) -> Any:
+        await writer.append([done(), *(one for run in later for one in (status("running", run), done(run)))])
+        await writer.flush()
+        return await snapshot(agent_id)
+
+    with patch.object(world.hub.reader, "snapshot", late):
+        response = site.get(writer.agent_id, "until=done")
+        await response.ends()
+    runs = response.data[-1]["state"]["runs"]
+    assert "r1" not in {run["id"] for run in runs}
+    assert len(runs) < len(later)
+
+
 async def test_stream_of_a_run_ends_with_it_although_it_was_over_before_we_looked(site: Site, world: World):
     """What `POST …/stream` asks for: from where the log stood before, until that run is done."""
     writer = await run_of(world, status("queued"), status("running"), text("a"), done(), text("later", run_id="r2"))
