@@ -49,6 +49,10 @@ def answered(run: str) -> list[tuple[str, str, dict[str, Any]]]:
     return [running, said(run, "assistant", f"{run} says"), ("done", run, {"status": "completed"})]
 
 
+def thought(message_id: str) -> tuple[str, str, dict[str, Any]]:
+    return "thinking", "r", {"message_id": message_id, "content": "Hm."}
+
+
 def ended(run: str, status: str, *steps: tuple[str, str, dict[str, Any]]) -> list[tuple[str, str, dict[str, Any]]]:
     return [*asked(run), ("status", run, {"status": "running"}), *steps, ("done", run, {"status": status})]
 
@@ -135,12 +139,12 @@ def test_words_at_the_end_are_true_of_the_run(steps: list[tuple[str, str, dict[s
 
 
 def test_only_the_last_parts_are_shown_in_steps() -> None:
-    calls = [("tool-call", "r", {"call_id": str(n), "name": "x", "arguments": {}}) for n in range(650)]
-    state = state_of(said("r"), *calls)
+    texts = [step for n in range(325) for step in (("text", "r", {"message_id": "m", "content": f"{n}"}), thought("m"))]
+    state = state_of(said("r"), *texts)
     shown = conversation.of(state, "/files/")
-    assert shown.left_out_parts == 400
+    assert shown.earlier == "all"
     assert sum(len(message.parts) for turn in shown.turns for message in turn.messages) == 251
-    assert conversation.of(state, "/files/", everything=True).left_out_parts == 0
+    assert conversation.of(state, "/files/", everything=True).earlier == ""
 
 
 def test_closed_card_tells_the_gist_of_its_call() -> None:
