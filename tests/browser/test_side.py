@@ -17,7 +17,7 @@ pytestmark = pytest.mark.browser
 def told(seq: int, **marks: str) -> dict[str, Any]:
     """As agents.pages.side says it."""
     paths = {f"{name}.txt": change for name, change in marks.items()}
-    return {"seq": seq, "marks": paths, "run": {"id": RUN, "number": 1}, "spent": {}}
+    return {"seq": seq, "marks": paths, "run": {"id": RUN, "number": 1}, "spent": {}, "numbers": {}}
 
 
 def written(path: str, size: int, after: int) -> list[Event]:
