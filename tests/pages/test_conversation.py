@@ -95,6 +95,65 @@ def test_prompt_that_was_handed_to_a_run_at_work_stands_in_its_turn() -> None:
     assert shown_of(state_of(*steps[:-3]))[0] == ("r1", ["r1", "before", "steer", "after"])
 
 
+def test_steering_prompt_stands_where_its_program_took_it() -> None:
+    into = {"status": "completed", "reason": "handed to another run", "into": "r1"}
+    begun = [
+        *asked("r1"),
+        ("status", "r1", {"status": "running"}),
+        ("text", "r1", {"message_id": "m", "content": "One"}),
+    ]
+    handed = [*asked("steer"), ("status", "steer", into), ("done", "steer", {"status": "completed"})]
+    state = state_of(*begun, *handed, ("text", "r1", text))
+    (turn,) = conversation.of(state, "/files/").turns
+    told = [(message.role, message.is_steering, len(message.parts)) for message in turn.messages]
+    assert told == [("user", False, 1), ("assistant", False, 1), ("user", True, 1), ("assistant", False, 1)]
+
+
+def test_text_of_several_parts_is_one_text() -> None:
+    long = ("text", "r", {"message_id": "m", "content": "```\n" + "x\n" * 20_000 + "```\n"})
+    state = state_of(*asked("r"), ("status", "r", {"status": "running"}), long)
+    assert len(state["messages"][1]["parts"]) == 2
+    (_, answer) = conversation.of(state, "/files/").turns[0].messages
+    assert [str(part.html).count("<pre") for part in answer.parts] == [1]
+
+
+def test_what_is_before_the_conversation_was_cleared_ends_with_a_line() -> None:
+    state = state_of(*asked("r1"), *answered("r1"), ("clear", "r1", {"by": "ada"}), *asked("r2"), *answered("r2"))
+    assert [turn.begins_anew for turn in conversation.of(state, "/files/").turns] == [False]
+    page = {"messages": [{"id": "u", "run_id": "r1", "role": "user", "parts": [text(1)]}], "earlier": None}
+    shown = conversation.of(state, "/files/", page=page)
+    assert (shown.is_cleared, shown.is_past, shown.earlier, shown.queued) == (True, True, "", [])
+    both = {**page, "messages": [*page["messages"], {"id": "u", "run_id": "r2", "role": "user", "parts": [text(9)]}]}
+    shown = conversation.of(state, "/files/", page=both)
+    assert [turn.begins_anew for turn in shown.turns] == [False, True]
+    assert not shown.is_cleared
+
+
+def text(n: int) -> dict[str, Any]:
+    return {"n": n, "type": "text", "text": "words"}
+
+
+def test_run_that_has_left_the_state_leads_to_its_page() -> None:
+    runs = [step for n in range(300) for step in (*asked(f"r{n}"), *answered(f"r{n}"))]
+    turns = conversation.of(state_of(*runs), "/files/", everything=True).turns
+    assert turns[0].is_old
+    assert turns[0].meta == ""
+    assert not turns[-1].is_old
+
+
+def test_approvals_that_left_with_their_call_stand_in_their_turn() -> None:
+    answer = {"approval_id": "p", "run_id": "r", "call_id": "c", "question": "May it?", "options": ["approve"]}
+    given = {**answer, "decision": "approve", "by": "ada", "reason": None}
+    state = state_of(
+        *asked("r"),
+        ("status", "r", {"status": "running"}),
+        ("tool-call", "r", {"call_id": "c", "name": "bash", "arguments": {}}),
+    )
+    state["messages"][1]["parts"][0]["approvals"] = [given]
+    (turn,) = conversation.of(state, "/files/").turns
+    assert turn.questions.answered == [given]
+
+
 def test_turns_are_in_the_order_in_which_the_queue_was_worked_through() -> None:
     state = state_of(
         *asked("r1"), *asked("r2"), *asked("silent"), *asked("r3"), *answered("r1"), *answered("r3"), *answered("r2")
@@ -178,6 +237,20 @@ def test_durations_in_words(ms: float, words: str) -> None:
 )
 def test_sizes_in_words(count: int, words: str) -> None:
     assert measures.size(count) == words
+
+
+def test_card_tells_what_the_state_leaves_out() -> None:
+    big = "x" * 20_000
+    steps: list[tuple[str, str, dict[str, Any]]] = [
+        said("r"),
+        ("status", "r", {"status": "running"}),
+        ("tool-call", "r", {"call_id": "c", "name": "bash", "arguments": {"command": big}}),
+        ("tool-output", "r", {"call_id": "c", "content": big}),
+        ("tool-result", "r", {"call_id": "c", "result": big, "is_error": True}),
+    ]
+    part = conversation.of(state_of(*steps), "/files/").turns[0].messages[1].parts[0]
+    assert part.omitted == [f"20 KB of the {what} not shown" for what in ("arguments", "output", "error")]
+    assert (part.summary, part.about, part.output, part.result) == ("", [], None, None)
 
 
 def test_call_waits_while_its_approval_does() -> None:
