@@ -156,7 +156,7 @@ def test_arguments_that_are_asked_about_are_fetched_and_lock_the_approval_until_
 ) -> None:
     held = []
     watched.route("**/calls/**", lambda route: held.append(route))
-    asking(stub, watched, call(command=f"rm {BIG}"))
+    asking(stub, watched, call(command=f"rm {BIG}", user=1234567890123456789))
     card = watched.locator(".approval")
     expect(card).to_contain_text("19 KB of the arguments not shown")
     expect(card.get_by_role("button", name="Approve")).to_be_disabled()
@@ -164,6 +164,7 @@ def test_arguments_that_are_asked_about_are_fetched_and_lock_the_approval_until_
     card.press("a")
     held[0].continue_()
     expect(card.locator(".command")).to_have_text(f"rm {BIG}")
+    expect(card).to_contain_text("1234567890123456789")
     assert stub.requests == [], "the key before it did nothing"
     card.press("a")
     assert stub.request()[1] == f"/api/runs/{RUN}/approvals/p"

@@ -103,7 +103,7 @@ def test_steering_prompt_stands_where_its_program_took_it() -> None:
         ("text", "r1", {"message_id": "m", "content": "One"}),
     ]
     handed = [*asked("steer"), ("status", "steer", into), ("done", "steer", {"status": "completed"})]
-    state = state_of(*begun, *handed, ("text", "r1", text))
+    state = state_of(*begun, *handed, ("text", "r1", {"message_id": "m", "content": "Two"}))
     (turn,) = conversation.of(state, "/files/").turns
     told = [(message.role, message.is_steering, len(message.parts)) for message in turn.messages]
     assert told == [("user", False, 1), ("assistant", False, 1), ("user", True, 1), ("assistant", False, 1)]
@@ -120,17 +120,14 @@ def test_text_of_several_parts_is_one_text() -> None:
 def test_what_is_before_the_conversation_was_cleared_ends_with_a_line() -> None:
     state = state_of(*asked("r1"), *answered("r1"), ("clear", "r1", {"by": "ada"}), *asked("r2"), *answered("r2"))
     assert [turn.begins_anew for turn in conversation.of(state, "/files/").turns] == [False]
-    page = {"messages": [{"id": "u", "run_id": "r1", "role": "user", "parts": [text(1)]}], "earlier": None}
+    old = {"id": "u", "run_id": "r1", "role": "user", "parts": [{"n": 1, "type": "text", "text": "old"}]}
+    new = {"id": "u", "run_id": "r2", "role": "user", "parts": [{"n": 9, "type": "text", "text": "new"}]}
+    page: dict[str, Any] = {"messages": [old], "earlier": None}
     shown = conversation.of(state, "/files/", page=page)
     assert (shown.is_cleared, shown.is_past, shown.earlier, shown.queued) == (True, True, "", [])
-    both = {**page, "messages": [*page["messages"], {"id": "u", "run_id": "r2", "role": "user", "parts": [text(9)]}]}
-    shown = conversation.of(state, "/files/", page=both)
+    shown = conversation.of(state, "/files/", page={**page, "messages": [old, new]})
     assert [turn.begins_anew for turn in shown.turns] == [False, True]
     assert not shown.is_cleared
-
-
-def text(n: int) -> dict[str, Any]:
-    return {"n": n, "type": "text", "text": "words"}
 
 
 def test_run_that_has_left_the_state_leads_to_its_page() -> None:
