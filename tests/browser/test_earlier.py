@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import random
 import re
 
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from streaming.events import Event, draft
-from tests.browser.logs import AGENT, RUN, log_of, painted, settled, started, unrolled, words
+from tests.browser.logs import AGENT, RUN, drawn, log_of, painted, read, settled, started, unrolled, words
 from tests.browser.stub import Stub
 
 pytestmark = pytest.mark.browser
@@ -164,6 +165,67 @@ def test_card_that_the_reader_opened_stays_open_when_its_message_gets_a_beginnin
     assert shown(watched) == list(range(400))
     expect(watched.locator(".message.assistant")).to_have_count(1)
     expect(watched.locator(".tool")).to_have_attribute("open", "")
+
+
+def long_life(chance: random.Random) -> list[Event]:
+    """Runs that talk, think and call, with a server that stays up, prompts that are handed over and half a megabyte."""
+    made: list[Event] = []
+
+    def say(run: str, type_: str, **data: object) -> None:
+        one = draft(type_, run, **data)
+        seq = len(made) + 1
+        at = f"2026-11-20T{12 + seq // 3600:02d}:{seq // 60 % 60:02d}:{seq % 60:02d}.000000Z"
+        made.append(Event(one.type, AGENT, run, 1, seq, at, one.data))
+
+    for number in range(5):
+        run = f"0193467e-7e2b-7d00-8a11-0000000003{number:02d}"
+        say(run, "message", message_id="u", role="user", content=f"Prompt {number}")
+        say(run, "status", status="queued")
+        say(run, "status", status="running")
+        say(run, "tool-call", call_id="server", name="serve", arguments={"port": number})
+        for at in range(60):
+            kind = chance.choice(["text", "text", "thinking"])
+            end = chance.choice(["", "\n\n"])
+            say(run, kind, message_id=f"m{at // 20}", content=f"[{number}.{at}] {FILLER}{end}")
+            if at % 3 == 0:
+                say(run, "tool-call", call_id=f"c{at}", name="noop", arguments={"at": at})
+                say(run, "tool-result", call_id=f"c{at}", result="x" * chance.randrange(3000))
+            if at == 30:
+                steering = f"0193467e-7e2b-7d00-8a11-0000000004{number:02d}"
+                say(steering, "message", message_id="s", role="user", content="Keep it short.")
+                say(steering, "status", status="queued")
+                say(steering, "status", status="completed", into=run)
+                say(steering, "done", status="completed")
+        say(run, "done", status="completed")
+    return made
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+def test_page_that_joined_anywhere_and_was_scrolled_equals_page_that_was_loaded_at_the_end(
+    stub: Stub, watched: Page, browser: Browser, seed: int
+) -> None:
+    chance = random.Random(seed)
+    events = long_life(chance)
+    stub.append(events)
+    watched.goto(stub.page_url)
+    settled(watched, stub)
+    plain = browser.new_context(java_script_enabled=False).new_page()
+    plain.goto(stub.page_url)
+    assert read(watched) == read(plain)
+    plain.context.close()
+    unrolled(watched)
+    at_the_end = drawn(watched)
+    assert len(stub.pages_asked) > 2
+    cut = chance.randrange(50, len(events) - 50)
+    stub.events[:] = events[:cut]
+    watched.goto(stub.page_url)
+    settled(watched, stub)
+    for part in (events[cut : (cut + len(events)) // 2], events[(cut + len(events)) // 2 :]):
+        watched.evaluate("(share) => scrollTo(0, share * document.documentElement.scrollHeight)", chance.random())
+        stub.append(part)
+        settled(watched, stub)
+    unrolled(watched)
+    assert drawn(watched) == at_the_end, f"joined at {cut}"
 
 
 # How it is put together -----------------------------------------------------------------------------------------------
