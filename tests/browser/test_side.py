@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from playwright.sync_api import Locator, Page, expect
+from playwright.sync_api import Browser, Locator, Page, expect
 
 from streaming.events import Event
 from tests.browser.logs import RUN, log_of, settled, started
@@ -82,3 +82,18 @@ def test_what_could_not_be_asked_is_asked_when_the_stream_is_back(stub: Stub, sh
     asked(stub)
     stub.side_answers.put(told(4, a="added"))
     expect(mark(shown, "a.txt")).to_have_text("added")
+
+
+def test_runs_have_the_numbers_of_the_site_whatever_their_order_in_the_queue(
+    stub: Stub, shown: Page, browser: Browser
+) -> None:
+    expect(shown.locator("#run-list a")).to_have_text("Run 1")
+    stub.append(written("a.txt", 5, after=3))
+    asked(stub)
+    stub.side = {**told(4), "numbers": {RUN: 7}}
+    stub.side_answers.put(stub.side)
+    expect(shown.locator("#run-list a")).to_have_text("Run 7")
+    plain = browser.new_context(java_script_enabled=False).new_page()
+    plain.goto(stub.page_url)
+    expect(plain.locator("#run-list a")).to_have_text("Run 7")
+    plain.context.close()
