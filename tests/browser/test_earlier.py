@@ -134,6 +134,23 @@ def test_reader_at_the_end_has_a_bounded_page(stub: Stub, watched: Page) -> None
     assert shown(watched) == list(range(1500))
 
 
+def test_hidden_tab_whose_reader_was_at_the_end_holds_few_pages(stub: Stub, watched: Page) -> None:
+    stub.append(log_of(*started()))
+    watched.goto(stub.page_url)
+    held = watched.evaluate(
+        """async () => {
+            const { Past } = await import("/static/agents/past.js");
+            const kept = (isAtEnd) => {
+                const past = new Past({});
+                for (let at = 0; at < 100; at++) past.keep({ before: `1-${at}`, messages: [], earlier: null }, isAtEnd);
+                return [past.pages.length, past.pages.at(-1).before];
+            };
+            return [kept(true), kept(false)];
+        }"""
+    )
+    assert held == [[4, "1-99"], [100, "1-99"]]
+
+
 def test_reader_keeps_the_place_over_a_reset(stub: Stub, watched: Page) -> None:
     stub.append(log_of(*started(), *paragraphs(0, 150)))
     watched.goto(stub.page_url)

@@ -113,7 +113,7 @@ class AgentPage {
     this.outputs.hear(event, this.state);
     const [state, page] = step(this.state, event);
     this.state = state;
-    if (page) this.past.keep(page);
+    if (page) this.past.keep(page, this.follow.following);
     if (event.type === "log") this.output.append(event);
     if (event.type === "status") this.activity.hear(event);
     this.header.hear(event.timestamp);

@@ -18,9 +18,9 @@ export class Past {
     this.isFilling = false;
   }
 
-  /** One that has left the state just now. */
-  keep(page) {
-    this.pages = [...this.pages, page];
+  /** One that has left the state just now. Also a hidden tab, which draws nothing, must not hold ever more of them. */
+  keep(page, isAtEnd) {
+    this.pages = [...this.pages, page].slice(isAtEnd ? -PAGES_KEPT : 0);
   }
 
   /** Before each drawing. What a reader has on screen stays; for one who is at the end the oldest goes. */
