@@ -288,8 +288,12 @@ def test_clearing_leaves_a_line_between_what_was_and_what_comes(stub: Stub, watc
     expect(watched.locator(".cleared")).to_have_count(0)
     watched.get_by_role("button", name="Earlier messages").click()
     expect(watched.locator(".cleared")).to_have_text("The conversation begins anew here")
-    order = watched.locator("#conversation > *").evaluate_all("(nodes) => nodes.map((node) => node.className)")
-    assert order == ["turn", "cleared", "turn"]
+    order = "(nodes) => nodes.map((node) => node.className)"
+    assert watched.locator("#conversation > *").evaluate_all(order) == ["turn", "cleared", "turn"]
+    one = draft("text", OTHER, message_id="m", content="New words.")
+    stub.append([Event(one.type, AGENT, OTHER, 1, 10, at, one.data)])
+    settled(watched, stub)
+    assert watched.locator("#conversation > *").evaluate_all(order) == ["turn", "cleared", "turn"]
 
 
 def test_steering_prompt_stands_where_it_was_taken_and_is_no_run(stub: Stub, watched: Page, browser: Browser) -> None:

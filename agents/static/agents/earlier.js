@@ -30,7 +30,6 @@ export class Earlier {
   async #load() {
     if (this.isLoading) return;
     this.isLoading = true;
-    this.follow.following = false;
     setText(this.problem, "");
     this.render(this.state());
     try {

@@ -16,16 +16,20 @@ export class Past {
     /** The ordinal of the first part that is shown; null before anything is. */
     this.first = null;
     this.isFilling = false;
+    /** Did a reader at the end, whose page is short, ask for what was before? Then it stays, too. */
+    this.isAsked = false;
   }
 
   /** One that has left the state just now. Also a hidden tab, which draws nothing, must not hold ever more of them. */
   keep(page, isAtEnd) {
+    if (isAtEnd) this.isAsked = false;
     this.pages = [...this.pages, page].slice(isAtEnd ? -PAGES_KEPT : 0);
   }
 
   /** Before each drawing. What a reader has on screen stays; for one who is at the end the oldest goes. */
   settle(state, isAtEnd) {
-    if (this.isFilling || (!isAtEnd && this.first !== null)) return;
+    if (!isAtEnd) this.isAsked = false;
+    if (this.isFilling || this.isAsked || (!isAtEnd && this.first !== null)) return;
     this.first = windowStart(state.parts_total);
     const from = this.pages.findIndex(({ messages }) => ordinals(messages).some((n) => n >= this.first));
     const kept = from === -1 ? [] : this.pages.slice(Math.max(from, this.pages.length - PAGES_KEPT));
@@ -50,6 +54,7 @@ export class Past {
 
   /** Shows more of what is here, or fetches a page. */
   async more(stateNow) {
+    this.isAsked = true;
     const hidden = this.#hidden(stateNow());
     if (hidden.length) this.first = hidden.at(-SHOWN_PARTS) ?? hidden[0];
     else await this.#fetch(stateNow);
