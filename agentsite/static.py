@@ -20,7 +20,7 @@ import rjsmin
 from django.contrib.staticfiles.finders import AppDirectoriesFinder
 from django.core.files.storage import FileSystemStorage
 
-OURS = re.compile(r"agents/[^/]+\.(js|css)")
+OURS = re.compile(r"agents/(state/)?[^/]+\.(js|css)")
 
 
 def smaller(text: str, *, is_script: bool) -> str:
@@ -30,7 +30,8 @@ def smaller(text: str, *, is_script: bool) -> str:
 class SmallerStorage(FileSystemStorage):
     def path(self, name: str) -> str:
         path = super().path(name)
-        return _copy(path) if OURS.fullmatch(name.replace(os.sep, "/")) and Path(path).is_file() else path
+        is_ours = OURS.fullmatch(name.replace(os.sep, "/")) and Path(path).is_file()
+        return _copy(name, path) if is_ours else path
 
 
 class SmallerFinder(AppDirectoriesFinder):
@@ -45,11 +46,12 @@ def _directory() -> str:
     return made
 
 
-def _copy(path: str) -> str:
+def _copy(name: str, path: str) -> str:
     """Made anew when its source has changed, and as old as that, so that browsers may keep it over restarts."""
-    source, copy = Path(path), Path(_directory(), Path(path).name)
+    source, copy = Path(path), Path(_directory(), name)
     stat = source.stat()
     if not copy.exists() or copy.stat().st_mtime_ns != stat.st_mtime_ns:
+        copy.parent.mkdir(parents=True, exist_ok=True)
         part = copy.with_suffix(f".{os.getpid()}-{threading.get_ident()}.part")
         part.write_text(smaller(source.read_text("utf-8"), is_script=source.suffix == ".js"), "utf-8")
         os.utime(part, ns=(stat.st_atime_ns, stat.st_mtime_ns))

@@ -28,7 +28,8 @@ class Option:
 @dataclass(frozen=True, slots=True)
 class Question:
     """Open: somebody waits for an answer. `about`: what the tool call in question would do. `is_whole`: all of it is
-    shown, so it can be approved; `is_known`: the call that it names is there."""
+    shown, so it can be approved; `is_known`: the call that it names is there; `omitted_from`: the call whose arguments
+    the state does not hold."""
 
     approval_id: str
     text: str
@@ -37,6 +38,7 @@ class Question:
     options: list[Option]
     is_whole: bool
     is_known: bool
+    omitted_from: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,16 +73,19 @@ def is_waiting(approval: Mapping[str, Any], run: Mapping[str, Any] | None) -> bo
 def _question(approval: dict[str, Any], called: Mapping[str, dict[str, Any]], everything: bool) -> Question:
     call = called.get(approval["call_id"] or "")
     kept = calls.MOST_TEXT if everything else calls.KEPT_ASKED
-    about = calls.sections(call["arguments"], kept) if call else []
+    about = calls.sections(call["arguments"] or {}, kept) if call else []
     is_known = call is not None or approval["call_id"] is None
+    is_omitted = call is not None and call["arguments"] is None
+    is_cut = bool(approval.get("omitted_bytes"))
     return Question(
         approval_id=approval["approval_id"],
-        text=approval["question"],
+        text=approval["question"] + ("…" if is_cut else ""),
         tool=call["name"] if call else "",
         about=about,
         options=[_option(decision) for decision in approval["options"]],
-        is_whole=is_known and not any(section.cut for section in about),
+        is_whole=is_known and not is_omitted and not is_cut and not any(section.cut for section in about),
         is_known=is_known,
+        omitted_from=approval["call_id"] if is_omitted else "",
     )
 
 

@@ -1,12 +1,12 @@
-"""The folded state as a template wants it: turns of messages of parts. The same views as static/agents/conversation.js.
+"""The folded state as a template wants it: turns of messages of parts. The same turns as static/agents/turns.js.
 
-Messages are grouped by run, in the order in which the runs were at work: a prompt that waits in the queue would else
-stand in the middle of the answer that is being written. One that was handed to a run at work stands in that run's turn.
+Entries of the conversation are grouped by run. A steering prompt stands in the turn of the run that took it.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from math import inf
 from typing import Any
 
 from django.utils.safestring import SafeString
@@ -16,8 +16,8 @@ from agents.pages.advice import ADVICE
 from streaming.fold import State
 
 SHOWN_PARTS = 400
-"""Parts of a conversation that are in the page at first. Older ones are cut off in steps of `STEP_PARTS`, so that the
-beginning of what is shown does not move with every new part."""
+"""Parts of the state that are in the page at first. Older ones are cut off in steps of `STEP_PARTS`, so that the
+beginning does not move with every new part."""
 STEP_PARTS = 200
 KEPT_TEXT = 20_000
 FINAL_WORDS = {"failed": "The run failed.", "cancelled": "Stopped."}
@@ -49,18 +49,24 @@ class Part:
     result_cut: str = ""
     diffs: list[calls.Section] = field(default_factory=list)
     is_open: bool = False
+    omitted: list[str] = field(default_factory=list)
+    """What of it the state does not hold, in words."""
 
 
 @dataclass(frozen=True, slots=True)
 class Message:
     key: str
+    run_id: str | None
     role: str
+    is_steering: bool
     parts: list[Part]
 
 
 @dataclass(frozen=True, slots=True)
 class Turn:
     run_id: str | None
+    first_n: float
+    """The ordinal of its first part that is shown."""
     messages: list[Message]
     plan: plan.Plan | None
     questions: approvals.Questions
@@ -72,6 +78,10 @@ class Turn:
     meta: str
     again: list[str]
     """What its owner can do with it now: resume, retry."""
+    is_old: bool
+    """Has its run left the state?"""
+    begins_anew: bool = False
+    """Is everything before it from before the conversation was cleared?"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,61 +94,77 @@ class Queued:
 
 @dataclass(frozen=True, slots=True)
 class Conversation:
+    """`earlier`: the query of the address that shows what is before it, or empty. `is_cleared`: it ends where the
+    conversation was cleared. `is_past`: it is an earlier page, not the end."""
+
     turns: list[Turn]
     queued: list[Queued]
-    left_out_parts: int
+    earlier: str
+    is_cleared: bool = False
+    is_past: bool = False
 
 
-def of(state: State, files_url: str, *, everything: bool = False) -> Conversation:
-    total = sum(len(message["parts"]) for message in state["messages"])
-    excess = 0 if everything else max(0, total - SHOWN_PARTS)
-    left_out = -(-excess // STEP_PARTS) * STEP_PARTS
-    runs = {run["id"]: run for run in state["runs"]}
-    asked = {(one["run_id"], one["call_id"]) for one in state["approvals"] if _is_waiting(one, runs)}
+@dataclass(slots=True)
+class _Stretch:
+    """Entries of one message that follow each other: shown together under one speaker. `drawn`: parts that are one
+    text, or a single one."""
+
+    entry: dict[str, Any]
+    drawn: list[list[dict[str, Any]]]
+
+
+def of(state: State, files_url: str, *, everything: bool = False, page: dict[str, Any] | None = None) -> Conversation:
+    """`everything`: all parts of the state. `page`: an earlier page of the conversation, which is shown instead."""
+    entries = state["messages"] if page is None else page["messages"]
+    first = 1 if everything or page is not None else _window_start(state["parts_total"])
+    groups = _by_turn(state, entries)
+    if page is None and state["active_run"] is not None:
+        # One that works shows so, and what it asks, even when all that it said is on an earlier page.
+        groups.setdefault(state["active_run"], [])
     turns = []
-    skip = left_out
-    groups = _by_turn(state)
-    for run_id, messages in groups.items():
-        shown = []
-        for message in messages:
-            parts = message["parts"]
-            dropped = min(skip, len(parts))
-            skip -= dropped
-            if dropped < len(parts) or not parts:
-                key = f"{run_id}/{message['id']}"
-                views = [
-                    _part(part, message["role"], files_url, is_asked=(run_id, part.get("call_id")) in asked)
-                    for part in parts[dropped:]
-                ]
-                shown.append(Message(key, message["role"], views))
-        if shown and run_id not in state["queue"]:
-            turns.append(_turn(run_id, shown, messages, runs.get(run_id), state, everything))
-    queued = [Queued(run_id, _prompt(groups.get(run_id, []))) for run_id in state["queue"]]
-    return Conversation(turns, queued, left_out)
+    for run_id, own in groups.items():
+        stretches = _stretches(own, first)
+        if stretches or (page is None and run_id == state["active_run"]):
+            turns.append(_turn(run_id, stretches, own, state, files_url, everything=everything))
+    earlier = (state if page is None else page)["earlier"]
+    query = f"before={earlier['before']}" if earlier else ""
+    if any(part["n"] < first for part in _parts(entries)):
+        query = "all"
+    queued = [] if page is not None else [_queued(entry) for entry in state["queue"]]
+    return _divided(Conversation(turns, queued, query, is_past=page is not None), state["cleared"])
 
 
-def _is_waiting(approval: dict[str, Any], runs: dict[str, dict[str, Any]]) -> bool:
-    return approval["call_id"] is not None and approvals.is_waiting(approval, runs.get(approval["run_id"]))
+def _window_start(parts_total: int) -> int:
+    """The ordinal of the first part that is shown."""
+    return -(-max(0, parts_total - SHOWN_PARTS) // STEP_PARTS) * STEP_PARTS + 1
 
 
-def _by_turn(state: State) -> dict[str | None, list[dict[str, Any]]]:
-    """In the order of the log, not of clocks, which may differ from worker to worker: turns in which something was said
-    are in the order of their first words; the others stay where they were asked for."""
+def _divided(shown: Conversation, cleared: int) -> Conversation:
+    if not any(turn.first_n <= cleared for turn in shown.turns):
+        return shown
+    at = next((at for at, turn in enumerate(shown.turns) if turn.first_n > cleared), None)
+    if at is None:
+        return replace(shown, is_cleared=True)
+    turns = [*shown.turns[:at], replace(shown.turns[at], begins_anew=True), *shown.turns[at + 1 :]]
+    return replace(shown, turns=turns)
+
+
+def _is_waiting(approval: dict[str, Any], run: dict[str, Any] | None) -> bool:
+    return approval["call_id"] is not None and approvals.is_waiting(approval, run)
+
+
+def _by_turn(state: State, entries: list[dict[str, Any]]) -> dict[str | None, list[dict[str, Any]]]:
     runs = {run["id"]: run for run in state["runs"]}
     groups: dict[str | None, list[dict[str, Any]]] = {}
-    spoken: dict[str | None, None] = {}
-    for message in state["messages"]:
-        turn = _host(runs.get(message["run_id"]), state) or message["run_id"]
-        groups.setdefault(turn, []).append(message)
-        if message["role"] != "user":
-            spoken.setdefault(turn)
-    heard = iter(spoken)
-    return {turn: groups[turn] for turn in [next(heard) if turn in spoken else turn for turn in groups]}
+    for entry in entries:
+        turn = entry.get("into") or _host(runs.get(entry["run_id"]), state) or entry["run_id"]
+        groups.setdefault(turn, []).append(entry)
+    return groups
 
 
 def _host(run: dict[str, Any] | None, state: State) -> str | None:
-    """The run that was at work when this one was handed to it; None for any that was not."""
-    if run is None or run["status"] != "completed" or run["started_at"] is not None:
+    """The run that was at work when this one was handed to it, in a log that does not say so with `into`."""
+    if run is None or not is_handed_over(run):
         return None
     at = run["finished_at"]
     for one in state["runs"]:
@@ -148,34 +174,83 @@ def _host(run: dict[str, Any] | None, state: State) -> str | None:
     return None
 
 
-def _prompt(messages: list[dict[str, Any]]) -> str:
-    return next((part["text"] for message in messages for part in message["parts"] if part["type"] == "text"), "")
+def is_handed_over(run: dict[str, Any]) -> bool:
+    """A steering prompt has a run of its own, which never begins."""
+    return bool(run["status"] == "completed" and run["started_at"] is None)
+
+
+def _stretches(entries: list[dict[str, Any]], first: int) -> list[_Stretch]:
+    """A text that goes on in another part is one text again, unless a prompt stands between."""
+    stretches: list[_Stretch] = []
+    latest: dict[tuple[str, str], list[dict[str, Any]]] = {}
+    for entry in entries:
+        if entry["role"] == "user":
+            latest.clear()
+        message = (entry["run_id"], entry["id"])
+        for part in entry["parts"]:
+            if part["n"] < first:
+                continue
+            before = latest.get(message)
+            if part.get("continued") and before and before[0]["type"] == part["type"]:
+                before.append(part)
+                continue
+            latest[message] = [part]
+            if not stretches or _head(stretches[-1].entry) != _head(entry):
+                stretches.append(_Stretch(entry, []))
+            stretches[-1].drawn.append(latest[message])
+    return stretches
+
+
+def _head(entry: dict[str, Any]) -> tuple[Any, ...]:
+    return entry["id"], entry["run_id"], entry["role"]
+
+
+def _parts(entries: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    return [part for entry in entries for part in entry["parts"]]
+
+
+def _queued(entry: dict[str, Any]) -> Queued:
+    return Queued(entry["run_id"], (entry["prompt"] or "") + ("…" if entry.get("omitted_bytes") else ""))
 
 
 def _turn(
     run_id: str | None,
-    shown: list[Message],
-    messages: list[dict[str, Any]],
-    run: dict[str, Any] | None,
+    stretches: list[_Stretch],
+    entries: list[dict[str, Any]],
     state: State,
+    files_url: str,
+    *,
     everything: bool,
 ) -> Turn:
-    status = run["status"] if run else ""
-    asked = [approval for approval in state["approvals"] if approval["run_id"] == run_id]
+    run = next((run for run in state["runs"] if run["id"] == run_id), None)
+    left = [approval for part in _parts(entries) for approval in part.get("approvals", [])]
+    asked = [*left, *(approval for approval in state["approvals"] if approval["run_id"] == run_id)]
+    waiting = {one["call_id"] for one in asked if _is_waiting(one, run)}
     error = run["error"] if run else None
     return Turn(
         run_id=run_id,
-        messages=shown,
+        first_n=stretches[0].drawn[0][0]["n"] if stretches else inf,
+        messages=[_message(stretch, run_id, files_url, waiting) for stretch in stretches],
         plan=plan.of(state.get("plan"), run),
-        questions=approvals.of(asked, run, _calls(messages) if asked else {}, everything=everything),
-        status=status,
+        questions=approvals.of(asked, run, _calls(entries) if asked else {}, everything=everything),
+        status=run["status"] if run else "",
         budget=[measures.budget(share) for share in run.get("budget", [])] if run else [],
         error=error,
         advice=ADVICE.get(error["code"], "") if error else "",
         final_word=_final_word(run) if run else "",
         meta=measures.run_duration(run) if run and run["finished_at"] else "",
         again=_again(run, state),
+        is_old=run is None and run_id is not None and state["runs_total"] > len(state["runs"]) + len(state["queue"]),
     )
+
+
+def _message(stretch: _Stretch, turn: str | None, files_url: str, waiting: set[str | None]) -> Message:
+    entry = stretch.entry
+    parts = [
+        _part(drawn, entry["role"], files_url, is_asked=drawn[0].get("call_id") in waiting) for drawn in stretch.drawn
+    ]
+    is_steering = entry["role"] == "user" and entry["run_id"] != turn
+    return Message(f"{entry['run_id']}/{entry['id']}", entry["run_id"], entry["role"], is_steering, parts)
 
 
 def _final_word(run: dict[str, Any]) -> str:
@@ -186,14 +261,13 @@ def _final_word(run: dict[str, Any]) -> str:
     return FINAL_WORDS.get(run["status"], "")
 
 
-def _calls(messages: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
-    parts = (part for message in messages for part in message["parts"])
-    return {part["call_id"]: part for part in parts if part["type"] == "tool-call"}
+def _calls(entries: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    return {part["call_id"]: part for part in _parts(entries) if part["type"] == "tool-call"}
 
 
 def _again(run: dict[str, Any] | None, state: State) -> list[str]:
-    """Only behind the last run, and while nothing else is to be done: else it is not clear what comes first."""
-    if run is None or run is not state["runs"][-1] or state["active_run"] is not None or state["queue"]:
+    """Only behind the last run, and while nothing else is to be done: otherwise it is not clear what comes first."""
+    if run is None or not _is_last(run, state) or state["active_run"] is not None:
         return []
     if run["finished_at"] is None or run["status"] not in FINAL_WORDS:
         return []
@@ -203,41 +277,67 @@ def _again(run: dict[str, Any] | None, state: State) -> list[str]:
 def can_continue(run: dict[str, Any], state: State) -> bool:
     """Whether there is something to go on from: it is the latest run, it did not complete, and its program has said
     something."""
-    if run is not state["runs"][-1] or run["finished_at"] is None or run["status"] not in FINAL_WORDS:
+    if not _is_last(run, state) or run["finished_at"] is None or run["status"] not in FINAL_WORDS:
         return False
     return any(message["run_id"] == run["id"] and message["role"] != "user" for message in state["messages"])
 
 
-def _part(part: dict[str, Any], role: str, files_url: str, *, is_asked: bool) -> Part:
-    if part["type"] == "text":
-        if role == "assistant":
-            return Part("markdown", html=markdown.render(part["text"], files_url))
-        return Part("plain", text=part["text"])
+def _is_last(run: dict[str, Any], state: State) -> bool:
+    begun = [one for one in state["runs"] if not is_handed_over(one)]
+    return not state["queue"] and bool(begun) and run is begun[-1]
+
+
+def _part(drawn: list[dict[str, Any]], role: str, files_url: str, *, is_asked: bool) -> Part:
+    part = drawn[0]
+    if part["type"] == "tool-call":
+        return _tool(part, is_asked=is_asked)
+    text = "".join(one["text"] for one in drawn)
     if part["type"] == "thinking":
-        return Part("thinking", text=part["text"])
-    return _tool(part, is_asked=is_asked)
+        return Part("thinking", text=text)
+    if role == "assistant":
+        return Part("markdown", html=markdown.render(text, files_url))
+    if omitted := part.get("omitted_bytes"):
+        return Part("plain", text=f"{text}…", omitted=[_not_shown(omitted, "the prompt")])
+    return Part("plain", text=text)
 
 
 def _tool(call: dict[str, Any], *, is_asked: bool) -> Part:
     state = "waiting" if call["state"] == "running" and is_asked else call["state"]
-    cut, output = terminal.tail(call["output"])
+    cut, output = terminal.tail(call["output"] or "")
     result, result_cut = _result(call["result"])
     return Part(
         "tool",
         call=call,
-        summary=calls.plainly(call["title"] or _gist(call["arguments"])),
+        summary=calls.plainly(call["title"] or _gist(call["arguments"] or {})),
         state=state,
         state_word=measures.duration(call["duration_ms"])
         if state == "completed" and call["duration_ms"] is not None
         else STATE_WORDS[state],
-        about=calls.sections(call["arguments"]),
+        about=calls.sections(call["arguments"] or {}),
         output=terminal.to_html(output) if output else None,
         output_cut=f"{cut:,} earlier characters are in the log." if cut else "",
         result=result,
         result_cut=result_cut,
         diffs=calls.diffs(call["result"]),
         is_open=state not in ("completed", "waiting"),  # what waits stands in the question as well
+        omitted=[_not_shown(size, _field(name, call)) for name, size in _omitted(call)],
     )
+
+
+def _omitted(call: dict[str, Any]) -> list[tuple[str, int]]:
+    """(argument, output or result, its bytes); a call that is not done has no result yet."""
+    has_result = call["state"] in ("completed", "failed")
+    omitted = call.get("omitted_bytes", {})
+    names = ("arguments", "output", "result") if has_result else ("arguments", "output")
+    return [(name, omitted[name]) for name in names if omitted.get(name)]
+
+
+def _field(name: str, call: dict[str, Any]) -> str:
+    return "the error" if name == "result" and call["is_error"] else f"the {name}"
+
+
+def _not_shown(size: int, what: str) -> str:
+    return f"{measures.size(size)} of {what} not shown"
 
 
 def _gist(arguments: dict[str, Any]) -> str:

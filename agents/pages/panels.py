@@ -7,7 +7,7 @@ from typing import Any
 
 from agents.models import Agent
 from agents.pages import measures, tree
-from agents.pages.conversation import can_continue
+from agents.pages.conversation import can_continue, is_handed_over
 from agents.pages.side import RUNS_SHOWN
 from streaming.events import FINAL
 from streaming.fold import State
@@ -15,19 +15,23 @@ from streaming.fold import State
 
 def of(agent: Agent, state: State, side: dict[str, Any] | None) -> dict[str, Any]:
     url = f"/agents/{agent.pk}/files/"
-    marks, spent = (side["marks"], side["spent"]) if side else ({}, {})
+    side_or_nothing = side or {"marks": {}, "spent": {}, "numbers": {}}
+    marks = side_or_nothing["marks"]
     return {
         "side": side,
         "files": state["files"],
         "tree": tree.of(state["files"], url, marks),
         "tree_url": url,
-        "runs": _runs(state, spent),
+        "runs": _runs(state, side_or_nothing["spent"], side_or_nothing["numbers"]),
     }
 
 
-def _runs(state: State, spent: dict[str, str]) -> list[dict[str, Any]]:
-    """Newest first, as everywhere."""
-    runs = list(enumerate(state["runs"], 1))[-RUNS_SHOWN:]
+def _runs(state: State, spent: dict[str, str], numbers: dict[str, int]) -> list[dict[str, Any]]:
+    """Those that have begun, newest first, as everywhere. One without a number has just begun, and is the last unless
+    the queue was put into another order. A steering prompt is no run for a reader: it has never begun."""
+    before = state["runs_total"] - len(state["queue"]) - len(state["runs"])
+    numbered = [(numbers.get(run["id"], before + at), run) for at, run in enumerate(state["runs"], 1)]
+    runs = [(number, run) for number, run in numbered if not is_handed_over(run)][-RUNS_SHOWN:]
     return [
         {
             "id": run["id"],

@@ -37,5 +37,6 @@ def of(plan: dict[str, Any] | None, run: dict[str, Any] | None) -> Plan | None:
         Entry(one["content"], one["status"], MARKS[one["status"]], WORDS[one["status"]], one["priority"] == "high")
         for one in entries[:SHOWN_ENTRIES]
     ]
-    summary = f"Plan: {done} of {len(entries)} done"
-    return Plan(shown, summary, len(entries) - len(shown), run["finished_at"] is None)
+    omitted = plan.get("omitted_entries", 0)
+    summary = f"Plan: {done} of {'the first ' if omitted else ''}{len(entries)} done"
+    return Plan(shown, summary, len(entries) - len(shown) + omitted, run["finished_at"] is None)

@@ -17,10 +17,13 @@ from agents.workspace.history.past import status_of
 RUNS_SHOWN = 20
 """Of the latest runs; the others are on a page of their own."""
 MARKS_MOST = 2000
+NUMBERS_MOST = 100
+"""Runs whose numbers are told: more than are shown, since those in the queue may be the latest."""
 
 
 def of(agent: Agent, seq: int, files: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
     """`marks`: path → added or modified, by the run that began last; `run` is which. `spent`: run id → tokens, cost.
+    `numbers`: run id → number, of the latest runs.
     `seq`: of the last event that this takes into account; `files` are those of the state after it."""
     latest = agent.runs.exclude(started_at=None).order_by("-number").only("id", "number", "finished_at").first()
     marks = {} if latest is None else _marks(agent, latest, files)
@@ -28,7 +31,7 @@ def of(agent: Agent, seq: int, files: Mapping[str, Mapping[str, Any]]) -> dict[s
         "seq": seq,
         "marks": dict(list(marks.items())[:MARKS_MOST]),
         "run": None if latest is None else {"id": str(latest.pk), "number": latest.number},
-        "spent": _spent(agent),
+        **_of_runs(agent),
     }
 
 
@@ -53,6 +56,9 @@ def _status(before: Manifest, after: Manifest | None, path: str, file: Mapping[s
     return None if same else "modified"
 
 
-def _spent(agent: Agent) -> dict[str, str]:
-    rows = agent.runs.order_by("-number").values_list("id", "usage")[:RUNS_SHOWN]
-    return {str(pk): words for pk, usage in rows if usage and (words := measures.usage(usage))}
+def _of_runs(agent: Agent) -> dict[str, Any]:
+    rows = agent.runs.order_by("-number").values_list("id", "number", "usage")[:NUMBERS_MOST]
+    return {
+        "spent": {str(pk): words for pk, _, usage in rows[:RUNS_SHOWN] if usage and (words := measures.usage(usage))},
+        "numbers": {str(pk): number for pk, number, _ in rows},
+    }

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 from uuid import UUID
 
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
-from django.http import HttpRequest, HttpResponse
+from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.utils import timezone
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_POST
 
-from agents import lifecycle
+from agents import lifecycle, tip
 from agents.definitions import Definition, catalog
 from agents.errors import AgentsError
 from agents.models import Agent, Run
@@ -23,7 +24,7 @@ from agents.pages import side as side_of
 from agents.pages.advice import ADVICE
 from agents.pages.forms import PromptForm
 from streaming import journal
-from streaming.cursor import Cursor
+from streaming.cursor import Cursor, parse
 from streaming.fold import State
 
 
@@ -33,11 +34,23 @@ def agent_page(request: HttpRequest, agent_id: UUID) -> HttpResponse:
     agent = _own(request, agent_id)
     folded = journal.load(str(agent.id))
     cursor, state = folded.cursor, folded.state
+    page = _page(agent, request.GET["before"]) if "before" in request.GET else None
     latest = agent.runs.exclude(isolation="").order_by("-number").first()
     definition = catalog.current().definitions.get(agent.definition)
     side = side_of.of(agent, cursor.seq, state["files"])
-    context = page_context(agent, cursor, state, definition=definition, everything="all" in request.GET, side=side)
+    everything = "all" in request.GET
+    context = page_context(agent, cursor, state, definition=definition, everything=everything, side=side, page=page)
     return render(request, "agents/agent.html", {**context, "isolation": latest.isolation if latest else ""})
+
+
+def _page(agent: Agent, before: str) -> dict[str, Any]:
+    """An earlier page of the conversation."""
+    cursor = parse(before)
+    found = None if cursor is None else tip.conversation_page(str(agent.id), cursor)
+    if found is None:
+        raise Http404
+    page: dict[str, Any] = json.loads(found[0])
+    return page
 
 
 @login_required
@@ -105,9 +118,10 @@ def page_context(
     definition: Definition | None = None,
     everything: bool = False,
     side: dict[str, Any] | None = None,
+    page: dict[str, Any] | None = None,
 ) -> dict[str, Any]:
     """What the agent page shows of its log. A function of the state and the clock only, like the page's JavaScript,
-    but for what `side` adds to its panels."""
+    but for what `side` adds to its panels. `page`: an earlier one, to be shown instead of the end."""
     now = timezone.now()
     active = next((run for run in state["runs"] if run["id"] == state["active_run"]), None)
     files_url = f"/api/agents/{agent.id}/files/"
@@ -115,7 +129,7 @@ def page_context(
         "agent": agent,
         "cursor": str(cursor),
         "state": state,
-        "conversation": conversation.of(state, files_url, everything=everything),
+        "conversation": conversation.of(state, files_url, everything=everything, page=page),
         **panels.of(agent, state, side),
         "usage": measures.usage(state["usage"]),
         "elapsed": measures.run_elapsed(active, now) if active else "",

@@ -45,6 +45,18 @@ def painted(page: Page) -> None:
     page.evaluate("() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))")
 
 
+def unrolled(page: Page) -> None:
+    """The page shows the conversation from its beginning."""
+    script = """async () => {
+        const earlier = document.getElementById("earlier");
+        while (!earlier.hidden) {
+            earlier.querySelector("button").click();
+            await new Promise((done) => setTimeout(done, 10));
+        }
+    }"""
+    page.evaluate(script)
+
+
 def drawn(page: Page) -> dict[str, str]:
     """What the page shows of the state, as HTML."""
     parts = ("conversation", "file-list", "run-list", "title", "status", "usage", "prompt-hint", "queue")

@@ -16,7 +16,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from queue import Queue
 from typing import Any
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import parse_qs, unquote, urlsplit
 
 from django.contrib.auth.models import User
 from django.contrib.staticfiles import finders
@@ -29,7 +29,7 @@ from agents.pages.views import page_context
 from agentsite.security import POLICY
 from streaming.cursor import Cursor, parse
 from streaming.events import Event, encode
-from streaming.fold import State, fold
+from streaming.fold import State, fold, initial, step
 
 
 @dataclass
@@ -57,6 +57,13 @@ class Stub:
     """Connections to the feed, so far."""
     hints: int = 0
     """Times that the feed has said that the agent changed."""
+    pages_asked: list[str] = field(default_factory=list)
+    """The cursor of each request for earlier messages, in order."""
+    fail_pages: int = 0
+    """So many of them are answered with an error."""
+    calls_asked: list[str] = field(default_factory=list)
+    trimmed: bool = False
+    """Are the events of old calls not stored any more?"""
     requests: list[tuple[str, str, str]] = field(default_factory=list)
     changed: threading.Condition = field(default_factory=threading.Condition)
     url: str = ""
@@ -100,18 +107,55 @@ class Stub:
         tip = self.events[-1]
         return {"agent_id": tip.agent_id, "epoch": tip.epoch, "seq": tip.seq, "state": fold(self.events)}
 
-    def page(self, everything: bool = False) -> str:
+    def pages(self) -> dict[str, dict[str, Any]]:
+        """What has left the state, by cursor."""
+        found, state = {}, initial()
+        for event in self.events:
+            state, page = step(state, event)
+            if page is not None:
+                found[str(page.before)] = {"messages": page.messages, "earlier": page.earlier}
+        return found
+
+    def call(self, run_id: str, call_id: str) -> dict[str, Any] | None:
+        """A whole call, from its events."""
+        call: dict[str, Any] | None = None
+        for event in self.events:
+            if event.run_id != run_id or event.data.get("call_id") != call_id:
+                continue
+            if event.type == "tool-call":
+                nothing = {"output": "", "result": None, "is_error": False, "duration_ms": None, "state": "running"}
+                call = {"arguments": event.data["arguments"], **nothing}
+            elif event.type == "tool-output" and call:
+                call["output"] += event.data["content"]
+            elif event.type == "tool-result" and call:
+                ended = {name: event.data[name] for name in ("result", "is_error", "duration_ms")}
+                call = {**call, **ended, "state": "failed" if ended["is_error"] else "completed"}
+        return call
+
+    def run(self, run_id: str) -> dict[str, Any]:
+        asked = (one for one in self.events if one.type == "message" and one.run_id == run_id)
+        prompt = next((one.data["content"] for one in asked if one.data["role"] == "user"), "")
+        return {"id": run_id, "input": prompt}
+
+    def page(self, everything: bool = False, before: str = "") -> str:
         events = self.events[: self.page_at]
         cursor = Cursor(events[-1].epoch, events[-1].seq) if events else Cursor(0, 0)
         request = RequestFactory().get("/")
         request.user = User(username="ada")
         state = fold(events)
         self.agent.title = state["title"]
-        return render_to_string("agents/agent.html", self._context(cursor, state, everything), request)
+        page = self.pages()[before] if before else None
+        return render_to_string("agents/agent.html", self._context(cursor, state, everything, page), request)
 
-    def _context(self, cursor: Cursor, state: State, everything: bool) -> dict[str, Any]:
+    def _context(self, cursor: Cursor, state: State, everything: bool, page: dict[str, Any] | None) -> dict[str, Any]:
         return page_context(
-            self.agent, cursor, state, definition=self.definition, everything=everything, side=self.side
+            self.agent,
+            cursor,
+            state,
+            definition=self.definition,
+            everything=everything,
+            side=self.side,
+            page=page,
         )
 
 
@@ -148,13 +192,21 @@ def _handler(stub: Stub) -> type[BaseHTTPRequestHandler]:
             if url.path.startswith("/static/"):
                 self._file(Path(finders.find(url.path.removeprefix("/static/")) or "nothing"))
             elif url.path == urlsplit(stub.page_url).path:
-                self._answer(200, stub.page(url.query == "all").encode(), "text/html; charset=utf-8")
+                before = parse_qs(url.query).get("before", [""])[0]
+                self._answer(200, stub.page(url.query == "all", before).encode(), "text/html; charset=utf-8")
             elif url.path == f"{api}/stream":
                 self._stream(parse_qs(url.query).get("after", [""])[0])
             elif url.path == f"{api}/events":
                 self._events(**{name: values[0] for name, values in parse_qs(url.query).items()})
             elif url.path == f"{api}/snapshot":
                 self._json(200, stub.snapshot())
+            elif url.path == f"{api}/messages":
+                self._messages(parse_qs(url.query)["before"][0])
+            elif url.path.startswith(f"{api}/runs/"):
+                run, _, call = url.path.removeprefix(f"{api}/runs/").partition("/calls/")
+                self._call(unquote(run), unquote(call))
+            elif url.path.startswith("/api/runs/"):
+                self._json(200, stub.run(url.path.rpartition("/")[2]))
             elif url.path == "/api/feed":
                 self._feed()
             elif url.path == f"{urlsplit(stub.page_url).path}side/":
@@ -179,6 +231,23 @@ def _handler(stub: Stub) -> type[BaseHTTPRequestHandler]:
             left = [event for event in stub.events if event.seq > cursor.seq and type in (None, event.type)]
             found = [json.loads(event.encode()) for event in left[: int(limit)]]
             self._json(200, {"events": found, "next": "1-9", "complete": len(found) == len(left)})
+
+        def _messages(self, before: str) -> None:
+            stub.pages_asked.append(before)
+            if stub.fail_pages:
+                stub.fail_pages -= 1
+                self._json(503, {"error": {"code": "no", "message": "Not now."}})
+            else:
+                self._json(200, stub.pages()[before])
+
+        def _call(self, run_id: str, call_id: str) -> None:
+            stub.calls_asked.append(call_id)
+            if stub.trimmed:
+                self._json(410, {"error": {"code": "trimmed", "message": "It is not stored any more."}})
+            elif call := stub.call(run_id, call_id):
+                self._json(200, call)
+            else:
+                self._json(404, {"error": {"code": "not-found", "message": "No such call."}})
 
         def _feed(self) -> None:
             """As django-eventstream says it."""

@@ -49,6 +49,10 @@ def answered(run: str) -> list[tuple[str, str, dict[str, Any]]]:
     return [running, said(run, "assistant", f"{run} says"), ("done", run, {"status": "completed"})]
 
 
+def thought(message_id: str) -> tuple[str, str, dict[str, Any]]:
+    return "thinking", "r", {"message_id": message_id, "content": "Hm."}
+
+
 def ended(run: str, status: str, *steps: tuple[str, str, dict[str, Any]]) -> list[tuple[str, str, dict[str, Any]]]:
     return [*asked(run), ("status", run, {"status": "running"}), *steps, ("done", run, {"status": status})]
 
@@ -89,6 +93,62 @@ def test_prompt_that_was_handed_to_a_run_at_work_stands_in_its_turn() -> None:
     ]
     assert shown_of(state_of(*steps)) == [("r1", ["r1", "before", "steer", "after"]), ("r2", ["r2", "r2 says"])]
     assert shown_of(state_of(*steps[:-3]))[0] == ("r1", ["r1", "before", "steer", "after"])
+
+
+def test_steering_prompt_stands_where_its_program_took_it() -> None:
+    into = {"status": "completed", "reason": "handed to another run", "into": "r1"}
+    begun = [
+        *asked("r1"),
+        ("status", "r1", {"status": "running"}),
+        ("text", "r1", {"message_id": "m", "content": "One"}),
+    ]
+    handed = [*asked("steer"), ("status", "steer", into), ("done", "steer", {"status": "completed"})]
+    state = state_of(*begun, *handed, ("text", "r1", {"message_id": "m", "content": "Two"}))
+    (turn,) = conversation.of(state, "/files/").turns
+    told = [(message.role, message.is_steering, len(message.parts)) for message in turn.messages]
+    assert told == [("user", False, 1), ("assistant", False, 1), ("user", True, 1), ("assistant", False, 1)]
+
+
+def test_text_of_several_parts_is_one_text() -> None:
+    long = ("text", "r", {"message_id": "m", "content": "```\n" + "x\n" * 20_000 + "```\n"})
+    state = state_of(*asked("r"), ("status", "r", {"status": "running"}), long)
+    assert len(state["messages"][1]["parts"]) == 2
+    (_, answer) = conversation.of(state, "/files/").turns[0].messages
+    assert [str(part.html).count("<pre") for part in answer.parts] == [1]
+
+
+def test_what_is_before_the_conversation_was_cleared_ends_with_a_line() -> None:
+    state = state_of(*asked("r1"), *answered("r1"), ("clear", "r1", {"by": "ada"}), *asked("r2"), *answered("r2"))
+    assert [turn.begins_anew for turn in conversation.of(state, "/files/").turns] == [False]
+    old = {"id": "u", "run_id": "r1", "role": "user", "parts": [{"n": 1, "type": "text", "text": "old"}]}
+    new = {"id": "u", "run_id": "r2", "role": "user", "parts": [{"n": 9, "type": "text", "text": "new"}]}
+    page: dict[str, Any] = {"messages": [old], "earlier": None}
+    shown = conversation.of(state, "/files/", page=page)
+    assert (shown.is_cleared, shown.is_past, shown.earlier, shown.queued) == (True, True, "", [])
+    shown = conversation.of(state, "/files/", page={**page, "messages": [old, new]})
+    assert [turn.begins_anew for turn in shown.turns] == [False, True]
+    assert not shown.is_cleared
+
+
+def test_run_that_has_left_the_state_leads_to_its_page() -> None:
+    runs = [step for n in range(300) for step in (*asked(f"r{n}"), *answered(f"r{n}"))]
+    turns = conversation.of(state_of(*runs), "/files/", everything=True).turns
+    assert turns[0].is_old
+    assert turns[0].meta == ""
+    assert not turns[-1].is_old
+
+
+def test_approvals_that_left_with_their_call_stand_in_their_turn() -> None:
+    answer = {"approval_id": "p", "run_id": "r", "call_id": "c", "question": "May it?", "options": ["approve"]}
+    given = {**answer, "decision": "approve", "by": "ada", "reason": None}
+    state = state_of(
+        *asked("r"),
+        ("status", "r", {"status": "running"}),
+        ("tool-call", "r", {"call_id": "c", "name": "bash", "arguments": {}}),
+    )
+    state["messages"][1]["parts"][0]["approvals"] = [given]
+    (turn,) = conversation.of(state, "/files/").turns
+    assert turn.questions.answered == [given]
 
 
 def test_turns_are_in_the_order_in_which_the_queue_was_worked_through() -> None:
@@ -135,12 +195,12 @@ def test_words_at_the_end_are_true_of_the_run(steps: list[tuple[str, str, dict[s
 
 
 def test_only_the_last_parts_are_shown_in_steps() -> None:
-    calls = [("tool-call", "r", {"call_id": str(n), "name": "x", "arguments": {}}) for n in range(650)]
-    state = state_of(said("r"), *calls)
+    texts = [step for n in range(325) for step in (("text", "r", {"message_id": "m", "content": f"{n}"}), thought("m"))]
+    state = state_of(said("r"), *texts)
     shown = conversation.of(state, "/files/")
-    assert shown.left_out_parts == 400
+    assert shown.earlier == "all"
     assert sum(len(message.parts) for turn in shown.turns for message in turn.messages) == 251
-    assert conversation.of(state, "/files/", everything=True).left_out_parts == 0
+    assert conversation.of(state, "/files/", everything=True).earlier == ""
 
 
 def test_closed_card_tells_the_gist_of_its_call() -> None:
@@ -174,6 +234,20 @@ def test_durations_in_words(ms: float, words: str) -> None:
 )
 def test_sizes_in_words(count: int, words: str) -> None:
     assert measures.size(count) == words
+
+
+def test_card_tells_what_the_state_leaves_out() -> None:
+    big = "x" * 20_000
+    steps: list[tuple[str, str, dict[str, Any]]] = [
+        said("r"),
+        ("status", "r", {"status": "running"}),
+        ("tool-call", "r", {"call_id": "c", "name": "bash", "arguments": {"command": big}}),
+        ("tool-output", "r", {"call_id": "c", "content": big}),
+        ("tool-result", "r", {"call_id": "c", "result": big, "is_error": True}),
+    ]
+    part = conversation.of(state_of(*steps), "/files/").turns[0].messages[1].parts[0]
+    assert part.omitted == [f"20 KB of the {what} not shown" for what in ("arguments", "output", "error")]
+    assert (part.summary, part.about, part.output, part.result) == ("", [], None, None)
 
 
 def test_call_waits_while_its_approval_does() -> None:

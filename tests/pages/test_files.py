@@ -85,6 +85,7 @@ def test_panels_say_what_the_latest_run_changed_and_used(run: Run, client: Clien
         "report.py": "modified",
     }
     assert side["spent"] == {str(run.pk): "7,345 tokens · $0.0298"}
+    assert side["numbers"] == {str(run.pk): 1}
     text = text_of(client, f"/agents/{run.agent_id}/")
     assert "Run 1 changed 5: see how" in text
     assert "report.py modified 171 B" in text

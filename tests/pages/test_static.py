@@ -10,7 +10,7 @@ from django.contrib.staticfiles import finders
 from agentsite.static import smaller
 
 STATIC = Path(__file__).resolve().parents[2] / "agents" / "static" / "agents"
-OURS = sorted([*STATIC.glob("*.js"), *STATIC.glob("*.css")])
+OURS = sorted([*STATIC.glob("*.js"), *STATIC.glob("state/*.js"), *STATIC.glob("*.css")])
 
 
 def test_comments_and_indentation_go_and_words_stay() -> None:
@@ -19,9 +19,9 @@ def test_comments_and_indentation_go_and_words_stay() -> None:
     assert smaller("/* a */\n.x {\n  color: red; /* b */\n}\n", is_script=False) == ".x{color:red}"
 
 
-@pytest.mark.parametrize("source", OURS, ids=lambda path: path.name)
+@pytest.mark.parametrize("source", OURS, ids=lambda path: path.relative_to(STATIC).as_posix())
 def test_served_copy_is_the_smaller_one(source: Path) -> None:
-    served = Path(str(finders.find(f"agents/{source.name}")))
+    served = Path(str(finders.find(f"agents/{source.relative_to(STATIC).as_posix()}")))
     assert served.read_text("utf-8") == smaller(source.read_text("utf-8"), is_script=source.suffix == ".js")
     assert served.stat().st_mtime_ns == source.stat().st_mtime_ns
 

@@ -14,6 +14,9 @@ from agents.models import Agent, Run
 from agents.workspace import Workspace
 from agents.workspace.history import History
 from streaming import journal
+from streaming.events import encode
+from streaming.models import ConversationPage
+from streaming.packing import pack
 from tests.pages.conftest import DEFINITIONS
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -72,6 +75,21 @@ def test_pages_bring_a_policy_that_runs_no_inline_script_and_keep_to_it(ada: Use
         assert not re.search(r'(?:src|href|action)="(?:https?:)?//', html)
 
 
+def test_earlier_page_of_the_conversation_is_shown_by_its_cursor(ada: User, client: Client, stranger: Client) -> None:
+    agent, _ = lifecycle.create_agent(ada, "demo", input="hello")
+    part = {"n": 1, "type": "text", "text": "<b>Long ago.</b>"}
+    entry = {"id": "m", "run_id": None, "role": "user", "parts": [part]}
+    packed = pack(encode({"messages": [entry], "earlier": {"before": "1-4"}}))
+    ConversationPage.objects.create(agent_id=agent.pk, epoch=1, seq=9, last_n=1, packed=packed)
+    html = client.get(f"{page_of(agent)}?before=1-9").content.decode()
+    assert "&lt;b&gt;Long ago.&lt;/b&gt;" in html
+    assert 'href="?before=1-4"' in html
+    assert "Latest messages" in html
+    for before in ("1-8", "nonsense", ""):
+        assert client.get(f"{page_of(agent)}?before={before}").status_code == 404
+    assert stranger.get(f"{page_of(agent)}?before=1-9").status_code == 404
+
+
 # The changes of a run -------------------------------------------------------------------------------------------------
 
 
@@ -83,7 +101,7 @@ def test_changes_are_shown_as_text_whatever_is_in_them(ada: User, client: Client
     workspace.write_file("<script>alert(1)</script>", [b"<img src=x onerror=alert(2)>\n"])
     workspace.write_file("picture", [b"\0"])
     history.keep(str(run.pk), "after", workspace)
-    assert f'href="/runs/{run.pk}/"' in client.get(page_of(agent)).content.decode()
+    assert f'id="run-{run.pk}"' in client.get(page_of(agent)).content.decode()
     html = client.get(f"/runs/{run.pk}/changes/").content.decode()
     assert "<script>alert" not in html
     assert "<img" not in html

@@ -1,4 +1,5 @@
 /** The site's HTTP API, as the logged-in reader. */
+import { parse } from "./exact.js";
 
 export class ApiError extends Error {
   constructor(status, message) {
@@ -51,7 +52,7 @@ export class Api {
     }
     const text = await response.text();
     if (!response.ok) throw new ApiError(response.status, problem(response.status, text));
-    return text ? JSON.parse(text) : null;
+    return text ? parse(text) : null;
   }
 }
 

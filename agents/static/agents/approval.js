@@ -1,7 +1,9 @@
 /** Questions of a program to a person, and what was answered. The same as agents/pages/approvals.py. */
 import { KEPT_ASKED, draw, sections } from "./call.js";
 import { Keyed, h, setText } from "./dom.js";
+import { omitted } from "./omitted.js";
 import { localTime } from "./times.js";
+import { sameList } from "./turns.js";
 
 const SHOWN_OPEN = 20;
 const SHOWN_ANSWERED = 50;
@@ -12,14 +14,14 @@ const UNREAD = "Show all of it before you approve it.";
 const UNKNOWN = "What it would do is not known yet, so it can’t be approved.";
 const KINDS = { yes: "primary", no: "stop", "": null };
 
-/** Those of one run: {open: [{key, approval, call}], closed}. `messages`: of the run, where the calls are. */
-export function questionsOf(approvals, run, messages) {
+/** Those of one run: {open: [{key, approval, call}], closed}. `entries`: of the run, where the calls are. */
+export function questionsOf(approvals, run, entries) {
   if (!approvals.length) return { open: [], closed: [] };
   const waiting = approvals.filter((approval) => isWaiting(approval, run));
-  const open = waiting.slice(0, SHOWN_OPEN).map((approval) => {
-    // By place, not by id: nothing stops a program from asking twice under the same name.
-    const key = `${approvals.indexOf(approval)} ${approval.question}`;
-    return { key, approval, call: callOf(approval, messages) };
+  const open = waiting.slice(0, SHOWN_OPEN).map((approval, at) => {
+    // Not by id alone: nothing stops a program from asking twice under the same name.
+    const before = waiting.slice(0, at).filter((one) => one.approval_id === approval.approval_id).length;
+    return { key: `${before} ${approval.approval_id} ${approval.question}`, approval, call: callOf(approval, entries) };
   });
   return { open, closed: approvals.filter((approval) => !isWaiting(approval, run)) };
 }
@@ -28,9 +30,9 @@ export function isWaiting({ decision }, run) {
   return decision === null && run?.finished_at === null;
 }
 
-function callOf({ call_id }, messages) {
+function callOf({ call_id }, entries) {
   if (call_id === null) return null;
-  for (const { parts } of messages.toReversed()) {
+  for (const { parts } of entries.toReversed()) {
     const call = parts.findLast((part) => part.type === "tool-call" && part.call_id === call_id);
     if (call) return call;
   }
@@ -91,48 +93,94 @@ function answerItem({ question, decision, by, reason }) {
 
 /**
  * One that waits. A and D answer it while the card or one of its buttons has the focus, which it never takes itself. Until all
- * of the call's arguments are shown it can only be denied: nobody should approve what is not shown.
+ * of the question and of the call's arguments are shown it can only be denied: nobody should approve what is not shown.
  */
 class Card {
   constructor(item, context) {
-    this.api = context.api;
-    this.isWhole = item.approval.call_id === null;
-    this.isSending = false;
+    Object.assign(this, { api: context.api, context, isSending: false, options: [], buttons: [] });
     this.problem = h("p", { class: "field-error", role: "alert" });
     this.reason = h("input", { name: "reason", maxlength: "2000" });
+    this.question = h("p", { class: "approval-question", dir: "auto" });
+    this.cut = h("div");
     this.about = h("div", { class: "approval-about" });
     this.tool = h("p", { class: "hint" });
     this.locked = h("p", { class: "hint" });
-    const { approval } = item;
-    this.buttons = approval.options.map((decision) => this.#button(approval, decision));
+    this.row = h("div", { class: "row" });
     this.node = h(
       "div",
       { class: "approval", role: "group", tabindex: "0", "aria-label": "Approval needed", onkeydown: (event) => this.#key(event) },
-      h("p", { class: "approval-question", dir: "auto" }, approval.question),
+      this.question,
+      this.cut,
       this.tool,
       this.about,
       this.locked,
-      h("div", { class: "approval-answer" }, h("label", {}, "Reason (optional) ", this.reason), h("div", { class: "row" }, ...this.buttons)),
+      h("div", { class: "approval-answer" }, h("label", {}, "Reason (optional) ", this.reason), this.row),
       this.problem,
     );
     this.update(item);
   }
 
-  update({ call }) {
-    this.isKnown = Boolean(call);
-    if (!call) return this.#lock();
-    this.tool.replaceChildren("The agent wants to use ", h("code", {}, call.name), ":");
-    const chars = JSON.stringify(call.arguments).length;
-    draw(this.about, (kept) => sections(call.arguments, kept), KEPT_ASKED, chars, (isWhole) => {
-      this.isWhole = isWhole;
+  update(item) {
+    this.item = item;
+    this.#ask(item.approval);
+    this.#showCall(item);
+  }
+
+  /** The state has a preview where there are many long questions; the log has them whole. */
+  #ask(approval) {
+    const { question, options, omitted_bytes } = approval;
+    this.isAsked = !omitted_bytes;
+    setText(this.question, omitted_bytes ? `${question}…` : question);
+    this.cut.replaceChildren(...(omitted_bytes ? [omitted(omitted_bytes, "the question", () => this.#loadQuestion(approval))] : []));
+    if (sameList(options, this.options)) return;
+    this.options = options;
+    this.buttons = options.map((decision) => this.#button(approval, decision));
+    this.row.replaceChildren(...this.buttons);
+  }
+
+  async #loadQuestion(approval) {
+    const { agentUrl, api } = this.context;
+    const { events } = await api.get(`${agentUrl}/events?type=approval-request&run=${approval.run_id}&after=0-0&limit=1000`);
+    const asked = events.findLast(({ data }) => data.approval_id === approval.approval_id)?.data;
+    if (!asked) throw new Error("The question is not in the log any more.");
+    if (this.item.approval !== approval) return;
+    this.#ask({ ...approval, ...asked, omitted_bytes: 0 });
+    this.#lock();
+  }
+
+  #showCall(item) {
+    const { approval, call } = item;
+    this.isKnown = Boolean(call) || approval.call_id === null;
+    this.isRead = approval.call_id === null;
+    if (call) {
+      this.tool.replaceChildren("The agent wants to use ", h("code", {}, call.name), ":");
+      if (call.arguments !== null) this.#showArguments(call.arguments);
+      else this.about.replaceChildren(omitted(call.omitted_bytes.arguments, "the arguments", () => this.#loadArguments(item), { isEager: true }));
+    }
+    this.#lock();
+  }
+
+  async #loadArguments(item) {
+    const { run_id, call_id } = item.approval;
+    const { arguments: given } = await this.context.calls.get(run_id, call_id);
+    if (this.item === item) this.#showArguments(given);
+  }
+
+  #showArguments(given) {
+    draw(this.about, (kept) => sections(given, kept), KEPT_ASKED, JSON.stringify(given).length, (isWhole) => {
+      this.isRead = isWhole;
       this.#lock();
     });
   }
 
+  get #isWhole() {
+    return this.isAsked && this.isRead;
+  }
+
   #lock() {
-    for (const button of this.buttons) button.disabled = this.isSending || !(this.isWhole || button.dataset.kind === "no");
-    setText(this.locked, this.isWhole ? "" : this.isKnown ? UNREAD : UNKNOWN);
-    this.locked.hidden = this.isWhole;
+    for (const button of this.buttons) button.disabled = this.isSending || !(this.#isWhole || button.dataset.kind === "no");
+    setText(this.locked, this.#isWhole ? "" : this.isKnown ? UNREAD : UNKNOWN);
+    this.locked.hidden = this.#isWhole;
   }
 
   #button(approval, decision) {

@@ -1,116 +1,49 @@
 /**
- * The conversation: turns of messages of parts, made from the folded state and from nothing else. The fold shares what
- * did not change, so one comparison of references says which nodes to touch. agents/pages/conversation.py makes the same.
+ * The conversation on the page: turns of messages of parts (turns.js). The fold shares what did not change, so one
+ * comparison of references says which nodes to touch.
  */
 import { Approvals, isWaiting, questionsOf } from "./approval.js";
 import { Keyed, h, setText } from "./dom.js";
 import { Markdown } from "./markdown.js";
 import { budget, runDuration } from "./measures.js";
-import { Plan, planOf } from "./plan.js";
+import { omitted } from "./omitted.js";
+import { Plan } from "./plan.js";
 import { Tool } from "./tool.js";
+import { group, sameList, sameStretch, sameTurn } from "./turns.js";
 
-/** Parts that are in the page at first. Older ones are cut off in steps, so that the beginning does not keep moving. */
-export const SHOWN_PARTS = 400;
-const STEP_PARTS = 200;
 const FINAL_WORDS = { failed: "The run failed.", cancelled: "Stopped." };
 const AGAIN_WORDS = { resume: "Continue", retry: "Try again" };
 const SPEAKERS = { user: "You", assistant: "Agent", system: "System" };
+const STEERING = "Steering prompt";
+const CLEARED = { key: "cleared" };
 
 export class Conversation {
-  /** `context`: {agentUrl, filesUrl, api, advice: what to do by code of error} */
+  /** `context`: {agentUrl, filesUrl, api, advice: what to do by code of error, calls: WholeCalls, outputs: LiveOutputs} */
   constructor(root, context) {
-    this.shownParts = SHOWN_PARTS;
     this.known = new Map();
-    this.turns = new Keyed(root, (turn) => turn.key, (turn) => new Turn(turn, context));
+    this.items = new Keyed(root, ({ key }) => key, (item) => (item === CLEARED ? new Divider() : new Turn(item, context)));
   }
 
-  /** Returns how many parts are left out at the beginning. */
-  render(state) {
-    const { turns, leftOut } = group(state, this.shownParts);
-    const shared = turns.map((turn) => sameTurn(this.known.get(turn.key), turn));
-    this.known = new Map(shared.map((turn) => [turn.key, turn]));
-    this.turns.update(shared);
-    return leftOut;
+  /** `entries`, `first`: as turns.js has them. Returns whether anything is shown. */
+  render(state, entries, first) {
+    const turns = group(state, entries, first).map((turn) => sameTurn(this.known.get(turn.key), turn));
+    this.known = new Map(turns.map((turn) => [turn.key, turn]));
+    this.items.update(withDivider(turns, state.cleared));
+    return turns.length > 0;
   }
 }
 
-/** By run, in the order in which the runs were at work: a queued prompt would else stand in the middle of an answer. */
-export function group(state, shownParts) {
-  const total = state.messages.reduce((sum, message) => sum + message.parts.length, 0);
-  const leftOut = Math.ceil(Math.max(0, total - shownParts) / STEP_PARTS) * STEP_PARTS;
-  const runs = new Map(state.runs.map((run) => [run.id, run]));
-  const turns = new Map();
-  const spoken = new Set();
-  for (const message of state.messages) {
-    const id = hostOf(runs.get(message.run_id), state) ?? message.run_id;
-    if (!turns.has(id)) turns.set(id, []);
-    turns.get(id).push(message);
-    if (message.role !== "user") spoken.add(id);
+/** `cleared`: the last ordinal before the conversation began anew. Of what is older nothing is shown at first. */
+function withDivider(turns, cleared) {
+  if (!turns.some(({ n }) => n <= cleared)) return turns;
+  const at = turns.findIndex(({ n }) => n > cleared);
+  return at === -1 ? [...turns, CLEARED] : turns.toSpliced(at, 0, CLEARED);
+}
+
+class Divider {
+  constructor() {
+    this.node = h("p", { class: "cleared", "data-key": "cleared" }, "The conversation begins anew here");
   }
-  const heard = spoken.values();
-  const shown = [];
-  let skip = leftOut;
-  for (const turn of turns.keys()) {
-    const id = spoken.has(turn) ? heard.next().value : turn;
-    const messages = turns.get(id);
-    const kept = [];
-    for (const message of messages) {
-      const dropped = Math.min(skip, message.parts.length);
-      skip -= dropped;
-      if (dropped < message.parts.length || !message.parts.length) kept.push({ message, from: dropped });
-    }
-    if (!kept.length || state.queue.includes(id)) continue;
-    const run = runs.get(id) ?? null;
-    const approvals = state.approvals.filter((approval) => approval.run_id === id);
-    const again = againOf(run, state);
-    shown.push({ key: String(id), messages: kept, all: messages, approvals, run, plan: planOf(state.plan, run), again });
-  }
-  return { turns: shown, leftOut };
-}
-
-/** The run that was at work when this one was handed to it. */
-function hostOf(run, { runs }) {
-  if (run?.status !== "completed" || run.started_at !== null) return null;
-  const at = run.finished_at;
-  return runs.find(({ started_at, finished_at }) => started_at && started_at <= at && (finished_at === null || finished_at >= at))?.id;
-}
-
-/** Prompts that wait for their turn: [{key, text}]. */
-export function queued(state) {
-  return state.queue.map((id) => {
-    const messages = state.messages.filter((message) => message.run_id === id);
-    const text = messages.flatMap(({ parts }) => parts).find(({ type }) => type === "text")?.text ?? "";
-    return { key: id, text };
-  });
-}
-
-/** Only behind the last run, and while nothing else is to be done: else it is not clear what comes first. */
-function againOf(run, state) {
-  if (!run || run !== state.runs.at(-1) || state.active_run !== null || state.queue.length) return "";
-  if (run.finished_at === null || !FINAL_WORDS[run.status]) return "";
-  return canContinue(run, state) ? "resume retry" : "retry";
-}
-
-/** Whether there is something to go on from: it is the latest run, it did not complete, and its program has said something. */
-export function canContinue(run, state) {
-  if (run !== state.runs.at(-1) || run.finished_at === null || !FINAL_WORDS[run.status]) return false;
-  return state.messages.some(({ run_id, role }) => run_id === run.id && role !== "user");
-}
-
-/** The turn as it was, if nothing in it is another object than before. */
-function sameTurn(old, turn) {
-  const same =
-    old &&
-    old.run === turn.run &&
-    old.plan === turn.plan &&
-    old.again === turn.again &&
-    sameList(old.approvals, turn.approvals, (a, b) => a === b) &&
-    sameList(old.messages, turn.messages, (a, b) => a.message === b.message && a.from === b.from);
-  return same ? old : turn;
-}
-
-function sameList(a, b, same) {
-  return a.length === b.length && a.every((item, at) => same(item, b[at]));
 }
 
 class Turn {
@@ -123,24 +56,33 @@ class Turn {
     this.context = context;
     this.node.append(messages, this.approvals.node, this.ending);
     this.known = new Map();
-    this.messages = new Keyed(messages, (entry) => entry.message.id, (entry) => new Message(entry, context));
+    this.keys = new Map();
+    this.messages = new Keyed(messages, ({ key }) => key, (item) => new Message(item, context));
     this.update(turn);
   }
 
   update(turn) {
     const asked = turn.approvals.filter((one) => isWaiting(one, turn.run)).map(({ call_id }) => call_id);
-    const entries = turn.messages.map((entry) => {
-      const old = this.known.get(entry.message.id);
-      const same = old?.message === entry.message && old.from === entry.from && sameList(old.asked, asked, (a, b) => a === b);
-      return same ? old : { ...entry, asked };
+    const items = turn.stretches.map((stretch) => {
+      const key = this.#keyOf(stretch);
+      const old = this.known.get(key);
+      const same = old && sameStretch(old.stretch, stretch) && sameList(old.asked, asked);
+      return same ? old : { key, stretch, asked };
     });
-    this.known = new Map(entries.map((entry) => [entry.message.id, entry]));
-    this.messages.update(entries);
+    this.known = new Map(items.map((item) => [item.key, item]));
+    this.keys = new Map(items.flatMap(({ key, stretch }) => stretch.drawn.map(({ n }) => [n, key])));
+    this.messages.update(items);
     this.#showPlan(turn);
-    this.approvals.update(questionsOf(turn.approvals, turn.run, turn.all));
-    if (this.ended === turn.run && this.again === turn.again) return; // else a button would lose the focus
-    [this.ended, this.again] = [turn.run, turn.again];
+    this.approvals.update(questionsOf(turn.approvals, turn.run, turn.entries));
+    if (this.ended === turn.run && this.again === turn.again && this.isOld === turn.isOld) return; // a button keeps the focus
+    [this.ended, this.again, this.isOld] = [turn.run, turn.again, turn.isOld];
     this.ending.replaceChildren(...ending(turn, this.context));
+  }
+
+  /** That of the node in which one of its parts stands already: an earlier page may add parts in front of it. */
+  #keyOf({ drawn }) {
+    const known = drawn.find(({ n }) => this.keys.has(n));
+    return known ? this.keys.get(known.n) : drawn[0].n;
   }
 
   #showPlan({ plan, run }) {
@@ -154,7 +96,9 @@ class Turn {
   }
 }
 
-function ending({ run, again }, context) {
+/** The state knows the latest runs only; an older one has a page that tells how it ended. */
+function ending({ key, run, isOld, again }, context) {
+  if (isOld && key !== "null") return [h("p", { class: "turn-note" }, h("a", { href: `/runs/${encodeURIComponent(key)}/` }, "How this run ended"))];
   if (!run) return [];
   const nodes = (run.budget ?? []).map((share) => h("p", { class: "turn-note budget" }, budget(share)));
   const word = finalWord(run);
@@ -173,11 +117,11 @@ function finalWord({ status, started_at, error }) {
   return status === "completed" && error ? "Reported an error." : FINAL_WORDS[status];
 }
 
-function failure({ code, message, retryable }, word, advice, done) {
+function failure({ code, message, omitted_bytes, retryable }, word, advice, done) {
   return h(
     "div",
     { class: "run-error" },
-    h("p", {}, h("strong", {}, word ?? "Something went wrong."), " ", h("span", { dir: "auto" }, message)),
+    h("p", {}, h("strong", {}, word ?? "Something went wrong."), " ", h("span", { dir: "auto" }, message, omitted_bytes && "…")),
     Object.hasOwn(advice, code) ? h("p", {}, advice[code]) : null,
     h("p", { class: "hint" }, h("code", {}, code), retryable && !done ? " · trying again may help" : null),
   );
@@ -199,73 +143,89 @@ function buttons(run, again, { api }) {
 }
 
 class Message {
-  constructor(entry, context) {
-    const { message } = entry;
-    this.node = h("article", { class: `message ${message.role}` });
+  constructor(item, context) {
+    const { stretch } = item;
+    this.node = h("article", { id: stretch.isSteering && `run-${stretch.run_id}` });
     const parts = h("div", { class: "parts" });
     this.speaker = h("h3", { class: "sr-only" });
-    this.node.append(this.speaker, parts);
-    this.known = [];
-    this.parts = new Keyed(parts, (item) => item.key, (item) => partView(item, context));
-    this.update(entry);
+    this.node.append(this.speaker, stretch.isSteering ? h("p", { class: "hint steering" }, STEERING) : "", parts);
+    this.known = new Map();
+    this.parts = new Keyed(parts, ({ key }) => key, (part) => partView(part, context));
+    this.update(item);
   }
 
   /** `asked`: ids of calls that wait for an approval. */
-  update({ message, from, asked }) {
-    this.node.className = `message ${message.role}`;
-    setText(this.speaker, SPEAKERS[message.role] ?? message.role);
-    const items = [];
-    for (let at = from; at < message.parts.length; at++) {
-      const part = message.parts[at];
-      // A whole message after its deltas moves parts about, and may change the role: then the key changes too.
-      const key = `${at} ${part.type} ${message.role} ${part.call_id ?? ""}`;
+  update({ stretch: { role, run_id, drawn }, asked }) {
+    this.node.className = `message ${role}`;
+    setText(this.speaker, SPEAKERS[role] ?? role);
+    const items = drawn.map(({ n, type, parts }) => {
+      const [part] = parts;
+      // After a reset another part may have the same ordinal; the role may change with a whole message after its deltas.
+      const key = `${n} ${type} ${role} ${part.call_id ?? ""}`;
       const isAsked = asked.includes(part.call_id);
-      const old = this.known[at];
-      const same = old?.part === part && old.key === key && old.isAsked === isAsked;
-      items.push(same ? old : { key, part, role: message.role, isAsked });
-    }
-    this.known = [];
-    items.forEach((item, i) => (this.known[from + i] = item));
+      const old = this.known.get(key);
+      const same = old && old.isAsked === isAsked && sameList(old.parts, parts);
+      return same ? old : { key, part, parts, role, run_id, isAsked };
+    });
+    this.known = new Map(items.map((item) => [item.key, item]));
     this.parts.update(items);
   }
 }
 
 function partView(item, context) {
-  const { part, role } = item;
-  if (part.type === "tool-call") return new Tool(item);
-  if (part.type === "thinking") return new Thinking(part);
-  return role === "assistant" ? new Answer(part, context) : new Plain(part);
+  if (item.part.type === "tool-call") return new Tool(item, context);
+  if (item.part.type === "thinking") return new Thinking(item);
+  return item.role === "assistant" ? new Answer(item, context) : new Plain(item, context);
 }
 
+const textOf = ({ parts }) => (parts.length === 1 ? parts[0].text : parts.map(({ text }) => text).join(""));
+
 class Plain {
-  constructor(part) {
-    this.node = h("div", { class: "part plain", dir: "auto" }, part.text);
+  constructor(item, { api }) {
+    const { part, run_id } = item;
+    this.isCut = Boolean(part.omitted_bytes);
+    this.text = h("div", { class: this.isCut ? "plain" : "part plain", dir: "auto" });
+    this.node = this.isCut ? h("div", { class: "part" }, this.text) : this.text;
+    if (this.isCut) {
+      // A long prompt that waited in a long queue is whole in its run only.
+      const load = async () => {
+        const { input } = await api.get(`/api/runs/${run_id}`);
+        this.isCut = false;
+        setText(this.text, input);
+        note.remove();
+      };
+      const note = omitted(part.omitted_bytes, "the prompt", load);
+      this.node.append(note);
+    }
+    this.update(item);
   }
 
-  update({ part }) {
-    setText(this.node, part.text);
+  update(item) {
+    if (item.part.omitted_bytes) this.isCut && setText(this.text, `${textOf(item)}…`);
+    else setText(this.text, textOf(item));
   }
 }
 
 class Answer {
-  constructor(part, context) {
+  constructor(item, context) {
     this.node = h("div", { class: "part markdown", dir: "auto" });
     this.markdown = new Markdown(this.node, context.filesUrl);
-    this.markdown.update(part.text);
+    this.update(item);
   }
 
-  update({ part }) {
-    this.markdown.update(part.text);
+  update(item) {
+    this.markdown.update(textOf(item));
   }
 }
 
 class Thinking {
-  constructor(part) {
-    this.text = h("div", { class: "plain", dir: "auto" }, part.text);
+  constructor(item) {
+    this.text = h("div", { class: "plain", dir: "auto" });
     this.node = h("details", { class: "part thinking" }, h("summary", {}, "Thinking"), this.text);
+    this.update(item);
   }
 
-  update({ part }) {
-    setText(this.text, part.text);
+  update(item) {
+    setText(this.text, textOf(item));
   }
 }

@@ -24,7 +24,7 @@ export class Files {
     this.shown = state.files;
     this.shownSide = side;
     this.tree.render(state.files, side.marks);
-    for (const node of this.counts) setText(node, String(Object.keys(state.files).length));
+    for (const node of this.counts) setText(node, String(state.files_total));
     const changed = Object.keys(side.marks).length;
     const link = side.run && h("a", { href: `/runs/${side.run.id}/changes/` }, "see how");
     this.note.replaceChildren(...(changed && link ? [`Run ${side.run.number} changed ${changed}: `, link] : []));

@@ -5,19 +5,23 @@
 import { Activity } from "./activity.js";
 import { Api } from "./api.js";
 import { Conversation } from "./conversation.js";
+import { Earlier } from "./earlier.js";
 import { setAttribute, setText } from "./dom.js";
 import { parse } from "./exact.js";
 import { Files } from "./files.js";
 import { Focus } from "./focus.js";
 import { Follow } from "./follow.js";
-import { apply } from "./fold.js";
 import { Header } from "./header.js";
+import { LiveOutputs } from "./live-output.js";
 import { News } from "./news.js";
+import { WholeCalls } from "./omitted.js";
 import { Output } from "./output.js";
+import { Past } from "./past.js";
 import { Prompt } from "./prompt.js";
 import { Queue } from "./queue.js";
 import { Runs } from "./runs.js";
 import { Side } from "./side.js";
+import { FOLD, step } from "./state/fold.js";
 import { AgentStream } from "./stream.js";
 
 /** How long silence is believed: with a run active the next event is never far. */
@@ -39,7 +43,14 @@ class AgentPage {
     this.follow = new Follow(root.querySelector(".agent-talk"), $("latest"));
     this.focus = new Focus(root, $("input"));
     const advice = JSON.parse($("advice").textContent);
-    this.conversation = new Conversation($("conversation"), { agentUrl, filesUrl, api, advice });
+    this.outputs = new LiveOutputs();
+    const calls = new WholeCalls({ agentUrl, api });
+    this.conversation = new Conversation($("conversation"), { agentUrl, filesUrl, api, advice, calls, outputs: this.outputs });
+    this.past = new Past({ agentUrl, api });
+    this.earlier = new Earlier({
+      place: $("earlier"), conversation: $("conversation"), past: this.past, follow: this.follow,
+      state: () => this.state, draw: () => this.#render(),
+    });
     this.header = new Header({
       title: $("title"), status: $("status"), elapsed: $("elapsed"), usage: $("usage"), connection: $("connection"),
       now: $("reconnect"), fallbackTitle: root.dataset.fallbackTitle, onNow: () => this.stream.reopen(),
@@ -76,7 +87,6 @@ class AgentPage {
   }
 
   start() {
-    $("earlier")?.parentNode.remove();
     document.addEventListener("visibilitychange", () => this.#turned());
     this.#render();
     this.stream.start();
@@ -100,7 +110,10 @@ class AgentPage {
   }
 
   #apply(event) {
-    this.state = apply(this.state, event);
+    this.outputs.hear(event, this.state);
+    const [state, page] = step(this.state, event);
+    this.state = state;
+    if (page) this.past.keep(page, this.follow.following);
     if (event.type === "log") this.output.append(event);
     if (event.type === "status") this.activity.hear(event);
     this.header.hear(event.timestamp);
@@ -108,8 +121,12 @@ class AgentPage {
   }
 
   #replace(state) {
+    // A server that was updated folds by other rules, and so do the modules that it serves now.
+    if (state.fold !== FOLD) return location.reload();
     this.state = state;
     this.output.restart();
+    this.outputs.clear();
+    this.past.rejoin(() => this.state, this.follow.following).then(() => this.#schedule());
     this.#schedule();
   }
 
@@ -137,8 +154,7 @@ class AgentPage {
     this.header.render(state);
     this.news.render(state);
     this.activity.render(state);
-    this.#showEarlier(this.conversation.render(state));
-    $("nothing").hidden = state.messages.length > 0;
+    this.#renderConversation(state);
     this.side.look(state, this.stream.seq);
     this.files.render(state, this.side.data);
     this.runs.render(state, this.side.data);
@@ -156,26 +172,13 @@ class AgentPage {
     if (name === "logged-out") location.assign(`${this.root.dataset.loginUrl}?next=${encodeURIComponent(location.pathname)}`);
   }
 
-  #showEarlier(leftOut) {
-    let node = $("earlier-parts");
-    if (!leftOut) return node?.remove();
-    if (!node) {
-      node = document.createElement("button");
-      node.id = "earlier-parts";
-      node.type = "button";
-      node.className = "earlier";
-      node.addEventListener("click", () => this.#showMore());
-      $("conversation").before(node);
-    }
-    setText(node, `Show ${leftOut} earlier parts`);
-  }
-
-  #showMore() {
-    const below = document.documentElement.scrollHeight - scrollY;
-    this.conversation.shownParts *= 2;
-    this.follow.following = false;
-    this.#render();
-    scrollTo({ top: document.documentElement.scrollHeight - below, behavior: "instant" });
+  #renderConversation(state) {
+    const { past } = this;
+    past.settle(state, this.follow.following);
+    if (past.isFilling) return; // what the reader sees would go, and come back
+    const isShown = this.conversation.render(state, past.entries(state.messages), past.first);
+    this.earlier.render(state);
+    $("nothing").hidden = isShown || state.queue.length > 0 || state.earlier !== null;
   }
 
   /** Which engine runs a run is not in the log's state: asked once a run, when it has started. */

@@ -5,9 +5,9 @@ const SHOWN_ENTRIES = 100;
 const MARKS = { pending: "☐", in_progress: "▸", completed: "☑" };
 const WORDS = { pending: "to do", in_progress: "at it", completed: "done" };
 
-/** What is drawn of it: null where there is none, and the same object while nothing changes. */
+/** The plan of that run: null where there is none, and the same object while nothing changes. */
 export function planOf(plan, run) {
-  return plan && run && plan.run_id === run.id && plan.entries.length ? plan.entries : null;
+  return plan && run && plan.run_id === run.id && plan.entries.length ? plan : null;
 }
 
 export class Plan {
@@ -18,17 +18,18 @@ export class Plan {
     this.byReader = false;
   }
 
-  update(entries, isOpen) {
+  update(plan, isOpen) {
     if (!this.byReader) this.node.open = isOpen;
-    if (entries === this.shown) return;
-    this.shown = entries;
+    if (plan === this.shown) return;
+    this.shown = plan;
+    const { entries, omitted_entries = 0 } = plan;
     const done = entries.filter(({ status }) => status === "completed").length;
-    setText(this.summary, `Plan: ${done} of ${entries.length} done`);
+    setText(this.summary, `Plan: ${done} of ${omitted_entries ? "the first " : ""}${entries.length} done`);
     this.list.replaceChildren(...entries.slice(0, SHOWN_ENTRIES).map(item));
     this.more?.remove();
     this.more = null;
-    const left = entries.length - SHOWN_ENTRIES;
-    if (left > 0) this.node.append((this.more = h("p", { class: "hint" }, `… and ${left} more`)));
+    const left = Math.max(0, entries.length - SHOWN_ENTRIES) + omitted_entries;
+    if (left) this.node.append((this.more = h("p", { class: "hint" }, `… and ${left} more`)));
   }
 }
 

@@ -1,5 +1,4 @@
 /** The prompts that wait for their turn, in the order in which they will be executed, which the reader can change. */
-import { queued } from "./conversation.js";
 import { Keyed, h, setText } from "./dom.js";
 
 export class Queue {
@@ -9,23 +8,23 @@ export class Queue {
     this.rows = new Keyed(list, ({ key }) => key, (item) => new Row(item, this));
   }
 
-  render(state) {
-    const items = state.queue.length ? queued(state) : [];
-    const rows = items.map(({ key, text }, at) => {
-      const [above, below] = [items[at - 1]?.key ?? null, items[at + 1]?.key ?? null];
-      const row = { key, text, above, below, behind: items[at + 2]?.key ?? null };
-      const old = this.known.get(key);
+  render({ queue }) {
+    const keyAt = (at) => queue[at]?.run_id ?? null;
+    const rows = queue.map((entry, at) => {
+      const row = { key: entry.run_id, entry, above: keyAt(at - 1), below: keyAt(at + 1), behind: keyAt(at + 2) };
+      const old = this.known.get(row.key);
       return old && Object.keys(row).every((name) => old[name] === row[name]) ? old : row;
     });
     this.known = new Map(rows.map((row) => [row.key, row]));
     this.rows.update(rows);
-    this.list.hidden = !items.length;
+    this.list.hidden = !rows.length;
   }
 
-  async send(path, body, button) {
+  /** Does something that may fail, which it says then. */
+  async try(button, act) {
     button.disabled = true;
     try {
-      await this.api.post(path, body);
+      await act();
       this.error("");
     } catch (problem) {
       this.error(problem.message);
@@ -36,24 +35,41 @@ export class Queue {
 
 class Row {
   constructor(item, queue) {
-    const button = (words, label, path, body) => {
+    const { api } = queue;
+    const button = (words, label, act) => {
       const node = h("button", { type: "button", class: "quiet", "aria-label": label, title: label }, words);
-      node.addEventListener("click", () => queue.send(`/api/runs/${item.key}/${path}`, body(), node));
+      node.addEventListener("click", () => queue.try(node, act));
       return node;
     };
+    const post = (path, body) => api.post(`/api/runs/${item.key}/${path}`, body);
     this.text = h("bdi", { class: "queue-text" });
-    this.up = button("↑", "Move up", "move", () => ({ before: this.item.above }));
-    this.down = button("↓", "Move down", "move", () => ({ before: this.item.behind }));
-    const withdraw = button("Withdraw", null, "cancel", () => ({}));
-    this.node = h("li", { "data-key": item.key, id: `run-${item.key}` }, this.text, this.up, this.down, withdraw);
+    this.more = button("Show all", "Show the whole prompt", async () => this.#showAll(await api.get(`/api/runs/${item.key}`)));
+    this.up = button("↑", "Move up", () => post("move", { before: this.item.above }));
+    this.down = button("↓", "Move down", () => post("move", { before: this.item.behind }));
+    const withdraw = button("Withdraw", null, () => post("cancel", {}));
+    this.node = h("li", { "data-key": item.key, id: `run-${item.key}` }, this.text, this.more, this.up, this.down, withdraw);
     this.update(item);
   }
 
+  /** In a long queue the state has the beginnings of long prompts only; their runs have them whole. */
   update(item) {
     this.item = item;
-    setText(this.text, item.text);
-    this.text.title = item.text.slice(0, 2000);
+    const { prompt, omitted_bytes } = item.entry;
+    this.more.hidden = !omitted_bytes || this.isWhole;
+    if (!this.isWhole) this.#show(omitted_bytes ? `${prompt}…` : (prompt ?? ""));
     this.up.hidden = item.above === null;
     this.down.hidden = item.below === null;
+  }
+
+  #showAll({ input }) {
+    this.isWhole = true;
+    this.more.hidden = true;
+    this.text.classList.add("whole");
+    this.#show(input);
+  }
+
+  #show(text) {
+    setText(this.text, text);
+    this.text.title = text.slice(0, 2000);
   }
 }

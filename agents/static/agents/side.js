@@ -4,7 +4,7 @@
  * agents/pages/side.py makes it.
  */
 const DELAY_MS = 700;
-const NOTHING = { seq: 0, marks: {}, run: null, spent: {} };
+const NOTHING = { seq: 0, marks: {}, run: null, spent: {}, numbers: {} };
 
 export class Side {
   /** `first`: what the page brought along; without it nothing is asked for. */

@@ -1,15 +1,19 @@
 /** A tool call as a card: what was asked, what came out while it ran, what it answered. */
 import { KEPT_TEXT, clip, diffs, draw, plainly, readable, sections, showAll } from "./call.js";
 import { h, setAttribute, setText } from "./dom.js";
-import { duration, size } from "./measures.js";
-import { nodes, tail } from "./terminal.js";
+import { duration } from "./measures.js";
+import { omitted } from "./omitted.js";
+import { textWeight } from "./state/weight.js";
+import { MOST_OUTPUT, ToolOutput } from "./tool-output.js";
 
-/** Characters of an output that a reader gets who wants all. */
-const MOST_OUTPUT = 2_000_000;
 const STATE_WORDS = { waiting: "waiting for you", running: "running", completed: "done", failed: "failed", interrupted: "interrupted" };
+const HAVE_RESULTS = new Set(["completed", "failed"]);
 
 export class Tool {
-  constructor(item) {
+  /** `context`: as of Conversation */
+  constructor(item, context) {
+    this.runId = item.run_id;
+    this.context = context;
     this.node = h("details", { class: "part tool" });
     // A card opens and closes by the call's state until the reader takes it over.
     this.byReader = false;
@@ -25,71 +29,79 @@ export class Tool {
 
   #make(call) {
     this.state = h("span", { class: "tool-state" });
-    this.output = h("div", { class: "tool-output" });
+    this.output = new ToolOutput(() => this.#load());
     this.result = h("div", { class: "tool-result" });
-    this.terminal = null;
     this.shown = null;
+    /** The call as it was fetched, where the state does not have all of it. */
+    this.fetched = null;
+    this.given = undefined;
     const summary = h(
       "summary",
       { onclick: () => (this.byReader = true) },
       h("span", { class: "tool-mark", "aria-hidden": "true" }),
       h("span", { class: "tool-name" }, call.name),
-      h("span", { class: "tool-gist" }, h("bdi", {}, plainly(call.title || firstText(call.arguments)))),
+      h("span", { class: "tool-gist" }, h("bdi", {}, plainly(call.title || firstText(call.arguments ?? {})))),
       this.state,
     );
-    const about = h("div", { class: "tool-about" });
-    draw(about, (kept) => sections(call.arguments, kept), KEPT_TEXT, JSON.stringify(call.arguments).length);
-    const body = h("div", { class: "tool-body" }, about, this.output, this.result);
-    this.node.replaceChildren(summary, body);
+    this.about = h("div", { class: "tool-about" });
+    this.node.replaceChildren(summary, h("div", { class: "tool-body" }, this.about, this.output.node, this.result));
+    this.#showArguments(call);
     this.#show(call);
   }
 
   #show(call) {
     const old = this.shown;
     this.shown = call;
+    // The state may leave out at once what it has shown until now.
+    if (old?.output && call.output === null) this.context.outputs.join(this.runId, call.call_id, old.output, textWeight(old.output));
     const state = call.state === "running" && this.isAsked ? "waiting" : call.state;
     setAttribute(this.node, "data-state", state);
     setText(this.state, state === "completed" && call.duration_ms !== null ? duration(call.duration_ms) : STATE_WORDS[state]);
     // What waits stands in the question as well.
     if (!this.byReader) this.node.open = state !== "completed" && state !== "waiting";
-    if (old?.output !== call.output) this.#showOutput(call.output);
-    if (old?.result !== call.result || old?.is_error !== call.is_error) this.#showResult(call);
+    if (old?.output !== call.output || call.output === null) this.#showOutput(call);
+    if (!old || ["result", "is_error", "state"].some((name) => old[name] !== call[name])) this.#showResult(call);
   }
 
-  #showOutput(output) {
-    if (!output) return this.output.replaceChildren();
-    const { cut, text } = tail(output, this.kept);
-    if (!this.terminal) {
-      this.terminal = h("pre", { class: "terminal", tabindex: "0" });
-      this.cutWords = h("span");
-      this.all = showAll(output.length, () => {
-        this.kept = MOST_OUTPUT;
-        this.#showOutput(this.whole);
-      });
-      this.cut = h("p", { class: "hint" }, this.cutWords, " ", this.all);
-    }
-    this.whole = output;
-    const atEnd = this.terminal.scrollHeight - this.terminal.scrollTop - this.terminal.clientHeight < 40;
-    this.terminal.replaceChildren(...nodes(text));
-    if (!this.terminal.parentNode) this.output.replaceChildren(h("p", { class: "tool-label" }, "Output"), this.terminal);
-    this.#showCut(cut, output.length);
-    if (atEnd) this.terminal.scrollTop = this.terminal.scrollHeight;
+  /** All that the state leaves out comes at once; what is shown already stays. */
+  async #load() {
+    const { call_id, output, omitted_bytes } = this.shown;
+    this.fetched = await this.context.calls.get(this.runId, call_id);
+    // One that goes on is fetched up to now, and goes on with what this page hears of it.
+    const goesOn = this.fetched.state === "running" && output === null;
+    if (goesOn) this.context.outputs.join(this.runId, call_id, this.fetched.output, omitted_bytes.output);
+    this.#showArguments(this.shown);
+    this.#showOutput(this.shown);
+    this.#showResult(this.shown);
   }
 
-  #showCut(cut, length) {
-    if (!cut) return this.cut.remove();
-    if (!this.cut.parentNode) this.terminal.before(this.cut);
-    setText(this.cutWords, `${cut.toLocaleString("en")} earlier characters are in the log.`);
-    if (this.kept) this.all.remove();
-    else setText(this.all, `Show all ${size(length)}`);
+  /** Once shown they stay: a call keeps its arguments, the state may lose them. */
+  #showArguments(call) {
+    const given = call.arguments ?? this.fetched?.arguments ?? null;
+    if (given === this.given) return;
+    this.given = given;
+    if (given === null) this.about.replaceChildren(omitted(call.omitted_bytes.arguments, "the arguments", () => this.#load()));
+    else draw(this.about, (kept) => sections(given, kept), KEPT_TEXT, JSON.stringify(given).length);
+  }
+
+  #showOutput({ call_id, output, omitted_bytes }) {
+    if (output !== null) return this.output.update(output, 0);
+    const { text, missing } = this.context.outputs.get(this.runId, call_id, omitted_bytes.output);
+    if (this.fetched && this.fetched.state !== "running") this.output.update(this.fetched.output, 0);
+    else this.output.update(text, missing);
   }
 
   #showResult(call, kept = KEPT_TEXT) {
-    const { is_error, result } = call;
+    const { is_error, omitted_bytes } = call;
+    const bytes = HAVE_RESULTS.has(call.state) && omitted_bytes?.result;
+    const isFetched = bytes && this.fetched && this.fetched.state !== "running";
+    const result = isFetched ? this.fetched.result : call.result;
+    const label = h("p", { class: "tool-label" }, is_error ? "Error" : "Result");
+    if (bytes && !isFetched) return this.result.replaceChildren(label, omitted(bytes, is_error ? "the error" : "the result", () => this.#load()));
     const changes = diffs(result, 0).length;
     const said = changes ? result.text : result;
     if ((said ?? "") === "" && !changes) return this.result.replaceChildren();
-    const parts = [h("p", { class: "tool-label" }, is_error ? "Error" : "Result")];
+    const parts = [label];
     if ((said ?? "") !== "") {
       const whole = readable(said);
       const { text, cut } = clip(whole, kept);
@@ -105,6 +117,7 @@ export class Tool {
 /** What does not change while a call runs. After a reset the same call comes as another object. */
 function sameCall(old, call) {
   if (old.name !== call.name || old.title !== call.title) return false;
+  if (call.arguments === null) return true; // the key has its id
   return old.arguments === call.arguments || JSON.stringify(old.arguments) === JSON.stringify(call.arguments);
 }
 
