@@ -22,7 +22,7 @@ from django.db.models.functions import Now
 from django.utils import timezone
 from kombu.exceptions import OperationalError
 
-from agents import choices, feed, hosts, order
+from agents import choices, feed, hosts, order, run_events
 from agents.definitions import Definition, catalog
 from agents.definitions.budget import Kind, RunBudget, narrowed
 from agents.definitions.definition import DefinitionLimits
@@ -314,10 +314,17 @@ def _approval(run: Run, approval_id: str) -> Mapping[str, Any]:
         for approval in state_at_tip(str(run.agent_id))["approvals"]:
             if approval["approval_id"] == approval_id and approval["run_id"] == str(run.pk):
                 found: Mapping[str, Any] = approval
-                return found
+                return _whole(run, found) if "omitted_bytes" in found else found
         if time.monotonic() >= deadline or not Run.objects.filter(pk=run.pk, finished_at=None).exists():
             raise NoSuchApproval(f"run {run.pk} asks for no approval {approval_id!r}")
         time.sleep(LOOK_S)
+
+
+def _whole(run: Run, approval: Mapping[str, Any]) -> Mapping[str, Any]:
+    """With its question and options as they were asked: the state may hold them cut."""
+    asked = (event.data for event in run_events.own_events(run) if event.type == "approval-request")
+    whole = next((data for data in asked if data["approval_id"] == approval["approval_id"]), {})
+    return {**approval, **whole}
 
 
 def _insert(

@@ -179,7 +179,7 @@ def _bounded(part: Part, most_bytes: int = CALL_FIELD_BYTES) -> Part:
     """With null in place of what is larger, and its weight under its name in `omitted_bytes`."""
     omitted = dict(part.get("omitted_bytes", {}))
     for name in CALL_FIELDS:
-        if name not in omitted and (of := weight(part[name])) > most_bytes:
+        if name not in omitted and part[name] is not None and (of := weight(part[name])) > most_bytes:
             omitted[name] = of - 2 if name == "output" else of
             part = {**part, name: None}
     return {**part, "omitted_bytes": omitted} if omitted else part

@@ -62,7 +62,7 @@ def _node(node: str) -> Iterator[Folder]:
 def _chromium(path: str) -> Iterator[Folder]:
     from playwright.sync_api import Route, sync_playwright
 
-    modules = {"fold.js": FOLD_JS, "canonical.mjs": CANONICAL_JS}
+    modules = {path.name: path for path in [*FOLD_JS.parent.glob("*.js"), CANONICAL_JS]}
     script = """async ([lines, split]) => {
         const { fold, initial } = await import("/fold.js");
         const { canonical } = await import("/canonical.mjs");

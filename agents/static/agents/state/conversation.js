@@ -148,7 +148,7 @@ function bounded(part, mostBytes = CALL_FIELD_BYTES) {
   const omitted = { ...part.omitted_bytes };
   const shown = { ...part };
   for (const name of CALL_FIELDS) {
-    if (Object.hasOwn(omitted, name)) continue;
+    if (Object.hasOwn(omitted, name) || part[name] === null) continue;
     const bytes = weight(part[name]);
     if (bytes <= mostBytes) continue;
     omitted[name] = name === "output" ? bytes - 2 : bytes;
