@@ -136,7 +136,6 @@ def test_who_is_not_logged_in_reads_on_a_phone_where_they_are(browser: Browser, 
     context.close()
 
 
-@pytest.mark.long
 @pytest.mark.parametrize(("scheme", "width"), some([("light", 1280), ("dark", 320), ("dark", 1280), ("light", 320)], 2))
 def test_axe_finds_nothing_on_any_page(
     page: Page, scheme: Literal["light", "dark"], width: int, pictures: Path
