@@ -143,8 +143,8 @@ def delete_agent(agent: Agent) -> None:
 
 @transaction.atomic
 def _try_to_delete(agent: Agent) -> bool:
-    """False if somebody has posted a run while this began. Whoever has locked that one waits for the agent by now, and
-    we would wait for it: so all locks are given back."""
+    """False if a run was posted between our two locks: it has to be tried again. The process that posted it may hold
+    its row and wait for the agent's, while we would wait for the run's. So all locks are released."""
     journal.delete(str(agent.pk))  # the log's row is locked first, as its writer does
     runs = Run.objects.filter(agent=agent)
     locked = lock(runs)
