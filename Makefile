@@ -3,7 +3,7 @@
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help run test quick nightly faults bench-containers bench-gateway bench-page check images lock clean
+.PHONY: help run test quick long nightly faults bench-containers bench-gateway bench-page check images lock clean
 
 # Where it is set, every process compiles all that it imports: a third of the time of collecting the tests.
 unexport PYTHONDONTWRITEBYTECODE
@@ -26,8 +26,11 @@ test: $(DEV) ## Run the tests, on their own Redis and PostgreSQL (AGENTSITE_TEST
 quick: $(DEV) ## The tests without those that take more than ten seconds each
 	@AGENTSITE_TEST_QUICK=1 scripts/test
 
-nightly: $(DEV) ## The tests with all their repetitions and random examples (see tests/nightly.py), then the faults
-	@AGENTSITE_TEST_NIGHTLY=1 scripts/test
+long: $(DEV) ## The tests marked `long`, which `make test` leaves out
+	@AGENTSITE_TEST_LONG=only scripts/test
+
+nightly: $(DEV) ## All tests with all their repetitions and random examples (see tests/nightly.py), then the faults
+	@AGENTSITE_TEST_NIGHTLY=1 AGENTSITE_TEST_LONG=too scripts/test
 	@scripts/faults
 
 faults: $(DEV) ## Break real servers and processes under load, and print what was lost (ARGS="--row redis-kill --repeat 5")

@@ -1,5 +1,5 @@
-"""An agent that is deleted takes its log, its streams and its files along, whatever deletes it: the API, a cascade from
-its user, a queryset."""
+"""Delete an agent's log, streams and files with its row, however the row is deleted: by the API, with its user, or by a
+queryset."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from streaming import journal
 
 
 def connect_signals() -> None:
-    """Before and not after: Django deletes an agent's runs before the agent, and the log's row has to be locked first,
-    as the log's writer does it."""
+    """Of Django's `pre_delete`: it comes before Django deletes the agent's runs, and the log's row has to be locked
+    before theirs, in the order in which the log's writer locks them."""
     pre_delete.connect(_delete_agents, sender=User)
     pre_delete.connect(_delete_log, sender=Agent)
 
@@ -32,6 +32,6 @@ def _delete_agents(instance: User, **kwargs: object) -> None:
 def _delete_log(instance: Agent, **kwargs: object) -> None:
     agent_id = str(instance.pk)
     journal.delete(agent_id)
-    # Each for itself: what one leaves behind, the reaper removes.
+    # If one of the two fails, the other runs all the same; the reaper removes what was left.
     transaction.on_commit(partial(end_streams, agent_id), robust=True)
     transaction.on_commit(partial(belongings.remove, agent_id), robust=True)

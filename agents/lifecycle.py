@@ -137,12 +137,23 @@ def delete_agent(agent: Agent) -> None:
     """Gone at once for everybody: rows, log, streams, files (agents.deletion does all but the rows). A supervisor of
     its run loses the log and stops its container; what it leaves behind (container, workspace of a container still
     running) the reaper removes."""
-    with transaction.atomic():
-        journal.delete(str(agent.pk))
-        # The log's row is locked first, as its writer does; then runs and agent, so that nobody adds to them meanwhile.
-        lock(Run.objects.filter(agent=agent))
-        Agent.objects.select_for_update().filter(pk=agent.pk).first()
-        agent.delete()
+    while not _try_to_delete(agent):
+        pass
+
+
+@transaction.atomic
+def _try_to_delete(agent: Agent) -> bool:
+    """False if a run was posted between our two locks: it has to be tried again. The process that posted it may hold
+    its row and wait for the agent's, while we would wait for the run's. So all locks are released."""
+    journal.delete(str(agent.pk))  # the log's row is locked first, as its writer does
+    runs = Run.objects.filter(agent=agent)
+    locked = lock(runs)
+    Agent.objects.select_for_update().filter(pk=agent.pk).first()  # from here on nobody can post
+    if runs.exclude(pk__in=locked).exists():
+        transaction.set_rollback(True)
+        return False
+    agent.delete()
+    return True
 
 
 def files_changed(agent: Agent) -> None:

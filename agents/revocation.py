@@ -43,6 +43,7 @@ class Grant:
 
     @classmethod
     def of(cls, identity: Identity, agent: Agent | None = None) -> Self:
+        """What the caller's credentials allow; `agent`: to that agent alone."""
         return cls(identity.credential, identity.user.pk, None if agent is None else str(agent.pk))
 
 

@@ -14,8 +14,8 @@ _LOOPBACK = ("127.0.0.1", "::1", "localhost")
 
 
 def context(request: HttpRequest) -> dict[str, object]:
-    """A context processor: `login_command`. To be pasted as it is by who sits at the machine; others are not told where
-    the site's files are."""
+    """A context processor: `login_command`. On the site's own machine it can be pasted as it is; to others it does not
+    show where the site's files are."""
     return {"login_command": SimpleLazyObject(lambda: _command(request))}
 
 

@@ -23,8 +23,12 @@ from django.core.files.storage import FileSystemStorage
 OURS = re.compile(r"agents/(state/)?[^/]+\.(js|css)")
 
 
+ZERO = re.compile(r"(?<![\w.#-])0(?=\.\d)")
+"""Of 0.5rem."""
+
+
 def smaller(text: str, *, is_script: bool) -> str:
-    return str(rjsmin.jsmin(text) if is_script else rcssmin.cssmin(text))
+    return str(rjsmin.jsmin(text)) if is_script else ZERO.sub("", str(rcssmin.cssmin(text)))
 
 
 class SmallerStorage(FileSystemStorage):

@@ -103,7 +103,7 @@ class AnsweringChannel(HTTPChannel):
 
     def _respondToBadRequestAndDisconnect(self) -> None:
         is_large = self._receivedHeaderSize > self.totalHeadersSize or self._receivedHeaderCount > self.maxHeaders
-        malformed = Problem(400, "bad-request", "this is no request of HTTP/1.1")
+        malformed = Problem(400, "bad-request", "this is not an HTTP/1.1 request")
         self._refuse(self._headers_too_large() if is_large else malformed)
 
     def _headers_too_large(self) -> Problem:

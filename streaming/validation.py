@@ -8,7 +8,7 @@ from typing import Any
 
 _MESSAGES = {
     "missing": "is required",
-    "extra_forbidden": "is no known field",
+    "extra_forbidden": "is not a known field",
     "value_error": "{error}",
     "assertion_error": "{error}",
     "string_type": "must be text",

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from typing import Any, ClassVar
+from uuid import UUID
 
 from django.db import models, transaction
 from django.db.models import Q, QuerySet
@@ -96,10 +97,10 @@ class Run(models.Model):
         return self.cancel_requested_at is not None and self.finished_at is None
 
 
-def lock(runs: QuerySet[Run]) -> None:
+def lock(runs: QuerySet[Run]) -> list[UUID]:
     """Until the transaction ends. Whoever changes several runs in one takes all of them first, and in this order: else
-    two of them could wait for each other."""
-    list(runs.select_for_update(no_key=True).order_by("pk").values_list("pk", flat=True))
+    two of them could wait for each other. Answers which those are."""
+    return list(runs.select_for_update(no_key=True).order_by("pk").values_list("pk", flat=True))
 
 
 def lock_one(run_id: str) -> Run | None:

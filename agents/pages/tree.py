@@ -17,7 +17,7 @@ FOLDER_ROWS = 100
 FOLDER_PAGE_ROWS = 500
 ROWS_MOST = 400
 """In the panel that the server sends, all folders together: those beyond are links to their pages."""
-NAME_END_CHARS = 12
+NAME_END_CHARS = 8
 """Of its end, which is never cut."""
 OPEN_FILES = 30
 """With no more files than these all folders are open at first."""

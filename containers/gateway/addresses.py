@@ -32,7 +32,7 @@ _NOT_PUBLIC = tuple(
             "172.16.0.0/12",
             "192.0.0.0/24",  # where Oracle's cloud has its metadata, too
             "192.0.2.0/24",
-            "192.88.99.0/24",  # led through whoever offered to be a 6to4 relay
+            "192.88.99.0/24",  # 6to4 relays, which anybody could offer
             "192.168.0.0/16",
             "198.18.0.0/15",
             "198.51.100.0/24",

@@ -13,7 +13,7 @@ import pytest
 from django.test import Client
 
 from tests.abuse.ordeal import Ordeal, processes_named
-from tests.agents.site import Site
+from tests.agents.site import Site, until
 
 # fmt: off
 ORDINARY_DEVICES = {
@@ -80,7 +80,7 @@ wait("go")
 """,
     )
     other = site.start("listens")
-    assert site.wait_file(other, "on") == "lo"
+    until(lambda: site.wait_file(other, "on") == "lo", "it has the loopback, and nothing else")
     code = """
 import socket
 def unix():

@@ -14,6 +14,8 @@ from containers.engines import bwrap, cgroups
 from tests.abuse.ordeal import MIB, Ordeal, forget_peak, limits, processes_named, resident_mib
 from tests.agents.site import Site, text, until
 
+pytestmark = pytest.mark.long
+
 SMALL = {"memory_mib": 64, "pids": 32, "tmp_mib": 8}
 HOG = """
 def hog():  # enough to be too much, and no more: this is also run with the limit taken out

@@ -22,7 +22,7 @@ from tests.agents.test_canary import KEYS, Search, of_processes, of_stores
 from tests.containers.bench import built_image
 from tests.provider import MockProvider, by_progress, turn
 
-pytestmark = [pytest.mark.docker, pytest.mark.npm, pytest.mark.slow, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.docker, pytest.mark.npm, pytest.mark.slow, pytest.mark.long, pytest.mark.timeout(900)]
 """Whoever is first builds the image."""
 PATIENCE_S = 180.0
 """They begin with seconds of work, more where many work."""

@@ -18,7 +18,7 @@ from agents.admin.search import SEARCHED_MOST
 from agents.models import Agent, Attempt, Run
 from tests.api.conftest import on_postgres
 
-pytestmark = [on_postgres, pytest.mark.slow, pytest.mark.django_db, pytest.mark.timeout(240)]
+pytestmark = [on_postgres, pytest.mark.slow, pytest.mark.long, pytest.mark.django_db, pytest.mark.timeout(240)]
 RUNS = 1_000_000
 ATTEMPTS = 200_000
 AGENTS = 1000

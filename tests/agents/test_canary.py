@@ -47,7 +47,7 @@ def everything():
                     seen.append(path + " " + file.read(1 << 20).decode("latin-1"))
             except OSError:
                 pass
-    return "\\n".join(seen)
+    return "\\n".join(seen).replace("\\n", "\\n| ")  # so that no line of a file is taken for an event
 def ask(path, body):
     answer = post("/providers/" + path, body, Authorization="Bearer mine")
     words = json.dumps(dict(answer.getheaders())) + answer.read().decode()

@@ -118,7 +118,7 @@ def test_a_missing_file_is_a_problem_and_not_the_end(tmp_path: Path) -> None:
         ("[definitions.x]\nimage = 5\n", "line 2: x.image: must be text"),
         ("[definitions.x]\ntitle = 'no image'\n", "line 1: x.image: is required"),
         ("[definitions.x]\nimage = ''\n", "line 2: x.image: must not be empty"),
-        ("[definitions.x]\nimage = 'a'\n\nimagine = 'b'\n", "line 4: x.imagine: is no known field"),
+        ("[definitions.x]\nimage = 'a'\n\nimagine = 'b'\n", "line 4: x.imagine: is not a known field"),
         ("[definitions.x]\nimage = 'a'\nprotocol = 'smoke'\n", "line 3: x.protocol: must be 'jsonl' or 'acp'"),
         ("[definitions.x]\nimage = 'a'\ntrusted = 'sure'\n", "line 3: x.trusted:"),
         ("[definitions.x]\nimage = 'a'\ncommand = 'run me'\n", "line 3: x.command: must be a list"),

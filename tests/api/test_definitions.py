@@ -27,7 +27,7 @@ def test_a_mistake_in_the_file_is_named_and_the_last_good_definitions_stay(api):
     assert "line 3" in body["problem"]
     assert "limit" in body["problem"]
     assert [found["name"] for found in body["definitions"]] == ["demo"]
-    assert body["invalid"] == [{"name": "demo", "mistake": "line 3: demo.limit: is no known field"}]
+    assert body["invalid"] == [{"name": "demo", "mistake": "line 3: demo.limit: is not a known field"}]
 
 
 def test_an_agent_of_a_definition_with_a_mistake_is_refused_with_the_mistake(api):

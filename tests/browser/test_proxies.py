@@ -12,7 +12,7 @@ from tests.browser.test_journey import agent_of
 from tests.journeys.site import UpSite
 from tests.servers.proxies import Proxy
 
-pytestmark = [pytest.mark.browser, pytest.mark.proxies, pytest.mark.slow, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.browser, pytest.mark.proxies, pytest.mark.slow, pytest.mark.long, pytest.mark.timeout(240)]
 SIDE_BY_SIDE = 8
 WITHIN_MS = 30_000
 

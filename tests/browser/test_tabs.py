@@ -16,7 +16,7 @@ from tests.browser.logs import drawn
 from tests.browser.site import running
 from tests.browser.tabs import is_hidden, real_tabs
 
-pytestmark = [pytest.mark.browser, pytest.mark.slow, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.browser, pytest.mark.slow, pytest.mark.long, pytest.mark.timeout(240)]
 TABS = 10
 WITHIN_MS = 15_000
 RENAMED = re.compile("^✓ Renamed ")

@@ -51,6 +51,7 @@ def tallies() -> dict[str, Tally]:
 
 @pytest.mark.faults
 @pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.timeout(420)
 @pytest.mark.parametrize("row", QUICK, ids=lambda row: row.name)
 def test_nothing_is_lost_and_nothing_comes_twice(row: Row, tallies: dict[str, Tally]):

@@ -4,6 +4,7 @@ takes away what had arrived."""
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import pytest
 from pydantic_ai.exceptions import ModelHTTPError
@@ -185,13 +186,17 @@ def test_a_model_that_nobody_has_is_said_before_anything_is_asked(
     assert not provider.requests
 
 
+def spoken_by(model: str) -> tuple[Any, str]:
+    """The dialect in which the agent asks that model, and the path of its requests."""
+    path = "/v1/chat/completions" if model in ("openai-chat:gpt-4o", "ollama") else "/v1/responses"
+    return PROVIDERS[model.partition("-")[0]].dialect_of(path), path
+
+
 @pytest.mark.parametrize("model", ["openai", "openai-chat:gpt-4o", "anthropic", "gemini", "ollama"])
 def test_an_answer_that_the_gateway_ended_says_why_and_is_not_asked_for_again(
     provider: MockProvider, agent: Launch, model: str
 ) -> None:
-    name = model.partition("-")[0]
-    path = "/v1/chat/completions" if model in ("openai-chat:gpt-4o", "ollama") else "/v1/responses"
-    dialect = PROVIDERS[name].dialect_of(path)
+    dialect, path = spoken_by(model)
     echoed = stream_error(ProviderEchoedKey("it holds the key"), dialect, path, is_event_stream=True)
     provider.say(turn(raw=Raw(echoed)), turn("Never asked for."))
     one = agent(model=model)
@@ -216,10 +221,9 @@ def test_a_provider_that_the_gateway_did_not_reach_is_asked_again(
     provider: MockProvider, agent: Launch, model: str
 ) -> None:
     """Its connection was refused, or broke before anything came."""
-    name = model.partition("-")[0]
-    path = "/v1/chat/completions" if model in ("openai-chat:gpt-4o", "ollama") else "/v1/responses"
+    dialect, _ = spoken_by(model)
     unreachable = ProviderUnreachable("It does not answer: ServerDisconnectedError")
-    body = json.dumps(refusal_body(unreachable, PROVIDERS[name].dialect_of(path))).encode()
+    body = json.dumps(refusal_body(unreachable, dialect)).encode()
     unreached = turn(raw=Raw(body, unreachable.status, "application/json"))
     provider.say(unreached, unreached, turn("There you are."), *[unreached] * 6)
     one = agent(model=model)

@@ -27,6 +27,7 @@ pytestmark = [
     pytest.mark.docker,
     pytest.mark.npm,
     pytest.mark.slow,
+    pytest.mark.long,
     pytest.mark.timeout(900),
 ]
 """Whoever is first builds the image."""

@@ -25,6 +25,7 @@ pytestmark = [
     pytest.mark.asyncio(loop_scope="module"),
     pytest.mark.docker,
     pytest.mark.slow,
+    pytest.mark.long,
     pytest.mark.timeout(400),
 ]
 Json = dict[str, Any]

@@ -15,7 +15,7 @@ from tests.faults.stack import Profile, Stack
 from tests.faults.waiting import until
 from tests.servers.proc import cpu_s, threads_of
 
-pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.slow]
+pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.slow, pytest.mark.long]
 FILLING = 20
 """Enough at once to use every database thread there may be (DB_THREADS)."""
 SUBSCRIBERS = 200

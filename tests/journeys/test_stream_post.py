@@ -19,7 +19,7 @@ from tests.journeys.acts import answered
 from tests.journeys.site import UpSite
 from tests.streaming.dialect_clients import CLIENTS
 
-pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.slow, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.slow, pytest.mark.long, pytest.mark.timeout(240)]
 RUN_S = 60.0
 Parts = list[dict[str, Any]]
 

@@ -17,9 +17,8 @@ from hypothesis import strategies as st
 from tests.model.machine import LogMachine
 from tests.model.script import play
 from tests.model.stand_ins import in_memory
-from tests.nightly import examples
 
-EXAMPLES = int(os.environ.get("AGENTSITE_TEST_MODEL_EXAMPLES", examples(1000)))
+EXAMPLES = int(os.environ.get("AGENTSITE_TEST_MODEL_EXAMPLES", "1000"))
 STATEFUL_SHARE = 10
 TIMEOUT_S = 300 if EXAMPLES <= 1000 else 0
 COMMON = hypothesis_settings(

@@ -68,5 +68,5 @@ def _write_wheel(directory: Path, name: str, version: str, requires: list[str], 
     wheel = directory / f"{stem}-py3-none-any.whl"
     with zipfile.ZipFile(wheel, "w") as archive:
         for path, content in files.items():
-            archive.writestr(path, content)
+            archive.writestr(zipfile.ZipInfo(path), content)  # of a fixed date: a line may be written twice
     return wheel

@@ -30,7 +30,7 @@ PACKAGES = ("agentsite", "agents", "containers", "streaming")
 SOCKET = Path("/var/run/docker.sock")
 UP_TIMEOUT_S = 180
 
-pytestmark = [pytest.mark.docker, pytest.mark.slow, pytest.mark.timeout(1200)]
+pytestmark = [pytest.mark.docker, pytest.mark.slow, pytest.mark.long, pytest.mark.timeout(1200)]
 
 
 def docker(*arguments: str, timeout_s: float = 600, check: bool = True) -> subprocess.CompletedProcess[str]:

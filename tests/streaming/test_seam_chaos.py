@@ -11,7 +11,7 @@ import pytest
 from streaming.channel import Channel
 from tests.streaming.world import Follower, World, redis_command, text, write_on
 
-pytestmark = pytest.mark.faults
+pytestmark = [pytest.mark.faults, pytest.mark.long]
 EVENTS = 1200
 
 

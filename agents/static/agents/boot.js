@@ -12,18 +12,12 @@
   const isModule = ({ target }) => target instanceof HTMLScriptElement && target.type === "module";
 
   const say = () => {
-    if (document.querySelector(".not-live")) return;
-    const problem = document.createElement("p");
-    const again = document.createElement("button");
-    problem.className = "problem not-live";
-    problem.setAttribute("role", "alert");
-    again.textContent = "Try again";
-    again.onclick = () => {
+    const note = document.getElementById("not-live");
+    note.hidden = false;
+    note.querySelector("button").onclick = () => {
       sessionStorage.removeItem(KEY);
       location.reload();
     };
-    problem.append("Part of this page could not be loaded, so it does not follow what happens. ", again);
-    document.querySelector("main")?.prepend(problem);
   };
 
   const reload = (event) => {

@@ -130,7 +130,7 @@ class MoreRow {
 /** A long name is cut in its middle where there is no room. */
 function nameOf(name) {
   const start = [...visible(name)];
-  const end = start.splice(-12);
+  const end = start.splice(-8);
   return h("bdi", { class: "name" }, h("span", {}, ...start), h("span", {}, ...end));
 }
 
