@@ -224,7 +224,7 @@ def test_calls_are_told_as_on_the_server(modules: Page) -> None:
     found = modules.evaluate(
         """async (text) => {
             const { sections } = await import("/static/agents/call.js");
-            const { parse } = await import("/static/agents/exact.js");
+            const { parse } = await import("/static/agents/client/exact.js");
             const told = ({ kind, name, text, lines, cut }) => [kind, name, text ?? "", lines ?? [], cut];
             return parse(text).map(({ given, kept }) => sections(given, kept).map(told));
         }""",

@@ -1,5 +1,5 @@
 /** The site's HTTP API, as the logged-in reader. */
-import { parse } from "./exact.js";
+import { parse } from "./client/exact.js";
 
 export class ApiError extends Error {
   constructor(status, message) {
