@@ -31,13 +31,6 @@ export class Api {
     return this.#send("DELETE", path);
   }
 
-  /** The status of an answer that nobody needs. */
-  async status(path) {
-    const response = await fetch(path, { headers: { Accept: "application/json" }, cache: "no-store" });
-    await response.body?.cancel();
-    return response.status;
-  }
-
   async #send(method, path, body, headers = {}) {
     let response;
     try {

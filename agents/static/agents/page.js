@@ -1,5 +1,5 @@
 /**
- * The agent page: takes the state that the server rendered, follows the stream from its cursor, and draws what the fold
+ * The agent page: takes the state that the server put into it, follows the stream from its cursor, and draws what the fold
  * says. Everything under #agent is a function of the state, but for what the reader opened, typed or scrolled to.
  */
 import { Activity } from "./activity.js";
@@ -80,7 +80,6 @@ class AgentPage {
       onEvent: (event) => this.#apply(event),
       onSnapshot: (state) => this.#replace(state),
       onConnection: (name, retryAt) => this.#showConnection(name, retryAt),
-      probe: () => api.status(agentUrl),
       patienceMs: () => (this.state.active_run === null ? PATIENCE_IDLE_MS : PATIENCE_ACTIVE_MS),
     });
     this.feed = null;
