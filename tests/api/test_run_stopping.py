@@ -81,7 +81,6 @@ def test_same_request_again_answers_the_run_that_it_made_before(api, agent_id):
 
 
 PAGES = {
-    "answer": ("/runs/{run}/answer/", {"approval_id": "a", "decision": "yes"}),
     "prompt, steer": ("/agents/{agent}/prompt/", {"input": "x", "strategy": "steer"}),
     "prompt, interrupt": ("/agents/{agent}/prompt/", {"input": "x", "strategy": "interrupt"}),
     "retry": ("/runs/{run}/retry/", {}),

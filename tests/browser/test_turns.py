@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import pytest
 from playwright.sync_api import Page, expect
 
@@ -10,7 +12,7 @@ from tests.browser.logs import AGENT, settled, unrolled
 from tests.browser.stub import Stub
 
 pytestmark = pytest.mark.browser
-Step = tuple[str, dict[str, object]]
+Step = tuple[str, Mapping[str, object]]
 RUNNING: Step = ("status", {"status": "running"})
 
 

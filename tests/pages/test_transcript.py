@@ -58,6 +58,14 @@ def test_prompt_that_a_run_took_while_it_worked_stands_there(agent: Agent, clien
     assert f"Run {waits.number}" not in text
 
 
+def test_text_of_several_parts_is_one_text(agent: Agent, client: Client) -> None:
+    run = story.new_run(agent, "Begin.")
+    long = "x" * 40_000 + "END"
+    story.write(run, [(1, "status", {"status": "running"}), (1, "text", {"message_id": "m", "content": long})])
+    assert len(journal.load(str(agent.pk)).state["messages"][1]["parts"]) == 2
+    assert long in html_of(client, address(agent))
+
+
 def test_older_pages_are_links_and_every_word_is_on_one_of_them(agent: Agent, client: Client) -> None:
     run = story.new_run(agent, "Begin.")
     texts = [(1, "text", {"message_id": f"m{at}", "content": f"[{at}] {FILLER}"}) for at in range(120)]
