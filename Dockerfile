@@ -25,6 +25,7 @@ RUN if [ -s /tmp/.ca-bundle.pem ]; then export PIP_CERT=/tmp/.ca-bundle.pem SSL_
 
 WORKDIR /app
 COPY pyproject.toml README.md LICENSE manage.py ./
+COPY clients clients
 COPY containers containers
 COPY streaming streaming
 COPY agents agents

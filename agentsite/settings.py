@@ -150,7 +150,8 @@ TIME_ZONE = "UTC"
 USE_TZ = True
 STATIC_URL = "static/"
 STATIC_ROOT = BASE_DIR / "staticfiles"
-STATICFILES_FINDERS = ["agentsite.static.SmallerFinder"]
+STATICFILES_FINDERS = ["agentsite.static.SmallerFinder", "agentsite.static.SmallerDirectoriesFinder"]
+STATICFILES_DIRS = [("agents/client", BASE_DIR / "clients" / "js" / "src")]
 # Without a collectstatic step (make run, tests) whitenoise serves straight from the apps' folders.
 WHITENOISE_USE_FINDERS = not STATIC_ROOT.exists()
 warnings.filterwarnings("ignore", message="No directory at", module="django.core.handlers.base")

@@ -13,14 +13,16 @@ import shutil
 import tempfile
 import threading
 from functools import cache
-from pathlib import Path
+from pathlib import Path, PurePath
+from typing import Any
 
 import rcssmin
 import rjsmin
-from django.contrib.staticfiles.finders import AppDirectoriesFinder
+from django.contrib.staticfiles.finders import AppDirectoriesFinder, FileSystemFinder
 from django.core.files.storage import FileSystemStorage
 
-OURS = re.compile(r"agents/(state/)?[^/]+\.(js|css)")
+OURS = re.compile(r"agents/(client/)?[^/]+\.(js|css)")
+"""As browsers ask for them. `client`: the package in clients/js, of which the page uses the very files."""
 
 
 ZERO = re.compile(r"(?<![\w.#-])0(?=\.\d)")
@@ -32,14 +34,33 @@ def smaller(text: str, *, is_script: bool) -> str:
 
 
 class SmallerStorage(FileSystemStorage):
+    prefix = ""
+
     def path(self, name: str) -> str:
         path = super().path(name)
-        is_ours = OURS.fullmatch(name.replace(os.sep, "/")) and Path(path).is_file()
-        return _copy(name, path) if is_ours else path
+        served = str(PurePath(self.prefix, name))
+        is_ours = OURS.fullmatch(served.replace(os.sep, "/")) and Path(path).is_file()
+        return _copy(served, path) if is_ours else path
 
 
 class SmallerFinder(AppDirectoriesFinder):
+    """What is in the apps' folders."""
+
     storage_class = SmallerStorage
+
+
+class SmallerDirectoriesFinder(FileSystemFinder):
+    """What is in STATICFILES_DIRS."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        for prefix, root in self.locations:
+            self.storages[root] = storage = SmallerStorage(location=root)
+            storage.prefix = prefix
+
+    def find_location(self, root: str, path: str, prefix: str | None = None) -> str | None:
+        found = super().find_location(root, path, prefix)
+        return self.storages[root].path(os.path.relpath(found, root)) if found else None
 
 
 @cache

@@ -240,6 +240,13 @@ def conversation_page(agent_id: str, before: Cursor) -> str | None:
     return None if packed is None else unpack(bytes(packed))
 
 
+def conversation_page_after(agent_id: str, before: Cursor) -> Cursor | None:
+    """The cursor of the committed page that comes after the one before `before`, if there is one."""
+    rows = ConversationPage.objects.filter(agent_id=agent_id, seq__gt=before.seq)
+    found = rows.order_by("seq").values_list("epoch", "seq").first()
+    return Cursor(*found) if found else None
+
+
 def conversation_before(agent_id: str, folded: Folded) -> Iterator[dict[str, Any]]:
     """The messages of the conversation, newest first, parts in their order: the state's, then those of its pages."""
     yield from reversed(folded.state["messages"])

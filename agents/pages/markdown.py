@@ -1,7 +1,7 @@
 """An agent's Markdown as safe HTML: CommonMark, tables, strikethrough, task lists; raw HTML is shown as text.
 
 Two gates: `links` decides every address while rendering, and nh3 lets only the listed tags and attributes through.
-The browser's twin is static/agents/markdown.js, which makes DOM nodes and no HTML at all.
+For the pages of runs and files. The agent page draws its own with static/agents/markdown.js, which makes DOM nodes.
 """
 
 from __future__ import annotations

@@ -40,8 +40,8 @@ class PartOfRun:
 class RunFacts:
     """`spent`: tokens and cost, in words. `answer`: the result, if it is a text, as the agent page shows it; other
     results are in `result`. `part`: of the events that `timeline`, `waterfall` and `model_calls` tell of. `trimmed`:
-    the oldest are not stored any more. `can_continue`: as in agents.pages.conversation. `events_after`: the cursor
-    before its first event."""
+    the oldest are not stored any more. `can_continue`: its program said something, it did not complete, and no run has
+    followed it. `events_after`: the cursor before its first event."""
 
     run: Run
     attempts: list[Attempt]

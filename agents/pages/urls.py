@@ -1,6 +1,6 @@
 from django.urls import path
 
-from agents.pages import bulk, file_views, listing, new, overview, run_views, views
+from agents.pages import bulk, file_views, listing, new, overview, run_views, transcript, views
 
 app_name = "pages"
 urlpatterns = [
@@ -11,6 +11,7 @@ urlpatterns = [
     path("agents/<uuid:agent_id>/", views.agent_page, name="agent"),
     path("agents/<uuid:agent_id>/prompt/", views.prompt, name="prompt"),
     path("agents/<uuid:agent_id>/stop/", views.stop, name="stop"),
+    path("agents/<uuid:agent_id>/transcript/", transcript.transcript, name="transcript"),
     path("agents/<uuid:agent_id>/side/", file_views.side, name="side"),
     path("agents/<uuid:agent_id>/files/", file_views.folder, name="files"),
     path("agents/<uuid:agent_id>/files/<path:path>", file_views.file_or_folder, name="file"),
@@ -22,6 +23,4 @@ urlpatterns = [
     path("runs/<uuid:run_id>/retry/", run_views.retry, name="run-retry"),
     path("runs/<uuid:run_id>/continue/", run_views.resume, name="run-resume"),
     path("runs/<uuid:run_id>/stop/", run_views.stop, name="run-stop"),
-    path("runs/<uuid:run_id>/answer/", views.answer, name="answer"),
-    path("runs/<uuid:run_id>/withdraw/", views.withdraw, name="withdraw"),
 ]

@@ -172,7 +172,7 @@ ALLOWED = {
     "agents/lifecycle.py:_interrupt": "a stamp: only whether there is one is asked",
     "agents/pages/run.py:facts": "how long a run goes on so far, for people",
     "agents/pages/run.py:_duration": "how long a run goes on so far, for people",
-    "agents/pages/views.py:page_context": "how long a run goes on so far, for people",
+    "agents/pages/views.py:page_context": "what the page tells times by, for people",
     "agents/sweep.py:_is_old": "compared with the engine's clock, not the database's; rows decide what may go",
     "agents/workspace/unowned.py:_is_due": "compared with the disk's clock",
     "agentsite/cli/image_commands.py:age": "for people, of what the engine says",

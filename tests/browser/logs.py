@@ -63,16 +63,3 @@ def drawn(page: Page) -> dict[str, str]:
     script = "(ids) => Object.fromEntries(ids.map((id) => [id, document.getElementById(id).outerHTML]))"
     shown: dict[str, str] = page.evaluate(script, list(parts))
     return shown
-
-
-def read(page: Page) -> list[str]:
-    """What a reader finds in the conversation and the queue, word for word. Buttons and fields, which differ without
-    JavaScript, count by their words."""
-    script = """() => ["conversation", "queue"].flatMap((id) => {
-        const root = document.getElementById(id).cloneNode(true);
-        for (const node of root.querySelectorAll(".queue-text ~ *")) node.remove();
-        for (const node of root.querySelectorAll("*")) node.append(" ");
-        return root.textContent.split(/\\s+/).filter(Boolean);
-    })"""
-    found: list[str] = page.evaluate(script)
-    return found

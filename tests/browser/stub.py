@@ -29,7 +29,7 @@ from agents.pages.views import page_context
 from agentsite.security import POLICY
 from streaming.cursor import Cursor, parse
 from streaming.events import Event, encode
-from streaming.fold import State, fold, initial, step
+from streaming.fold import fold, initial, step
 
 
 @dataclass
@@ -45,7 +45,7 @@ class Stub:
     """One for each time that the page asks for it. It then waits for one of these, None being no answer at all: """
     side_answers: Queue[dict[str, Any] | None] = field(default_factory=Queue)
     page_at: int | None = None
-    """Render the page at this seq instead of at the end: events may come between the page and its stream."""
+    """Make the page at this seq instead of at the end: events may come between the page and its stream."""
     cut_after: int | None = None
     refuse: int | None = None
     leave_out: int | None = None
@@ -137,26 +137,15 @@ class Stub:
         prompt = next((one.data["content"] for one in asked if one.data["role"] == "user"), "")
         return {"id": run_id, "input": prompt}
 
-    def page(self, everything: bool = False, before: str = "") -> str:
+    def page(self) -> str:
         events = self.events[: self.page_at]
         cursor = Cursor(events[-1].epoch, events[-1].seq) if events else Cursor(0, 0)
         request = RequestFactory().get("/")
         request.user = User(username="ada")
         state = fold(events)
         self.agent.title = state["title"]
-        page = self.pages()[before] if before else None
-        return render_to_string("agents/agent.html", self._context(cursor, state, everything, page), request)
-
-    def _context(self, cursor: Cursor, state: State, everything: bool, page: dict[str, Any] | None) -> dict[str, Any]:
-        return page_context(
-            self.agent,
-            cursor,
-            state,
-            definition=self.definition,
-            everything=everything,
-            side=self.side,
-            page=page,
-        )
+        context = page_context(self.agent, cursor, state, definition=self.definition, side=self.side)
+        return render_to_string("agents/agent.html", context, request)
 
 
 class _Server(ThreadingHTTPServer):
@@ -192,8 +181,7 @@ def _handler(stub: Stub) -> type[BaseHTTPRequestHandler]:
             if url.path.startswith("/static/"):
                 self._file(Path(finders.find(url.path.removeprefix("/static/")) or "nothing"))
             elif url.path == urlsplit(stub.page_url).path:
-                before = parse_qs(url.query).get("before", [""])[0]
-                self._answer(200, stub.page(url.query == "all", before).encode(), "text/html; charset=utf-8")
+                self._answer(200, stub.page().encode(), "text/html; charset=utf-8")
             elif url.path == f"{api}/stream":
                 self._stream(parse_qs(url.query).get("after", [""])[0])
             elif url.path == f"{api}/events":

@@ -6,7 +6,7 @@ import json
 import re
 
 import pytest
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Page, expect
 
 from tests.browser.logs import RUN, log_of, settled, started, words
 from tests.browser.stub import Stub
@@ -69,28 +69,18 @@ def test_what_is_too_long_to_be_shown_is_said_and_can_be_had(stub: Stub, watched
 
 
 @pytest.mark.parametrize(
-    ("arguments", "is_in_state"),
+    "arguments",
     [
-        ({"command": "x" * 200_100}, False),
-        ({"command": "ls", "more": "x" * 200_100}, False),
-        ({"path": "a", "content": "x\n" * 4_100}, True),
+        {"command": "x" * 200_100},
+        {"command": "ls", "more": "x" * 200_100},
+        {"path": "a", "content": "x\n" * 4_100},
     ],
 )
-def test_only_what_is_shown_whole_can_be_approved(
-    stub: Stub, watched: Page, browser: Browser, arguments: dict[str, object], is_in_state: bool
-) -> None:
+def test_only_what_is_shown_whole_can_be_approved(stub: Stub, watched: Page, arguments: dict[str, object]) -> None:
     stub.append(log_of(*asked(arguments=arguments, options=["approve", "later", "deny"])))
-    plain = browser.new_context(java_script_enabled=False).new_page()
-    for page in (plain, watched):
-        page.goto(stub.page_url)
-        for name, is_possible in (("Approve", False), ("Later", False), ("Deny", True)):
-            expect(page.get_by_role("button", name=name, exact=True)).to_be_enabled(enabled=is_possible)
-    if is_in_state:
-        plain.get_by_role("link", name="Show all of it").click()
-    else:
-        expect(plain.locator(".approval")).to_contain_text("is too long for this page")
-    expect(plain.get_by_role("button", name="Approve", exact=True)).to_be_enabled(enabled=is_in_state)
-    plain.context.close()
+    watched.goto(stub.page_url)
+    for name, is_possible in (("Approve", False), ("Later", False), ("Deny", True)):
+        expect(watched.get_by_role("button", name=name, exact=True)).to_be_enabled(enabled=is_possible)
     expect(watched.locator(".approval")).to_contain_text("Show all of it before you approve it.")
     watched.locator(".approval").focus()
     watched.keyboard.press("a")
@@ -110,36 +100,27 @@ def test_approval_that_failed_leaves_what_is_not_shown_whole_locked(stub: Stub, 
     expect(watched.get_by_role("button", name="Approve")).to_be_disabled()
 
 
-def test_call_that_comes_after_its_question_can_be_approved_when_it_is_shown(
-    stub: Stub, watched: Page, browser: Browser
-) -> None:
+def test_call_that_comes_after_its_question_can_be_approved_when_it_is_shown(stub: Stub, watched: Page) -> None:
     ask, call = asked()[4], asked()[3]
     stub.append(log_of(*started(), ask))
-    plain = browser.new_context(java_script_enabled=False).new_page()
-    for page in (plain, watched):
-        page.goto(stub.page_url)
-        expect(page.locator(".approval")).to_contain_text("What it would do is not known yet")
-        expect(page.get_by_role("button", name="Approve")).to_be_disabled()
-        expect(page.get_by_role("button", name="Deny")).to_be_enabled()
-    plain.context.close()
+    watched.goto(stub.page_url)
+    expect(watched.locator(".approval")).to_contain_text("What it would do is not known yet")
+    expect(watched.get_by_role("button", name="Approve")).to_be_disabled()
+    expect(watched.get_by_role("button", name="Deny")).to_be_enabled()
     stub.append(log_of(call, after=4))
     expect(watched.locator(".approval .command")).to_have_text("rm -rf build")
     expect(watched.get_by_role("button", name="Approve")).to_be_enabled()
 
 
-def test_call_says_that_it_waits_and_not_that_it_runs(stub: Stub, watched: Page, browser: Browser) -> None:
+def test_call_says_that_it_waits_and_not_that_it_runs(stub: Stub, watched: Page) -> None:
     stub.append(log_of(*asked()[:4]))
     watched.goto(stub.page_url)
     tool = watched.locator(".tool")
     expect(tool.locator(".tool-state")).to_have_text("running")
     stub.append(log_of(*asked()[4:], after=4))
-    plain = browser.new_context(java_script_enabled=False).new_page()
-    plain.goto(stub.page_url)
-    for shown in (tool, plain.locator(".tool")):
-        expect(shown.locator(".tool-state")).to_have_text("waiting for you")
-        expect(shown).to_have_attribute("data-state", "waiting")
-        expect(shown).not_to_have_attribute("open", "")
-    plain.context.close()
+    expect(tool.locator(".tool-state")).to_have_text("waiting for you")
+    expect(tool).to_have_attribute("data-state", "waiting")
+    expect(tool).not_to_have_attribute("open", "")
     stub.append(log_of(answered(decision="approve"), after=6))
     expect(tool.locator(".tool-state")).to_have_text("running")
     expect(tool).to_have_attribute("open", "")
@@ -159,13 +140,10 @@ def test_approval_is_answered_with_one_of_its_options(stub: Stub, watched: Page)
     expect(watched.locator(".answered")).to_contain_text("Something else, by ada: because")
 
 
-def test_option_is_read_as_words_and_answered_as_it_was_asked(stub: Stub, watched: Page, browser: Browser) -> None:
+def test_option_is_read_as_words_and_answered_as_it_was_asked(stub: Stub, watched: Page) -> None:
     stub.append(log_of(*asked(options=["approve_always", "reject-once"])))
-    plain = browser.new_context(java_script_enabled=False).new_page()
-    for page in (plain, watched):
-        page.goto(stub.page_url)
-        expect(page.locator(".approval button")).to_have_text(["Approve always", "Reject once"])
-    plain.context.close()
+    watched.goto(stub.page_url)
+    expect(watched.locator(".approval button")).to_have_text(["Approve always", "Reject once"])
     watched.get_by_role("button", name="Approve always").click()
     assert decision(stub) == {"decision": "approve_always"}
 
@@ -282,15 +260,3 @@ def test_hidden_page_sends_a_notification_where_the_reader_wants_one(stub: Stub,
     stub.append(log_of(answered(decision="deny"), *done, after=6))
     expect(watched.locator("#news")).to_have_text("Run completed")
     assert [given[0] for given in watched.evaluate("sent")] == ["Run completed"]
-
-
-def test_card_without_javascript_is_a_form(stub: Stub, browser: Browser) -> None:
-    stub.append(log_of(*asked("edit_file", EDIT)))
-    page = browser.new_context(java_script_enabled=False).new_page()
-    page.goto(stub.page_url)
-    card = page.locator("form.approval")
-    expect(card).to_have_attribute("action", f"/runs/{RUN}/answer/")
-    expect(card.locator("[name=approval_id]")).to_have_value("p/1")
-    expect(card.get_by_role("button", name="Approve")).to_have_attribute("value", "approve")
-    expect(card.locator(".diff span")).to_have_text([" a = 1", "-b = 2", "+b = 22"])
-    page.context.close()

@@ -6,10 +6,10 @@ import random
 import re
 
 import pytest
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Page, expect
 
 from streaming.events import Event, draft
-from tests.browser.logs import AGENT, RUN, drawn, log_of, painted, read, settled, started, unrolled, words
+from tests.browser.logs import AGENT, RUN, drawn, log_of, painted, settled, started, unrolled, words
 from tests.browser.stub import Stub
 
 pytestmark = pytest.mark.browser
@@ -220,17 +220,13 @@ def long_life(chance: random.Random) -> list[Event]:
 
 @pytest.mark.parametrize("seed", [1, 2])
 def test_page_that_joined_anywhere_and_was_scrolled_equals_page_that_was_loaded_at_the_end(
-    stub: Stub, watched: Page, browser: Browser, seed: int
+    stub: Stub, watched: Page, seed: int
 ) -> None:
     chance = random.Random(seed)
     events = long_life(chance)
     stub.append(events)
     watched.goto(stub.page_url)
     settled(watched, stub)
-    plain = browser.new_context(java_script_enabled=False).new_page()
-    plain.goto(stub.page_url)
-    assert read(watched) == read(plain)
-    plain.context.close()
     unrolled(watched)
     at_the_end = drawn(watched)
     assert len(stub.pages_asked) > 2
@@ -274,7 +270,7 @@ def test_call_that_stays_open_stands_where_it_began(stub: Stub, watched: Page) -
     assert shown(watched) == list(range(300))
 
 
-def test_clearing_leaves_a_line_between_what_was_and_what_comes(stub: Stub, watched: Page, browser: Browser) -> None:
+def test_clearing_leaves_a_line_between_what_was_and_what_comes(stub: Stub, watched: Page) -> None:
     stub.append(log_of(*started(), *words("Old words."), ("done", {"status": "completed"}), ("clear", {"by": "ada"})))
     made = [
         draft("message", OTHER, message_id="u", role="user", content="Anew."),
@@ -297,7 +293,7 @@ def test_clearing_leaves_a_line_between_what_was_and_what_comes(stub: Stub, watc
     assert watched.locator("#conversation > *").evaluate_all(order) == ["turn", "cleared", "turn"]
 
 
-def test_steering_prompt_stands_where_it_was_taken_and_is_no_run(stub: Stub, watched: Page, browser: Browser) -> None:
+def test_steering_prompt_stands_where_it_was_taken_and_is_no_run(stub: Stub, watched: Page) -> None:
     into: Data = {"status": "completed", "reason": "handed to another run", "into": RUN}
     steering: list[Step] = [
         ("message", {"message_id": "s", "role": "user", "content": "Keep it short."}),
@@ -316,31 +312,10 @@ def test_steering_prompt_stands_where_it_was_taken_and_is_no_run(stub: Stub, wat
     expect(watched.locator("#queue li")).to_have_count(1)
     say(OTHER, ("status", into), ("done", {"status": "completed"}))
     say(RUN, *words("Short."), ("done", {"status": "completed"}))
-    plain = browser.new_context(java_script_enabled=False).new_page()
-    plain.goto(stub.page_url)
     settled(watched, stub)
-    for page in (watched, plain):
-        expect(page.locator(".turn")).to_have_count(1)
-        assert page.locator(".part").all_inner_texts() == ["Go", "I begin.", "Keep it short.", "Short."]
-        expect(page.locator(".steering")).to_have_count(1)
-        expect(page.locator(f"#run-{OTHER} .steering")).to_have_text("Steering prompt")
-        expect(page.locator("#run-list li")).to_have_count(1)
-        expect(page.locator("#run-list li").first).to_contain_text("Run 1")
-    plain.context.close()
-
-
-# Without JavaScript ---------------------------------------------------------------------------------------------------
-
-
-def test_earlier_pages_are_links_without_javascript(stub: Stub, browser: Browser) -> None:
-    stub.append(log_of(*started(), *paragraphs(0, 400)))
-    page = browser.new_context(java_script_enabled=False).new_page()
-    page.goto(stub.page_url)
-    found = shown(page)
-    while page.get_by_role("link", name="Earlier messages").is_visible():
-        page.get_by_role("link", name="Earlier messages").click()
-        found = shown(page) + found
-    assert found == list(range(400))
-    page.get_by_role("link", name="Latest messages").click()
-    expect(page).to_have_url(stub.page_url)
-    page.context.close()
+    expect(watched.locator(".turn")).to_have_count(1)
+    assert watched.locator(".part").all_inner_texts() == ["Go", "I begin.", "Keep it short.", "Short."]
+    expect(watched.locator(".steering")).to_have_count(1)
+    expect(watched.locator(f"#run-{OTHER} .steering")).to_have_text("Steering prompt")
+    expect(watched.locator("#run-list li")).to_have_count(1)
+    expect(watched.locator("#run-list li").first).to_contain_text("Run 1")

@@ -1,4 +1,4 @@
-"""The page's modules in a real browser: safe, fast enough on hostile text, and the same as the server's."""
+"""The page's modules in a real browser: safe, and fast enough on hostile text."""
 
 from __future__ import annotations
 
@@ -10,13 +10,14 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Page
 
-from agents.pages import markdown, measures
+from agents.pages import markdown
 from agents.workspace.paths import escape
 from tests.browser.stub import Stub
 from tests.pages.hostile import DEEP, HOSTILE
+from tests.pages.test_measures import DURATIONS, SIZES
 
 pytestmark = pytest.mark.browser
-CASES = Path(__file__).resolve().parents[1] / "pages"
+HERE = Path(__file__).resolve().parent
 PROSE = """# Title *with* `code`
 
 A paragraph with **bold**, a [link](report.md), a [reference][r], ~~gone~~ and &copy; 2026.
@@ -169,7 +170,7 @@ def test_finished_blocks_keep_their_nodes_while_text_streams(modules: Page) -> N
 
 
 def test_links_follow_the_rules_of_the_server(modules: Page) -> None:
-    cases = json.loads((CASES / "links.json").read_text("utf-8"))
+    cases = json.loads((HERE.parent / "pages" / "links.json").read_text("utf-8"))
     found = modules.evaluate(
         """async (cases) => {
             const links = await import("/static/agents/links.js");
@@ -189,8 +190,8 @@ def test_names_of_uploads_become_the_paths_of_the_server(modules: Page) -> None:
     assert modules.evaluate(script, names) == [escape(name) for name in names]
 
 
-def test_terminal_output_has_the_pieces_of_the_server(modules: Page) -> None:
-    cases = json.loads((CASES / "terminal.json").read_text("utf-8"))
+def test_terminal_output_is_cut_into_pieces_by_its_colours(modules: Page) -> None:
+    cases = json.loads((HERE / "terminal.json").read_text("utf-8"))
     found = modules.evaluate(
         """async (cases) => {
             const { pieces } = await import("/static/agents/terminal.js");
@@ -219,12 +220,12 @@ def test_markdown_reads_as_on_the_server(modules: Page) -> None:
     assert ours == theirs
 
 
-def test_calls_are_told_as_on_the_server(modules: Page) -> None:
-    cases = json.loads((CASES / "calls.json").read_text("utf-8"))
+def test_calls_are_told_as_command_diff_and_fields(modules: Page) -> None:
+    cases = json.loads((HERE / "calls.json").read_text("utf-8"))
     found = modules.evaluate(
         """async (text) => {
             const { sections } = await import("/static/agents/call.js");
-            const { parse } = await import("/static/agents/exact.js");
+            const { parse } = await import("/static/agents/client/exact.js");
             const told = ({ kind, name, text, lines, cut }) => [kind, name, text ?? "", lines ?? [], cut];
             return parse(text).map(({ given, kept }) => sections(given, kept).map(told));
         }""",
@@ -233,21 +234,58 @@ def test_calls_are_told_as_on_the_server(modules: Page) -> None:
     assert found == [case["sections"] for case in cases]
 
 
-def test_amounts_are_said_in_the_words_of_the_server(modules: Page) -> None:
-    kinds = ["tokens", "cost_usd", "model_calls", "wall_s"]
-    amounts = [(0.0, 10.0), (810.5, 1000.0), (2100.0, 2000.0), (0.81, 1.0), (1e21, 1e-07), (90.0, 100.0)]
-    shares = [
-        {"scope": scope, "kind": kind, "used": used, "limit": limit}
-        for scope in ("run", "agent", "user-day")
-        for kind in kinds
-        for used, limit in (amounts if kind != "cost_usd" and kind != "wall_s" else amounts[:4])
-    ]
-    times = [0, 999, 1000, 59_999, 60_000, 3_725_000]
-    found = modules.evaluate(
-        """async ([shares, times]) => {
-            const { budget, elapsed } = await import("/static/agents/measures.js");
-            return [shares.map(budget), times.map(elapsed)];
+def test_hostile_terminal_output_is_read_soon(modules: Page) -> None:
+    texts = ["\x1b" * 20_000, "\x1b]" * 10_000, "\x1b[31" * 5_000, "x" * 20_000 + "\r", "\r" * 20_000]
+    times = modules.evaluate(
+        """async (texts) => {
+            const { pieces } = await import("/static/agents/terminal.js");
+            return texts.map((text) => {
+                const began = performance.now();
+                pieces(text);
+                return Math.round(performance.now() - began);
+            });
         }""",
-        [shares, times],
+        texts,
     )
-    assert found == [[measures.budget(share) for share in shares], [measures.elapsed(ms) for ms in times]]
+    assert max(times) < 2000, times
+
+
+def test_diffs_of_a_result_are_told_whatever_is_in_it_and_whole_for_a_reader_who_wants_all(modules: Page) -> None:
+    good = {"path": "a", "old_text": None, "new_text": "x\n"}
+    listed = [good, {"path": 1, "old_text": 2, "new_text": "y"}, {"new_text": None}, "nonsense", None]
+    found = modules.evaluate(
+        """async (results) => {
+            const { diffs, sections, KEPT_ASKED } = await import("/static/agents/call.js");
+            const long = { path: "a", content: "x\\n".repeat(41_000) };
+            const told = results.map((result) => diffs(result).map(({ name, lines }) => [name, lines]));
+            return [told, sections(long, KEPT_ASKED)[0].cut, sections(long, 2_000_000)[0].cut];
+        }""",
+        [{"text": "", "diffs": listed}, {"diffs": "nonsense"}, "text", None],
+    )
+    told = [[["a", [["+", "x"]]], ["", [["+", "y"]]]], [], [], []]
+    assert found == [told, "… 37,000 more lines", ""]
+
+
+def test_amounts_are_said_in_words(modules: Page) -> None:
+    shares = [
+        ("run", "tokens", 810.5, 1000.0, "81 % of this run's budget is used: 810 of 1,000 tokens."),
+        ("agent", "model_calls", 2100.0, 2000.0, "This agent's budget is used up: 2,100 of 2,000 model calls."),
+        ("user-day", "cost_usd", 0.81, 1.0, "81 % of today's budget is used: $0.8100 of $1.00."),
+        ("run", "wall_s", 90.0, 100.0, "90 % of this run's budget is used: 1 min 30 s of 1 min 40 s."),
+        ("run", "tokens", 1e21, 1e-07, "This run's budget is used up: 1,000,000,000,000,000,000,000 of 0 tokens."),
+    ]
+    ticks = [(0, "0 s"), (999, "0 s"), (59_999, "59 s"), (60_000, "1 min 0 s"), (3_725_000, "1 h 2 min")]
+    found = modules.evaluate(
+        """async ([shares, ticks, durations, sizes]) => {
+            const { budget, elapsed, duration, size } = await import("/static/agents/measures.js");
+            return [shares.map(budget), ticks.map(elapsed), durations.map(duration), sizes.map(size)];
+        }""",
+        [
+            [dict(zip(("scope", "kind", "used", "limit"), share[:4], strict=True)) for share in shares],
+            *([value for value, _ in cases] for cases in (ticks, DURATIONS, SIZES)),
+        ],
+    )
+    assert found == [
+        [share[4] for share in shares],
+        *([words for _, words in cases] for cases in (ticks, DURATIONS, SIZES)),
+    ]

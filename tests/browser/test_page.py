@@ -7,10 +7,10 @@ import random
 import re
 
 import pytest
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Page, expect
 
 from tests.browser.conftest import golden
-from tests.browser.logs import AGENT, RUN, drawn, log_of, painted, read, settled, started, unrolled, words
+from tests.browser.logs import AGENT, RUN, drawn, log_of, painted, settled, started, unrolled, words
 from tests.browser.stub import Stub
 from tests.browser.test_composer import queued
 from tests.golden.test_golden import LOGS
@@ -40,17 +40,6 @@ def test_page_that_joined_anywhere_equals_page_that_was_loaded_at_the_end(stub: 
         assert drawn(watched) == at_the_end, f"joined at {cut}"
 
 
-@pytest.mark.parametrize("log", LOGS, ids=lambda path: path.stem)
-def test_page_of_the_server_reads_as_the_live_one(stub: Stub, watched: Page, browser: Browser, log) -> None:
-    stub.append(golden(log.stem))
-    plain = browser.new_context(java_script_enabled=False).new_page()
-    plain.goto(stub.page_url)
-    watched.goto(stub.page_url)
-    settled(watched, stub)
-    assert read(watched) == read(plain)
-    plain.context.close()
-
-
 def test_text_on_the_page_equals_text_in_the_log(stub: Stub, watched: Page) -> None:
     pieces = [f"word{number} " for number in range(500)]
     stub.append(log_of(*started()))
@@ -77,18 +66,6 @@ def test_numbers_that_no_double_holds_are_shown_as_they_were_written(stub: Stub,
         expect(watched.locator(".tool-about")).to_contain_text(str(user))
         expect(watched.locator(".tool .result")).to_contain_text(str(amount))
         watched.reload()
-
-
-def test_page_reads_without_javascript(stub: Stub, browser: Browser) -> None:
-    stub.append(golden("one-run"))
-    page = browser.new_context(java_script_enabled=False).new_page()
-    page.goto(stub.page_url)
-    expect(page.locator(".message.user")).to_contain_text("What is in sales.csv?")
-    expect(page.locator(".markdown table")).to_contain_text("north")
-    expect(page.locator(".tool")).to_have_count(2)
-    expect(page.locator("#file-list")).to_contain_text("report.md")
-    expect(page.locator("#prompt")).to_have_attribute("action", re.compile(r"/prompt/$"))
-    page.context.close()
 
 
 def test_nothing_an_agent_or_user_writes_runs_in_the_page(stub: Stub, watched: Page) -> None:

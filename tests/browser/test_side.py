@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, Locator, Page, expect
+from playwright.sync_api import Locator, Page, expect
 
 from streaming.events import Event
 from tests.browser.logs import RUN, log_of, settled, started
@@ -103,16 +103,10 @@ def test_a_list_that_is_cut_says_so_and_how_many_files_there_are(stub: Stub, sho
     expect(end).to_have_text("1-30.csv")
 
 
-def test_runs_have_the_numbers_of_the_site_whatever_their_order_in_the_queue(
-    stub: Stub, shown: Page, browser: Browser
-) -> None:
+def test_runs_have_the_numbers_of_the_site_whatever_their_order_in_the_queue(stub: Stub, shown: Page) -> None:
     expect(shown.locator("#run-list a")).to_have_text("Run 1")
     stub.append(written("a.txt", 5, after=3))
     asked(stub)
     stub.side = {**told(4), "numbers": {RUN: 7}}
     stub.side_answers.put(stub.side)
     expect(shown.locator("#run-list a")).to_have_text("Run 7")
-    plain = browser.new_context(java_script_enabled=False).new_page()
-    plain.goto(stub.page_url)
-    expect(plain.locator("#run-list a")).to_have_text("Run 7")
-    plain.context.close()

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 HERE = Path(__file__).parent
-FOLD_JS = HERE.parent.parent / "agents" / "static" / "agents" / "state" / "fold.js"
+FOLD_JS = HERE.parent.parent / "clients" / "js" / "src" / "fold.js"
 CANONICAL_JS = HERE / "canonical.mjs"
 CHROMIUM_NAMES = ("chromium", "chromium-browser", "google-chrome")
 ORIGIN = "http://fold.test"

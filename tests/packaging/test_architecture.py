@@ -27,7 +27,7 @@ def test_every_promise_names_its_place_and_its_proof():
     assert len(rows) >= 10
     for row in rows:
         promise, enforced, proved, *_ = (cell.strip() for cell in row.strip("|").split("|"))
-        assert re.search(r"`(agentsite|agents|streaming|containers)/", enforced), promise
+        assert re.search(r"`(agentsite|agents|streaming|containers|clients)/", enforced), promise
         assert "`tests/" in proved, promise
 
 

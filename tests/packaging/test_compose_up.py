@@ -26,7 +26,7 @@ CONTEXT = (
     *("pyproject.toml", "requirements.txt", "requirements-installer.txt", "README.md", "LICENSE", "manage.py"),
     *("agents.toml", "Dockerfile"),
 )
-PACKAGES = ("agentsite", "agents", "containers", "streaming")
+PACKAGES = ("agentsite", "agents", "clients", "containers", "streaming")
 SOCKET = Path("/var/run/docker.sock")
 UP_TIMEOUT_S = 180
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-PACKAGES = ("agentsite", "agents", "streaming", "containers")
+PACKAGES = ("agentsite", "agents", "streaming", "containers", "clients")
 NOT_SHIPPED = shutil.ignore_patterns("__pycache__", "*.pyc", ".*")
 
 

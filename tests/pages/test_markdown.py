@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from agents.pages import links, markdown, terminal
+from agents.pages import links, markdown
 from tests.pages.hostile import DEEP, HOSTILE
 
 FILES = "/files/"
@@ -94,21 +94,3 @@ def test_a_path_that_a_browser_would_resolve_has_no_address(path: str) -> None:
 
 def test_every_other_path_is_quoted_whole() -> None:
     assert links.file_url("a b/%2e%2e/c#d?e\\f.txt", FILES) == "/files/a%20b/%252e%252e/c%23d%3Fe%5Cf.txt"
-
-
-@pytest.mark.parametrize("case", cases("terminal.json"), ids=lambda case: repr(case["text"][:20]))
-def test_terminal_output_in_pieces(case: dict[str, Any]) -> None:
-    assert [list(piece) for piece in terminal.pieces(case["text"])] == case["pieces"]
-
-
-def test_terminal_output_is_escaped() -> None:
-    assert terminal.to_html("\x1b[31m<b>&") == '<span class="t-red">&lt;b&gt;&amp;</span>'
-
-
-@pytest.mark.parametrize(
-    "text", ["\x1b" * 20_000, "\x1b]" * 10_000, "\x1b[31" * 5_000, "x" * 20_000 + "\r", "\r" * 20_000]
-)
-def test_hostile_terminal_output_is_rendered_soon(text: str) -> None:
-    began = time.monotonic()
-    terminal.to_html(text)
-    assert time.monotonic() - began < 2

@@ -15,8 +15,8 @@ from tests.pages.reader import html_of
 
 pytestmark = pytest.mark.django_db(transaction=True)
 OURS = (
-    r"a|bdi|body|button|caption|code|col|colgroup|dd|defs|details|div|dl|dt|form|g|h[123]|head|header|html|input|li|line"
-    r"|link|main|meta|nav|p|path|pre|rect|section|span|strong|summary|svg|table|tbody|td|text|th|thead|time|title|tr|ul|use"
+    r"a|bdi|body|br|button|caption|code|col|colgroup|dd|defs|details|div|dl|dt|form|g|h[123]|head|header|html|input|li|line"
+    r"|link|main|meta|nav|ol|p|path|pre|rect|section|span|strong|summary|svg|table|tbody|td|text|th|thead|time|title|tr|ul|use"
 )
 """The tags that these pages are made of."""
 

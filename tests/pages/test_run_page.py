@@ -87,7 +87,6 @@ def test_links_lead_to_the_turn_and_to_every_event(run: Run, client: Client) -> 
     for one in (run, later):
         html = html_of(client, f"/runs/{one.pk}/")
         assert f'href="/agents/{one.agent_id}/#run-{one.pk}"' in html
-        assert f'id="run-{one.pk}"' in html_of(client, f"/agents/{one.agent_id}/")
         link = re.search(r'href="(/api/agents/[^"]*/events[^"]*)"', html)
         assert link
         events = client.get(unescape(link[1])).json()["events"]
@@ -117,14 +116,11 @@ def test_a_run_that_said_nothing_or_was_followed_by_another_can_only_be_tried_ag
     missing = (1.0, "error", {"code": "image-missing", "message": "It is not here."})
     story.write(silent, [story.FAILED[0], missing, story.FAILED[-1]])
     assert "Continue" not in text_of(client, f"/runs/{silent.pk}/")
-    assert ">Continue<" not in html_of(client, f"/agents/{agent.pk}/")
     first = story.new_run(agent, "Too much.")
     story.write(first, story.FAILED)
     assert "Continue" in text_of(client, f"/runs/{first.pk}/")
-    assert html_of(client, f"/agents/{agent.pk}/").count(">Continue<") == 2, "in the conversation and the list of runs"
     story.write(story.new_run(agent, "Less."), story.FAILED)
     assert "Continue" not in text_of(client, f"/runs/{first.pk}/")
-    assert html_of(client, f"/agents/{agent.pk}/").count(">Continue<") == 2
 
 
 def test_a_run_that_never_began_was_withdrawn_and_can_only_be_tried_again(agent: Agent, client: Client) -> None:
@@ -134,7 +130,6 @@ def test_a_run_that_never_began_was_withdrawn_and_can_only_be_tried_again(agent:
     assert "Run 1 cancelled Try again Withdrawn" in text
     assert "Started never" in text
     assert "Continue" not in text
-    assert ">Continue<" not in html_of(client, f"/agents/{agent.pk}/")
 
 
 def test_a_run_in_the_queue_says_so(agent: Agent, client: Client) -> None:

@@ -6,11 +6,15 @@ from pathlib import Path
 
 import pytest
 from django.contrib.staticfiles import finders
+from django.core.management import call_command
+from django.test import override_settings
 
 from agentsite.static import smaller
 
-STATIC = Path(__file__).resolve().parents[2] / "agents" / "static" / "agents"
-OURS = sorted([*STATIC.glob("*.js"), *STATIC.glob("state/*.js"), *STATIC.glob("*.css")])
+ROOT = Path(__file__).resolve().parents[2]
+STATIC = ROOT / "agents" / "static" / "agents"
+OURS = {f"agents/{path.name}": path for path in (*STATIC.glob("*.js"), *STATIC.glob("*.css"))}
+OURS |= {f"agents/client/{path.name}": path for path in (ROOT / "clients" / "js" / "src").glob("*.js")}
 
 
 def test_comments_and_indentation_go_and_words_stay() -> None:
@@ -19,9 +23,9 @@ def test_comments_and_indentation_go_and_words_stay() -> None:
     assert smaller("/* a */\n.x {\n  color: red; /* b */\n}\n", is_script=False) == ".x{color:red}"
 
 
-@pytest.mark.parametrize("source", OURS, ids=lambda path: path.relative_to(STATIC).as_posix())
-def test_served_copy_is_the_smaller_one(source: Path) -> None:
-    served = Path(str(finders.find(f"agents/{source.relative_to(STATIC).as_posix()}")))
+@pytest.mark.parametrize("name", sorted(OURS))
+def test_served_copy_is_the_smaller_one(name: str) -> None:
+    source, served = OURS[name], Path(str(finders.find(name)))
     assert served.read_text("utf-8") == smaller(source.read_text("utf-8"), is_script=source.suffix == ".js")
     assert served.stat().st_mtime_ns == source.stat().st_mtime_ns
 
@@ -40,3 +44,11 @@ def test_copy_follows_a_change_of_its_source(tmp_path: Path) -> None:
         source.write_text(f"  {words}")
         with storage.open("agents/x.js") as copy:
             assert copy.read() == words.strip().encode()
+
+
+def test_all_that_is_found_is_collected(tmp_path: Path) -> None:
+    with override_settings(STATIC_ROOT=tmp_path):
+        call_command("collectstatic", interactive=False, verbosity=0)
+    for name, source in OURS.items():
+        expected = smaller(source.read_text("utf-8"), is_script=source.suffix == ".js")
+        assert (tmp_path / name).read_text("utf-8") == expected

@@ -1,5 +1,5 @@
 /** The site's HTTP API, as the logged-in reader. */
-import { parse } from "./exact.js";
+import { parse } from "./client/exact.js";
 
 export class ApiError extends Error {
   constructor(status, message) {
@@ -29,13 +29,6 @@ export class Api {
 
   delete(path) {
     return this.#send("DELETE", path);
-  }
-
-  /** The status of an answer that nobody needs. */
-  async status(path) {
-    const response = await fetch(path, { headers: { Accept: "application/json" }, cache: "no-store" });
-    await response.body?.cancel();
-    return response.status;
   }
 
   async #send(method, path, body, headers = {}) {

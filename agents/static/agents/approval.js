@@ -1,4 +1,4 @@
-/** Questions of a program to a person, and what was answered. The same as agents/pages/approvals.py. */
+/** Questions of a program to a person, and what was answered. */
 import { KEPT_ASKED, draw, sections } from "./call.js";
 import { Keyed, h, setText } from "./dom.js";
 import { omitted } from "./omitted.js";
@@ -6,10 +6,11 @@ import { localTime } from "./times.js";
 import { sameList } from "./turns.js";
 
 const SHOWN_OPEN = 20;
+/** Of one run: the latest. All of them are in the log. */
 const SHOWN_ANSWERED = 50;
 const YES = /^(approve|allow|accept|always|proceed|yes)\b/i;
 const NO = /^(deny|reject|refuse|cancel|don.t|no)\b/i;
-/** Why a question can't be approved yet. The same as in templates/agents/_approvals.html. */
+/** Why a question can't be approved yet. */
 const UNREAD = "Show all of it before you approve it.";
 const UNKNOWN = "What it would do is not known yet, so it can’t be approved.";
 const KINDS = { yes: "primary", no: "stop", "": null };

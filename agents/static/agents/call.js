@@ -1,14 +1,17 @@
 /**
- * What a tool call is about: its command, the diff it asks for, and the rest of its arguments by name. The same sections
- * as agents/pages/calls.py, which says why; tests/pages/calls.json proves both.
+ * What a tool call is about: its command, the diff it asks for, and the rest of its arguments by name. Told from the names
+ * of arguments, since tools differ (the bundled agent's, Gemini CLI's, OpenCode's, Claude Code's).
  */
 import { h } from "./dom.js";
 import { size } from "./measures.js";
 
+/** Characters of one section in a card. A reader can have the rest. */
 export const KEPT_TEXT = 20_000;
+/** The same of what somebody is asked to approve: nobody should approve what is not shown. */
 export const KEPT_ASKED = 200_000;
 /** Characters that a reader gets who wants all: a page has to hold them. */
 const MOST_TEXT = 2_000_000;
+/** Of a diff as many lines are kept as such lines on average fill the characters. */
 const LINE_SHARE = 50;
 const CONTEXT_LINES = 3;
 const COMMANDS = ["command", "cmd"];
@@ -16,6 +19,7 @@ const PATHS = ["path", "file_path", "filePath", "filename", "abs_path"];
 const OLD = ["old", "old_string", "oldString", "old_str", "old_text"];
 const NEW = ["new", "new_string", "newString", "new_str", "new_text"];
 const CONTENTS = ["content", "file_text"];
+/** Controls, and what turns or hides text: a command must not look like another one. */
 const UNSEEN = /[\x00-\x08\x0b-\x1f\x7f-\x9f\xad\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff]/g;
 
 /** [{kind, name, text, lines, long, cut}] */
@@ -50,6 +54,7 @@ export function diffs(result, kept = KEPT_TEXT) {
     .map(({ path, old_text, new_text }) => diff(textOr(path, ""), textOr(old_text, null), new_text, kept));
 }
 
+/** Lines that begin and end both texts are context; what is between is taken out and put in. */
 export function diff(path, old, content, kept = KEPT_TEXT) {
   const before = linesOf(old ?? "");
   const after = linesOf(content);
@@ -98,7 +103,7 @@ function commandOf(value) {
   return textOr(value, "");
 }
 
-/** As Python's shlex does it. */
+/** For a shell, as Python's shlex does it. */
 function quoted(word) {
   return /^[\w@%+=:,./-]+$/.test(word) ? word : `'${word.replaceAll("'", `'"'"'`)}'`;
 }

@@ -4,7 +4,7 @@
  *
  * Places in an output are told by weight (state/weight.js), which is how the state tells its size.
  */
-import { textWeight } from "./state/weight.js";
+import { textWeight } from "./client/weight.js";
 import { tail } from "./terminal.js";
 
 /** Characters kept of one output: its end. */

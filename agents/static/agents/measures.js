@@ -1,4 +1,4 @@
-/** Durations, sizes and costs in words. The same words as agents/pages/measures.py. */
+/** Durations, sizes and costs in words. Other pages have the same words from agents/pages/measures.py. */
 
 export function duration(ms) {
   if (ms < 1000) return `${Math.round(ms)} ms`;

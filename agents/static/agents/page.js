@@ -1,5 +1,5 @@
 /**
- * The agent page: takes the state that the server rendered, follows the stream from its cursor, and draws what the fold
+ * The agent page: takes the state that the server put into it, follows the stream from its cursor, and draws what the fold
  * says. Everything under #agent is a function of the state, but for what the reader opened, typed or scrolled to.
  */
 import { Activity } from "./activity.js";
@@ -7,7 +7,7 @@ import { Api } from "./api.js";
 import { Conversation } from "./conversation.js";
 import { Earlier } from "./earlier.js";
 import { setAttribute, setText } from "./dom.js";
-import { parse } from "./exact.js";
+import { parse } from "./client/exact.js";
 import { Files } from "./files.js";
 import { Focus } from "./focus.js";
 import { Follow } from "./follow.js";
@@ -21,8 +21,8 @@ import { Prompt } from "./prompt.js";
 import { Queue } from "./queue.js";
 import { Runs } from "./runs.js";
 import { Side } from "./side.js";
-import { FOLD, step } from "./state/fold.js";
-import { AgentStream } from "./stream.js";
+import { FOLD, step } from "./client/fold.js";
+import { AgentStream } from "./client/stream.js";
 
 /** How long silence is believed: with a run active the next event is never far. */
 const PATIENCE_ACTIVE_MS = 45_000;
@@ -80,7 +80,6 @@ class AgentPage {
       onEvent: (event) => this.#apply(event),
       onSnapshot: (state) => this.#replace(state),
       onConnection: (name, retryAt) => this.#showConnection(name, retryAt),
-      probe: () => api.status(agentUrl),
       patienceMs: () => (this.state.active_run === null ? PATIENCE_IDLE_MS : PATIENCE_ACTIVE_MS),
     });
     this.feed = null;

@@ -2,7 +2,7 @@
  * What has left the state of the conversation, as far as this page holds it: pages that left while it was open, and earlier ones
  * that were fetched. They are a chain: `earlier` of each is where the page before it can be had.
  */
-import { inOrder } from "./state/conversation.js";
+import { inOrder } from "./client/conversation.js";
 import { SHOWN_PARTS, windowStart } from "./turns.js";
 
 /** Pages kept for a reader who is at the end and can't see them; about 64 KiB each. */

@@ -1,4 +1,4 @@
-/** The plan of a run as a checklist. The same as agents/pages/plan.py. */
+/** The plan of a run as a checklist. */
 import { h, setText } from "./dom.js";
 
 const SHOWN_ENTRIES = 100;

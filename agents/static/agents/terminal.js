@@ -1,12 +1,12 @@
 /**
- * A program's terminal output as text and basic colours, and nothing else of what escapes can do. The same rules as
- * agents/pages/terminal.py; tests/pages/terminal.json proves both.
+ * A program's terminal output as text and basic colours, and nothing else of what escapes can do.
  */
 import { h } from "./dom.js";
 
 /** Characters of one output that are shown: its end. The whole is in the log. */
 const KEPT = 20_000;
 
+// CSI, of which `m` is colour; OSC, DCS and their like: titles, links, the clipboard; and every other escape.
 const ESCAPE = /\x1b(?:\[(?<args>[0-9;:?<=>!]*)[ -/]*(?<final>[@-~])|[\]PX^_][^\x07\x1b]{0,2000}(?:\x07|\x1b\\|$)|[ -/]*[0-~]?)/g;
 const CONTROL = /[\x00-\x08\x0b-\x1f\x7f-\x9f]/g;
 // A progress bar: what stands before a carriage return is overwritten by what comes after it. Its colours go on.

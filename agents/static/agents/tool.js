@@ -3,7 +3,7 @@ import { KEPT_TEXT, clip, diffs, draw, plainly, readable, sections, showAll } fr
 import { h, setAttribute, setText } from "./dom.js";
 import { duration } from "./measures.js";
 import { omitted } from "./omitted.js";
-import { textWeight } from "./state/weight.js";
+import { textWeight } from "./client/weight.js";
 import { MOST_OUTPUT, ToolOutput } from "./tool-output.js";
 
 const STATE_WORDS = { waiting: "waiting for you", running: "running", completed: "done", failed: "failed", interrupted: "interrupted" };

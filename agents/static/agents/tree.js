@@ -1,5 +1,4 @@
-/** The workspace's files as folders: what is in one is in the page once it is open, and no more than FOLDER_ROWS of it.
- * agents/pages/tree.py makes the same. */
+/** The workspace's files as folders: what is in one is in the page once it is open, and no more than FOLDER_ROWS of it. */
 import { Keyed, h, setAttribute, setText } from "./dom.js";
 import { fileUrl } from "./links.js";
 import { size } from "./measures.js";

@@ -1,6 +1,6 @@
 /**
  * The conversation as turns: what was asked of one run, and what came of it. A function of the folded state and of the
- * entries that this page holds. agents/pages/conversation.py makes the same.
+ * entries that this page holds.
  */
 import { planOf } from "./plan.js";
 

@@ -15,19 +15,21 @@ const BACKOFF_MAX_MS = 30_000;
 const CONNECT_MS = 20_000;
 /** How long a planned new connection may take before the page says so. */
 const UNNOTICED_MS = 1500;
+/** The server says something every 15 s, but EventSource does not tell of comments: only events count. */
+const PATIENCE_MS = 300_000;
 const TICK_MS = 5000;
 /** A tick this late means that the machine slept or the page was frozen. */
 const SLEPT_MS = 20_000;
 
 export class AgentStream {
   /**
-   * `agentUrl`: in the API. `cursor`, `seq`: of the state the page has. Handlers: `onEvent(event)`, `onSnapshot(state)`,
-   * `onConnection(name, retryAt)` with live, reconnecting, offline, logged-out or deleted, and when it
-   * tries again (Date.now(), null where only the browser knows). `probe()`: a promise of the HTTP
-   * status of the agent, asked when the stream is refused. `patienceMs()`: how long silence is believed.
+   * `agentUrl`: in the API. `cursor`, `seq`: of the state the page has; without them it gets a snapshot first. Handlers:
+   * `onEvent(event)`, `onSnapshot(state)`, `onConnection(name, retryAt)` with live, reconnecting, offline, logged-out,
+   * deleted or closed, and when it tries again (Date.now(), null where only the browser knows). `patienceMs()`: how long
+   * silence is believed.
    */
-  constructor({ agentUrl, cursor, seq, onEvent, onSnapshot, onConnection, probe, patienceMs }) {
-    Object.assign(this, { agentUrl, cursor, seq, onEvent, onSnapshot, onConnection, probe, patienceMs });
+  constructor({ agentUrl, cursor = null, seq = 0, onEvent, onSnapshot, onConnection = () => {}, patienceMs = () => PATIENCE_MS }) {
+    Object.assign(this, { agentUrl, cursor, seq, onEvent, onSnapshot, onConnection, patienceMs });
     this.source = null;
     this.failures = 0;
     this.awaitsSnapshot = false;
@@ -41,8 +43,8 @@ export class AgentStream {
     this.reopen();
   }
 
-  /** For good: the agent is deleted, or the reader logged out. */
-  end(name) {
+  /** For good: the agent is deleted, the reader logged out, or the caller wants no more of it. */
+  end(name = "closed") {
     this.ended = true;
     this.#close();
     clearTimeout(this.retry);
@@ -136,7 +138,7 @@ export class AgentStream {
 
   /** The stream was refused: find out whether it is worth trying again. */
   async #ask() {
-    const status = await this.probe().catch(() => 0);
+    const status = await statusOf(this.agentUrl).catch(() => 0);
     if (this.ended || this.source) return;
     if (!this.judge(status)) this.#retryLater();
   }
@@ -196,4 +198,11 @@ export class AgentStream {
     if (document.hidden) this.catchUp(); // the feed may lose a word, and not every browser has it for hidden pages
     else this.reopen();
   }
+}
+
+/** The HTTP status of the agent, which tells why its stream was refused: EventSource does not say. */
+async function statusOf(agentUrl) {
+  const response = await fetch(agentUrl, { headers: { Accept: "application/json" }, cache: "no-store" });
+  await response.body?.cancel();
+  return response.status;
 }
