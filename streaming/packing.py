@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import zstandard
 
-LEVEL = 3
+LEVEL = 6
 
 
 def pack(text: str) -> bytes:
