@@ -17,8 +17,10 @@ FOLDER_ROWS = 100
 FOLDER_PAGE_ROWS = 500
 ROWS_MOST = 400
 """In the panel that the server sends, all folders together: those beyond are links to their pages."""
+NAME_WHOLE_CHARS = 12
+"""A name that is no longer is never cut."""
 NAME_END_CHARS = 8
-"""Of its end, which is never cut."""
+"""Of a longer name: its end, which is never cut."""
 OPEN_FILES = 30
 """With no more files than these all folders are open at first."""
 
@@ -83,7 +85,8 @@ def folder(paths: Iterable[str], within: str) -> tuple[list[tuple[str, int]], li
 
 def halves(name: str) -> tuple[str, str]:
     """A long name is cut in its middle where there is no room: its end, a number or a suffix, tells files apart."""
-    return name[:-NAME_END_CHARS], name[-NAME_END_CHARS:]
+    end = -NAME_END_CHARS if len(name) > NAME_WHOLE_CHARS else -NAME_WHOLE_CHARS
+    return name[:end], name[end:]
 
 
 def _folders(paths: Iterable[str]) -> _Folder:

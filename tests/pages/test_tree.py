@@ -71,5 +71,6 @@ def test_a_folder_lists_what_is_directly_in_it() -> None:
 
 def test_a_long_name_keeps_its_end_and_nothing_of_it_is_lost() -> None:
     assert tree.halves("a.txt") == ("", "a.txt")
+    assert tree.halves("twelve12.txt") == ("", "twelve12.txt")
     assert tree.halves("a-rather-long-name-of-2026-11-30.csv") == ("a-rather-long-name-of-2026-1", "1-30.csv")
     assert of("d/x\u202ey").rows[0].rows[0].title == "d/x[U+202E]y"
