@@ -71,6 +71,7 @@ class EventChunk(models.Model):
 class Snapshot(models.Model):
     """The folded state at a cursor, as JSON text: streams embed it as it is, so nobody parses or re-orders it.
 
+    Packed (streaming.packing), with all files of the workspace (streaming.manifest). `state` is what older sites wrote.
     `fold` is the version of the rules that made it (streaming.fold.FOLD); one of an older version is made anew before
     anybody gets it (streaming.upgrade).
     """
@@ -79,8 +80,9 @@ class Snapshot(models.Model):
     epoch = models.BigIntegerField()
     seq = models.BigIntegerField()
     fold = models.SmallIntegerField(default=1, db_index=True)
-    state = models.TextField()
-    files = models.TextField(default="{}", help_text="All files of the workspace: streaming.manifest, as JSON.")
+    state = models.TextField(default="", blank=True)
+    packed_state = models.BinaryField(null=True)
+    packed_files = models.BinaryField(null=True)
 
     def __str__(self) -> str:
         return f"{self.agent_id} at {self.epoch}-{self.seq}"
