@@ -181,7 +181,8 @@ class _Then:
         stored = ConversationPage.objects.filter(agent_id=self._agent_id, seq__lte=self._end_seq)
         entries = [*messages, *(page.messages if page else [])]
         of_page: int = stored.aggregate(last=Max("last_n"))["last"] or 0
-        return max([of_page, *(part["n"] for entry in entries for part in entry["parts"])])
+        ordinals: list[int] = [part["n"] for entry in entries for part in entry["parts"]]
+        return max([of_page, *ordinals])
 
 
 class _Own:

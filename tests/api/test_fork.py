@@ -8,7 +8,6 @@ import pytest
 
 from agents import history, transfer
 from agents.models import Agent, Run, Spending
-from agents.transfer import importing
 from agents.workspace import Workspace
 from agents.workspace.history import History
 from streaming import journal
@@ -64,7 +63,8 @@ class Story:
         return self.workspace.scan(journal.load(self.agent_id).files)
 
     def fork(self, **body: Any) -> tuple[int, Any]:
-        return self.api.call("POST", f"/api/agents/{self.agent_id}/fork", body)
+        answer: tuple[int, Any] = self.api.call("POST", f"/api/agents/{self.agent_id}/fork", body)
+        return answer
 
 
 @pytest.fixture
@@ -281,7 +281,7 @@ def test_a_failure_in_the_middle_leaves_nothing(story, user, tmp_path, monkeypat
     def fail(*args: Any) -> None:
         raise RuntimeError(where)
 
-    monkeypatch.setattr(importing.journal, where, fail)
+    monkeypatch.setattr(journal, where, fail)
     with pytest.raises(RuntimeError):
         transfer.fork_agent(user, Agent.objects.get(pk=story.agent_id))
     assert [str(pk) for pk in Agent.objects.values_list("pk", flat=True)] == [story.agent_id]

@@ -28,8 +28,22 @@ some = settings(
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow, HealthCheck.data_too_large],
 )
 UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
-SAID = ("message", "text", "thinking", "tool-call", "tool-output", "tool-result", "plan", "approval-request", "log")
-SAID += ("approval-response", "usage", "budget", "error")
+SAID = [
+    *(
+        "message",
+        "text",
+        "thinking",
+        "tool-call",
+        "tool-output",
+        "tool-result",
+        "plan",
+        "log",
+        "budget",
+        "error",
+        "usage",
+    ),
+    *("approval-request", "approval-response"),
+]
 Said = list[tuple[str, dict[str, Any]]]
 
 said = st.lists(st.sampled_from(SAID).flatmap(lambda type_: st.tuples(st.just(type_), DATA[type_])), max_size=12)
