@@ -47,12 +47,14 @@ def bounded_error(error: dict[str, Any]) -> dict[str, Any]:
 class Page(NamedTuple):
     """A stretch of the conversation that has left the state at one event, whose cursor names it.
 
-    `messages` have their parts in the order of `n`. `earlier` is what the state said of the page before it.
+    `messages` have their parts in the order of `n`. `earlier` is what the state said of the page before it. `clears`:
+    the conversation began anew behind it.
     """
 
     before: Cursor
     messages: list[Entry]
     earlier: dict[str, str] | None
+    clears: bool = False
 
 
 def bound(before: State, state: State, event: Event) -> tuple[State, Page | None]:
@@ -76,10 +78,17 @@ def bound(before: State, state: State, event: Event) -> tuple[State, Page | None
     return _turn_page(state, gone, event)
 
 
+def within_limits(state: State) -> State:
+    """A state that was put together from elsewhere, but for its conversation."""
+    for shorten in _SHORTEN.values():
+        state = shorten(state)
+    return state
+
+
 def _turn_page(state: State, gone: list[Entry], event: Event) -> tuple[State, Page | None]:
     if not gone:
         return state, None
-    page = Page(Cursor(event.epoch, event.seq), gone, state["earlier"])
+    page = Page(Cursor(event.epoch, event.seq), gone, state["earlier"], event.type == "clear")
     return {**state, "earlier": {"before": str(page.before)}}, page
 
 

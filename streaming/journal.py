@@ -122,6 +122,29 @@ def create(agent_id: str) -> None:
 
 
 @transaction.atomic
+def create_trimmed(agent_id: str, first_seq: int, kept: Kept) -> None:
+    """A log that begins at `first_seq`, as if what came before had been trimmed. `kept` is what its events came to, at
+    the last of those or at a later one, which then has to be appended. Its pages are added with `add_page`."""
+    at = kept.cursor
+    Log.objects.create(agent_id=agent_id, epoch=at.epoch, seq=first_seq - 1, tip_epoch=at.epoch, first_seq=first_seq)
+    if at.seq < first_seq:
+        EpochStartRow.objects.create(agent_id=agent_id, epoch=at.epoch, first_seq=at.seq)
+    _keep(agent_id, kept)
+
+
+def add_page(agent_id: str, stretch: ConversationStretch) -> None:
+    """To a log that is being made: the state or a later page names it."""
+    _page_row(agent_id, stretch).save(force_insert=True)
+
+
+@transaction.atomic
+def open_epoch(agent_id: str, epoch: int) -> None:
+    """To write events of `epoch` into a log that nobody else knows yet."""
+    Log.objects.filter(agent_id=agent_id).update(epoch=epoch)
+    begin(agent_id, epoch, [], "")
+
+
+@transaction.atomic
 def delete(agent_id: str) -> None:
     """The log's row first: it fences whoever is about to append, so nothing is left behind."""
     for model in (Log, EventChunk, EpochStartRow, Snapshot, ConversationPage):
@@ -263,17 +286,31 @@ def conversation_page_after(agent_id: str, before: Cursor) -> Cursor | None:
 def conversation_before(agent_id: str, folded: Folded) -> Iterator[dict[str, Any]]:
     """The messages of the conversation, newest first, parts in their order: the state's, then those of its pages."""
     yield from reversed(folded.state["messages"])
-    for stretch in reversed(folded.pages):
+    for stretch in pages_before(agent_id, folded):
         yield from reversed(stretch.messages)
+
+
+def pages_before(agent_id: str, folded: Folded) -> Iterator[ConversationStretch]:
+    """The pages of the conversation before the state, newest first: those that are not stored yet, then the stored."""
+    yield from reversed(folded.pages)
     earlier = folded.pages[0].earlier if folded.pages else folded.state["earlier"]
     while earlier is not None:
-        at = parse(earlier["before"])
-        text = None if at is None else conversation_page(agent_id, at)
-        if text is None:
+        at = parse(earlier["before"]) or Cursor(0, 0)
+        row = ConversationPage.objects.filter(agent_id=agent_id, epoch=at.epoch, seq=at.seq).first()
+        if row is None:
             raise PageMissing(agent_id, earlier["before"])
-        found = json.loads(text)
-        yield from reversed(found["messages"])
+        found = json.loads(unpack(bytes(row.packed)))
         earlier = found["earlier"]
+        yield ConversationStretch(at, found["messages"], earlier, row.clears)
+
+
+def cleared_at(agent_id: str, folded: Folded, seq: int) -> int:
+    """`cleared` of the state as it was at the event `seq`, from the pages that are `folded` and the stored ones."""
+    for stretch in reversed(folded.pages):
+        if stretch.clears and stretch.before.seq <= seq:
+            return _last_n(stretch)
+    rows = ConversationPage.objects.filter(agent_id=agent_id, clears=True, seq__lte=seq).order_by("-seq")
+    return rows.values_list("last_n", flat=True).first() or 0
 
 
 def page_json(stretch: ConversationStretch) -> str:
@@ -365,17 +402,23 @@ def _keep(agent_id: str, kept: Kept) -> None:
 
 
 def _keep_pages(agent_id: str, pages: Sequence[ConversationStretch]) -> None:
-    rows = [
-        ConversationPage(
-            agent_id=agent_id,
-            epoch=one.before.epoch,
-            seq=one.before.seq,
-            last_n=one.messages[-1]["parts"][-1]["n"],
-            packed=pack(page_json(one)),
-        )
-        for one in pages
-    ]
-    ConversationPage.objects.bulk_create(rows, ignore_conflicts=True)
+    ConversationPage.objects.bulk_create([_page_row(agent_id, one) for one in pages], ignore_conflicts=True)
+
+
+def _page_row(agent_id: str, stretch: ConversationStretch) -> ConversationPage:
+    return ConversationPage(
+        agent_id=agent_id,
+        epoch=stretch.before.epoch,
+        seq=stretch.before.seq,
+        last_n=_last_n(stretch),
+        clears=stretch.clears,
+        packed=pack(page_json(stretch)),
+    )
+
+
+def _last_n(stretch: ConversationStretch) -> int:
+    last: int = stretch.messages[-1]["parts"][-1]["n"]
+    return last
 
 
 @transaction.atomic

@@ -92,13 +92,14 @@ class ConversationPage(models.Model):
     """A stretch of the conversation that has left the state, by the event at which it left. Never changed.
 
     `packed` is JSON: `messages`, and `earlier`, which names the page before it. `last_n` is the ordinal of its newest
-    part. Events may be trimmed; pages stay.
+    part. `clears`: it left because the conversation began anew. Events may be trimmed; pages stay.
     """
 
     agent_id = models.UUIDField()
     epoch = models.BigIntegerField()
     seq = models.BigIntegerField()
     last_n = models.BigIntegerField()
+    clears = models.BooleanField(default=False)
     packed = models.BinaryField()
 
     class Meta:
