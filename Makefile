@@ -3,7 +3,7 @@
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help run test quick long nightly faults bench-containers bench-gateway bench-page check images lock clean
+.PHONY: help run test quick long nightly faults bench-containers bench-gateway bench-page bench-age check images lock clean
 
 # Where it is set, every process compiles all that it imports: a third of the time of collecting the tests.
 unexport PYTHONDONTWRITEBYTECODE
@@ -50,6 +50,11 @@ bench-gateway: $(DEV) ## What the gateway adds to a model call, at one stream an
 
 bench-page: $(DEV) ## How soon the agent page shows what is published, with 10 events and with 5,000 (ARGS="--rounds 3")
 	@exec $(VENV)/bin/python -m benchmarks.page $(ARGS)
+
+bench-age: $(DEV) ## What an agent with a million events costs: state, join, memory, disk, page (ARGS="--part join --events 100000")
+	@scripts/venv redis
+	@scripts/venv postgres
+	@exec $(VENV)/bin/python -m benchmarks.age $(ARGS)
 
 check: $(DEV) ## Format, lint, types, imports, migrations, deployment settings
 	@scripts/check

@@ -44,7 +44,7 @@ from agents.errors import (
 )
 from agents.models import Agent, ApprovalAnswer, Run
 from agents.models.run import ACTIVE, OPEN, RunStatus, lock, lock_one, update_together
-from agents.settle import is_held, settle_now, settle_run_now
+from agents.settle import clear_now, is_held, settle_now, settle_run_now
 from agents.tip import state_at_tip
 from agents.workspace import Workspace
 from agents.workspace.room import refuse_low_disk
@@ -131,6 +131,14 @@ def archive(agent: Agent, archived: bool) -> None:
     Agent.objects.filter(pk=agent.pk).update(archived_at=now if archived else None, updated_at=now)
     _refresh(agent)
     feed.announce(agent.owner_id, str(agent.pk), agent.status, agent.title)
+
+
+def clear(agent: Agent) -> None:
+    """Have the conversation begin anew: what was said stays in the log, and programs are told no more of it. Raises
+    AgentBusy while a run is open."""
+    if not clear_now(str(agent.pk)):
+        raise AgentBusy("a run is active or queued; clear the conversation when it has ended")
+    _refresh(agent)
 
 
 def delete_agent(agent: Agent) -> None:

@@ -18,7 +18,7 @@ from django.db.models import Exists, OuterRef, Q
 from agents.models import Run
 from agents.workspace.history import History
 from streaming import journal
-from streaming.errors import LogMissing
+from streaming.errors import LogBroken, LogMissing
 from streaming.models import EventChunk, Log
 
 log = structlog.get_logger(__name__)
@@ -41,9 +41,14 @@ def trim() -> int:
         trims += 1
         agent_id = str(chunk.agent_id)
         try:
+            if not journal.is_in_snapshot(agent_id, chunk.last_seq):
+                journal.refresh_snapshot(agent_id)
             first_seq = journal.trim(agent_id, _keep_from(agent_id), min_age=min_age, max_chunks=CHUNKS_AT_ONCE)
             _forget_workspaces(agent_id, first_seq)
         except LogMissing:  # deleted meanwhile
+            first_seq = 0
+        except LogBroken as error:
+            log.error("events not trimmed", agent_id=agent_id, error=str(error))
             first_seq = 0
         if first_seq <= chunk.first_seq:  # nor is it the next one's turn to wait for ever
             stuck.add(chunk.agent_id)
@@ -77,7 +82,9 @@ def _next(min_age: timedelta, stuck: Collection[UUID]) -> EventChunk | None:
     """The oldest chunk that may go."""
     open_runs = Run.objects.filter(agent_id=OuterRef("agent_id"), finished_at=None)
     needing = open_runs.filter(Q(first_seq=None) | Q(first_seq__lte=OuterRef("last_seq")))
-    return journal.trimmable(min_age).filter(~Exists(needing)).exclude(agent_id__in=stuck).defer("body").first()
+    return (
+        journal.trimmable(min_age).filter(~Exists(needing)).exclude(agent_id__in=stuck).defer("body", "packed").first()
+    )
 
 
 def _keep_from(agent_id: str) -> int:

@@ -8,6 +8,7 @@ first: whoever writes ahead of it makes it wait, and the log is taken over twice
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from time import monotonic
 
 import structlog
@@ -22,11 +23,13 @@ from agents.models import Run
 from agents.moment import MOMENT_S, acquire_soon, owner_for_a_moment
 from agents.projection import projection
 from agents.workspace import Workspace
+from streaming import journal
 from streaming.bus import Bus
 from streaming.database import in_database
 from streaming.errors import BusUnavailable, Fenced, LogMissing
+from streaming.events import Draft, draft
 from streaming.models import Log
-from streaming.takeover import take_over
+from streaming.takeover import Opening, take_over
 from streaming.writer import Writer
 
 log = structlog.get_logger(__name__)
@@ -68,17 +71,49 @@ async def settle(agent_id: str, *, files: bool = False) -> bool:
         await bus.close()
 
 
+async def clear(agent_id: str) -> bool:
+    """Have the conversation begin anew. False if a run is open, or somebody else is the writer. Raises LogMissing,
+    JournalUnavailable.
+
+    A run that is posted between our look and our append begins behind it: its first event is not in the log yet, and
+    until we give the lease back nobody else writes.
+    """
+    bus = Bus()
+    try:
+        lease = await acquire_soon(agent_id, owner_for_a_moment())
+        if lease is None:
+            await in_database(journal.head, agent_id)  # it may be gone
+            return False
+        try:
+            if await in_database(_has_open_runs, agent_id):
+                return False
+            await _append(bus, lease, await _take_over(bus, lease), [draft("clear", None)])
+        finally:
+            await in_database(leases.release, lease)
+        return True
+    except Fenced:
+        return False
+    finally:
+        await bus.close()
+
+
 async def _write(bus: Bus, lease: Lease, files: bool) -> None:
-    project = projection(lease.agent_id)
-    opening = await take_over(bus, lease.agent_id, lease.epoch, project)
+    opening = await _take_over(bus, lease)
     intents = await in_database(reconcile.read, lease.agent_id)
     drafts = reconcile.drafts(opening.folded.state, intents)
     if files and opening.folded.state["active_run"] is None:
         workspace = Workspace(lease.agent_id)
         drafts += await asyncio.to_thread(reconcile.file_changes, opening.folded.files, workspace, None)
-    if not drafts:
-        return
-    writer = Writer(lease.agent_id, lease.epoch, opening, bus, lease.held, project)
+    if drafts:
+        await _append(bus, lease, opening, drafts)
+
+
+async def _take_over(bus: Bus, lease: Lease) -> Opening:
+    return await take_over(bus, lease.agent_id, lease.epoch, projection(lease.agent_id))
+
+
+async def _append(bus: Bus, lease: Lease, opening: Opening, drafts: Sequence[Draft]) -> None:
+    writer = Writer(lease.agent_id, lease.epoch, opening, bus, lease.held, projection(lease.agent_id))
     await writer.append(drafts)
     await writer.close()
 
@@ -106,6 +141,10 @@ def is_held(agent_id: str) -> bool:
     return Log.objects.filter(agent_id=agent_id, lease_until__gte=Now()).exclude(owner=None).exists()
 
 
+def _has_open_runs(agent_id: str) -> bool:
+    return Run.objects.filter(agent_id=agent_id, finished_at=None).exists()
+
+
 def _is_in_log(run_id: str) -> bool:
     """Or gone with its agent."""
     return not Run.objects.filter(pk=run_id, first_seq=None).exists()
@@ -113,4 +152,5 @@ def _is_in_log(run_id: str) -> bool:
 
 settle_now = async_to_sync(settle)
 settle_run_now = async_to_sync(settle_run)
+clear_now = async_to_sync(clear)
 end_streams = async_to_sync(_end_streams)

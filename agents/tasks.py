@@ -82,8 +82,9 @@ def trim() -> None:
 @shared_task(name="agents.upgrade", ignore_result=True, expires=EXPIRES_S)
 def upgrade() -> None:
     try:
-        upgrading.upgrade()
-    except (DatabaseError, JournalUnavailable) as error:
+        if count := sum(1 for _ in upgrading.upgrade()):
+            log.info("states upgraded", logs=count, left=upgrading.count_old())
+    except DatabaseError as error:
         log.warning("states not upgraded, the next turn does it", error=str(error))
 
 

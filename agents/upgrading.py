@@ -1,62 +1,50 @@
-"""Logs whose stored state is of an older version of the fold (streaming.upgrade): stored anew, one at a time.
+"""States that an older version of the fold has stored (streaming.upgrade), stored anew, log by log.
 
-Nobody waits for it: until then such a state is made anew for each reader. Every log is its own step, under its lease,
-so it may be ended at any time and goes on with the next.
+Nobody waits for it: until then such a state is made anew for each reader, and a writer stores its own. Each log is a
+step of its own, so this may be ended at any time and goes on with the next one. Synchronous.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Iterator
 
 import structlog
-from asgiref.sync import async_to_sync
 
-from agents import lease as leases
-from agents.moment import acquire_soon, owner_for_a_moment
 from streaming import journal
-from streaming.bus import Bus
-from streaming.database import in_database
-from streaming.errors import BusUnavailable, Fenced, LogMissing
+from streaming.errors import StreamingError
 from streaming.fold import FOLD
 from streaming.models import Snapshot
-from streaming.takeover import take_over
 
 log = structlog.get_logger(__name__)
 AT_ONCE = 50
 """Logs in one turn of the background."""
+_OLD = Snapshot.objects.filter(fold__lt=FOLD)
 
 
-def left() -> int:
+def count_old() -> int:
     """How many logs are to be upgraded."""
-    return Snapshot.objects.exclude(fold=FOLD).count()
+    return _OLD.count()
 
 
-def upgrade(most: int = AT_ONCE, report: Callable[[int], None] = lambda _: None) -> int:
-    """Upgrade up to `most` logs; answers how many were. `report` is told how many are left. Those that somebody writes
-    just now are left for later: their writer stores the new state. Synchronous. Raises DatabaseError."""
+def upgrade(most: int | None = AT_ONCE) -> Iterator[str]:
+    """Upgrades up to `most` logs while it is iterated over; yields the agent of each. One that can't be upgraded is
+    reported and left out: it keeps nobody else waiting. Raises DatabaseError."""
     done = 0
-    rows = Snapshot.objects.exclude(fold=FOLD).order_by("agent_id").values_list("agent_id", flat=True)
-    for agent_id in list(rows[:most]):
-        if async_to_sync(_upgrade)(str(agent_id)):
-            done += 1
-            report(left())
-    if done:
-        log.info("states upgraded", logs=done)
-    return done
+    for agent_id in _old_logs():
+        if done == most:
+            return
+        try:
+            if not journal.refresh_snapshot(agent_id):
+                continue
+        except StreamingError as error:
+            log.error("state not upgraded", agent_id=agent_id, error=str(error))
+            continue
+        done += 1
+        yield agent_id
 
 
-async def _upgrade(agent_id: str) -> bool:
-    lease = await acquire_soon(agent_id, owner_for_a_moment())
-    if lease is None:
-        return False
-    bus = Bus()
-    try:
-        opening = await take_over(bus, agent_id, lease.epoch)
-        await in_database(journal.keep, agent_id, lease.epoch, journal.Kept.of(opening.folded))
-        return True
-    except (Fenced, LogMissing, BusUnavailable) as error:
-        log.info("log not upgraded yet", agent_id=agent_id, error=str(error))
-        return False
-    finally:
-        await in_database(leases.release, lease)
-        await bus.close()
+def _old_logs() -> Iterator[str]:
+    ids = list(_OLD.order_by("agent_id").values_list("agent_id", flat=True)[:AT_ONCE])
+    while ids:
+        yield from map(str, ids)
+        ids = list(_OLD.filter(agent_id__gt=ids[-1]).order_by("agent_id").values_list("agent_id", flat=True)[:AT_ONCE])

@@ -1,7 +1,7 @@
 """Every setting that comes from the environment, with its unit. This is the only place that reads it.
 
 Order: the process environment, then a `.env` file in the current directory, then the defaults here.
-`.env.example` and the README's table are made from this class (a test keeps them in step).
+`docs/settings.md` is made from this class; a test compares them.
 """
 
 from __future__ import annotations
@@ -94,11 +94,11 @@ def _base(variable: str, default: str, whose: str) -> Any:
 
 
 def _spend(what: str, whose: str) -> Any:
-    return Field(None, gt=0, description=f"{what} that {whose} may use; empty: any amount.")
+    return Field(None, gt=0, description=f"{what} that {whose}; empty: no limit.")
 
 
 def _ceiling(what: str) -> Any:
-    return Field(None, gt=0, description=f"{what}, that a definition may ask for; empty: any amount.")
+    return Field(None, gt=0, description=f"Most that a definition may set: {what}; empty: no limit.")
 
 
 class EnvironmentInvalid(SiteProblem):
@@ -108,46 +108,48 @@ class EnvironmentInvalid(SiteProblem):
 class Environment(BaseSettings):
     model_config = SettingsConfigDict(env_prefix=PREFIX, env_file=".env", extra="ignore", populate_by_name=True)
 
-    host: str = Field("127.0.0.1", description="Address the web server listens on.")
-    port: int = Field(8000, ge=0, le=65535, description="Port the web server listens on; 0 takes a free one.")
+    host: str = Field("127.0.0.1", description="Address that the web server listens on.")
+    port: int = Field(8000, ge=0, le=65535, description="Port that the web server listens on; 0: any free port.")
     data_dir: Path = Field(Path(".agentsite"), description="Database, workspaces, tokens and logs of `agentsite up`.")
     local_dir: Path | None = Field(
         None,
-        description="What belongs to one host: sandboxes, sockets, its id; empty: the data dir. Hosts that share a "
-        "data dir need one each, on a disk of their own.",
+        description="Sandboxes, sockets and the id of this host; empty: the data dir. Hosts that "
+        "share a data dir need one "
+        "each, on a local disk.",
     )
     host_id: str = Field(
         "",
         max_length=64,
         pattern=r"^[A-Za-z0-9._-]*$",
-        description="This host's id; empty: made, kept in the local dir.",
+        description="Id of this host; empty: made at the first start and kept in the local dir.",
     )
     data_volume: str | None = Field(
-        None, description="Docker volume that holds the data dir, if the worker runs in a container."
+        None, description="Name of the Docker volume with the data dir, if the worker runs in a container."
     )
-    engine: EngineChoice = Field("auto", description="Where agents run: auto, docker, podman, bwrap, process.")
+    engine: EngineChoice = Field("auto", description="What runs agents: auto, docker, podman, bwrap or process.")
     image_pull: PullChoice = Field(
-        "never", description="Images that are not on the worker's machine: never, missing (pull them)."
+        "never", description="When images are pulled: never, or missing (when the worker's machine does not have them)."
     )
     docker_host: str = Field(
         "unix:///var/run/docker.sock",
         validation_alias=AliasChoices("AGENTSITE_DOCKER_HOST", "DOCKER_HOST"),
-        description="The container engine's API.",
+        description="Address of the container engine's API.",
     )
     podman_host: str = Field(
-        "", description="Podman's API; empty: the user's own socket, else /run/podman/podman.sock."
+        "", description="Address of Podman's API; empty: the user's own socket, or /run/podman/podman.sock."
     )
     runtime_dir: Path | None = Field(
-        None, validation_alias="XDG_RUNTIME_DIR", description="Where the user's own Podman has its socket."
+        None, validation_alias="XDG_RUNTIME_DIR", description="Directory with the socket of the user's own Podman."
     )
     definitions_file: Path = Field(
-        Path("agents.toml"), validation_alias="AGENTSITE_DEFINITIONS", description="The definitions; hot-reloaded."
+        Path("agents.toml"),
+        validation_alias="AGENTSITE_DEFINITIONS",
+        description="File with the definitions. Changes are read without a restart.",
     )
     egress: Annotated[str, AfterValidator(_checked)] = Field(
-        "*:*", description="Most that a definition's `egress` may name, host:port comma-separated; empty: nothing."
+        "*:*",
+        description="Destinations that definitions may allow in `egress`: host:port, comma-separated; empty: none.",
     )
-    secret_key: str = Field("", description="Signs sessions. `up` makes one in the data dir if it is empty.")
-    token: str | None = Field(None, description="API token that the command line's client commands send.")
     openai_api_key: SecretStr = _key("OPENAI_API_KEY", "OpenAI's key")
     anthropic_api_key: SecretStr = _key("ANTHROPIC_API_KEY", "Anthropic's key")
     gemini_api_key: SecretStr = _key("GEMINI_API_KEY", "Gemini's key")
@@ -155,137 +157,175 @@ class Environment(BaseSettings):
     anthropic_base_url: str = _base("ANTHROPIC_BASE_URL", "https://api.anthropic.com", "Anthropic's")
     gemini_base_url: str = _base("GEMINI_BASE_URL", "https://generativelanguage.googleapis.com", "Gemini's")
     ollama_base_url: str = Field("", validation_alias="OLLAMA_BASE_URL", description="Address of an Ollama server.")
-    debug: bool = Field(False, description="Django's debug pages. Never in production.")
-    allowed_hosts: str = Field(
-        "", description="Host names served, comma-separated; empty: those of the address that is listened on."
+    debug: bool = Field(False, description="Show Django's debug pages. Never in production.")
+    secret_key: str = Field(
+        "", description="Key that signs sessions; empty: made at the first start and kept in the data dir."
     )
-    csrf_trusted_origins: str = Field("", description="Origins with scheme, comma-separated, behind a TLS proxy.")
+    token: str | None = Field(None, description="API token that the commands of the command line send.")
+    allowed_hosts: str = Field(
+        "",
+        description="Host names that the site answers to, comma-separated; empty: those of the "
+        "address that it listens on.",
+    )
+    csrf_trusted_origins: str = Field(
+        "", description="The site's own origins behind a TLS proxy, with scheme, comma-separated."
+    )
     trusted_proxies: Annotated[str, AfterValidator(_of_networks)] = Field(
         "",
-        description="Addresses or networks of proxies whose X-Forwarded-For is believed, comma-separated; empty: none.",
+        description="Addresses or networks of proxies whose X-Forwarded-For is trusted, comma-separated; empty: none.",
     )
     login_failures_per_account: int = Field(
-        10, ge=1, description="Wrong passwords for one account in a window; then it can't log in by password."
+        10, ge=1, description="Failed logins of one account in a window, after which its password is refused."
     )
-    login_failures_per_address: int = Field(50, ge=1, description="Wrong passwords from one address in a window.")
-    login_window_s: int = Field(300, ge=1, description="How long a window for passwords is, seconds.")
+    login_failures_per_address: int = Field(
+        50, ge=1, description="Failed logins from one address in a window, after which all its passwords are refused."
+    )
+    login_window_s: int = Field(300, ge=1, description="Length of the window for failed logins, seconds.")
     token_failures_per_address: int = Field(
-        60, ge=1, description="Wrong API tokens and login links from one address in a window; then it may send none."
+        60,
+        ge=1,
+        description="Wrong API tokens and login links from one address in a window, after which all "
+        "its tokens are refused.",
     )
-    token_window_s: int = Field(60, ge=1, description="How long a window for tokens is, seconds.")
+    token_window_s: int = Field(60, ge=1, description="Length of the window for wrong tokens, seconds.")
     hsts_s: int = Field(
         31_536_000,
         ge=0,
-        description="How long browsers keep to https (HSTS), if the site is behind TLS, seconds; 0: off.",
+        description="How long browsers use only HTTPS for the site once they saw it behind TLS "
+        "(HSTS), seconds; 0: off.",
     )
     monitoring_token: SecretStr = Field(
-        SecretStr(""), description="Bearer token that /metrics and /readyz ask for; empty: they are open to everybody."
+        SecretStr(""), description="Bearer token that /metrics and /readyz require; empty: they are public."
     )
     cors_origins: Annotated[str, AfterValidator(_origins)] = Field(
         "",
-        description="Origins with scheme, comma-separated, whose pages may call the API with a token.",
+        description="Origins of other sites whose pages may call the API with a token, with scheme, comma-separated.",
     )
     database_url: Annotated[str, AfterValidator(_database)] = Field(
-        "", validation_alias="DATABASE_URL", description="PostgreSQL; empty: SQLite in the data dir."
+        "",
+        validation_alias="DATABASE_URL",
+        description="URL of the PostgreSQL database; empty: SQLite in the data dir.",
     )
-    redis_url: str = Field("", validation_alias="REDIS_URL", description="Redis; empty: `up` starts an embedded one.")
-    broker_url: str = Field("", validation_alias="CELERY_BROKER_URL", description="Celery's broker; empty: REDIS_URL.")
-    log_level: LogLevel = Field("INFO", description="DEBUG, INFO, WARNING or ERROR.")
-    log_format: Literal["console", "json"] = Field("console", description="How log lines look.")
+    redis_url: str = Field(
+        "", validation_alias="REDIS_URL", description="URL of Redis; empty: `agentsite up` starts one."
+    )
+    broker_url: str = Field(
+        "", validation_alias="CELERY_BROKER_URL", description="URL of Celery's broker; empty: `REDIS_URL`."
+    )
+    log_level: LogLevel = Field("INFO", description="Lowest level that is logged: DEBUG, INFO, WARNING or ERROR.")
+    log_format: Literal["console", "json"] = Field(
+        "console", description="Format of the site's own log lines: console or json."
+    )
 
-    worker_concurrency: int = Field(100, ge=1, description="Runs supervised at once by one worker.")
-    db_threads: int = Field(4, ge=1, description="Database connections of the log, per process.")
-    lease_s: float = Field(30, gt=0, description="How long a worker that went silent keeps its agents, seconds.")
-    lease_heartbeat_s: float = Field(10, gt=0, description="How often a worker renews its leases, seconds.")
-    host_lost_s: float = Field(
-        300, gt=0, description="How long a host may be gone before its runs end with `host-lost`, seconds."
+    worker_concurrency: int = Field(100, ge=1, description="Runs that one worker supervises at once.")
+    db_threads: int = Field(4, ge=1, description="Database connections for the log, per process.")
+    lease_s: float = Field(
+        30, gt=0, description="Time without a heartbeat after which other workers take a worker's runs over, seconds."
     )
-    reaper_interval_s: float = Field(2, gt=0, description="How often stranded runs are looked for, seconds.")
+    lease_heartbeat_s: float = Field(10, gt=0, description="Interval of a worker's heartbeats, seconds.")
+    host_lost_s: float = Field(
+        300, gt=0, description="Time without a sign of a host after which its runs end with `host-lost`, seconds."
+    )
+    reaper_interval_s: float = Field(
+        2, gt=0, description="Interval at which runs without a worker are looked for, seconds."
+    )
     orphan_grace_s: float = Field(
-        60, ge=0, description="How long a container that no open run needs is left alone, seconds."
+        60, ge=0, description="Time after which a container that no open run needs is removed, seconds."
     )
     workspace_grace_h: float = Field(
-        24, ge=0, description="How long a workspace stays when its agent is not there any more, hours."
+        24, ge=0, description="Time after which the workspace of a deleted agent is removed, hours."
     )
     retention_days: float = Field(
-        0, ge=0, le=36_500, description="Raw events older than this are trimmed, days; 0 or empty keeps them for ever."
+        0, ge=0, le=36_500, description="Age at which events are deleted, days; conversations stay. 0: never."
     )
     intent_poll_s: float = Field(
-        2, gt=0, description="How often a worker looks for cancels whose poke was lost, seconds."
+        2,
+        gt=0,
+        description="Interval at which a worker reads waiting commands from the database, in case a "
+        "wake-up was lost, seconds.",
     )
-    run_time_limit_s: float = Field(
-        3600, gt=0, description="Longest a run may take if its definition says nothing, seconds."
-    )
-    max_cpus: float | None = Field(None, gt=0, description="Processors a definition may ask for; empty: any number.")
-    max_memory_mib: int | None = _ceiling("Memory, MiB")
-    max_pids: int | None = _ceiling("Processes and threads")
-    max_output_mib: int | None = _ceiling("Stdout and stderr together, MiB")
+    run_time_limit_s: float = Field(3600, gt=0, description="Time limit of a run whose definition sets none, seconds.")
+    stop_grace_s: float = Field(5, ge=0, description="Time from SIGTERM to SIGKILL when a run is stopped, seconds.")
+    max_cpus: float | None = Field(None, gt=0, description="Most that a definition may set: CPUs; empty: no limit.")
+    max_memory_mib: int | None = _ceiling("memory, MiB")
+    max_pids: int | None = _ceiling("processes and threads")
+    max_output_mib: int | None = _ceiling("stdout and stderr together, MiB")
     max_tmp_mib: int | None = _ceiling("/tmp, MiB")
     max_shm_mib: int | None = _ceiling("/dev/shm, MiB")
-    max_workspace_mib: int | None = _ceiling("Workspace, MiB")
-    budget_agent_tokens: int | None = _spend("Tokens", "one agent in all its runs")
-    budget_agent_cost_usd: float | None = _spend("Dollars", "one agent in all its runs")
-    budget_agent_model_calls: int | None = _spend("Model calls", "one agent in all its runs")
-    budget_agent_tool_calls: int | None = _spend("Tool calls", "one agent in all its runs")
-    budget_agent_wall_s: float | None = _spend("Seconds at work", "one agent in all its runs")
-    budget_user_day_tokens: int | None = _spend("Tokens", "one user's agents on one day (UTC)")
-    budget_user_day_cost_usd: float | None = _spend("Dollars", "one user's agents on one day (UTC)")
-    budget_user_day_model_calls: int | None = _spend("Model calls", "one user's agents on one day (UTC)")
-    budget_user_day_tool_calls: int | None = _spend("Tool calls", "one user's agents on one day (UTC)")
-    budget_user_day_wall_s: float | None = _spend("Seconds at work", "one user's agents on one day (UTC)")
+    max_workspace_mib: int | None = _ceiling("workspace, MiB")
     allowed_runtimes: str = Field(
         "", description="Container runtimes that definitions may name beside the engine's own, comma-separated."
     )
-    allow_root: bool = Field(False, description="May a definition's user be root in its container?")
-    stop_grace_s: float = Field(5, ge=0, description="From SIGTERM to SIGKILL when a run is stopped, seconds.")
-    commit_interval_s: float = Field(0.5, gt=0, description="Longest an event waits for the database, seconds.")
-    commit_events: int = Field(100, ge=1, description="Most events that wait for the database before a commit starts.")
+    allow_root: bool = Field(False, description="Whether definitions may run as root in their container.")
+    budget_agent_tokens: int | None = _spend("Tokens", "one agent may use in all its runs")
+    budget_agent_cost_usd: float | None = _spend("Dollars", "one agent may use in all its runs")
+    budget_agent_model_calls: int | None = _spend("Model calls", "one agent may use in all its runs")
+    budget_agent_tool_calls: int | None = _spend("Tool calls", "one agent may use in all its runs")
+    budget_agent_wall_s: float | None = _spend("Seconds of work", "one agent may use in all its runs")
+    budget_user_day_tokens: int | None = _spend("Tokens", "the agents of one user may use in one day (UTC)")
+    budget_user_day_cost_usd: float | None = _spend("Dollars", "the agents of one user may use in one day (UTC)")
+    budget_user_day_model_calls: int | None = _spend("Model calls", "the agents of one user may use in one day (UTC)")
+    budget_user_day_tool_calls: int | None = _spend("Tool calls", "the agents of one user may use in one day (UTC)")
+    budget_user_day_wall_s: float | None = _spend("Seconds of work", "the agents of one user may use in one day (UTC)")
+    commit_interval_s: float = Field(
+        0.5, gt=0, description="Longest time that an event waits for the database, seconds."
+    )
+    commit_events: int = Field(100, ge=1, description="Number of waiting events at which a commit starts earlier.")
     pending_bytes: int = Field(
-        8 * 2**20, gt=0, description="Events held while the database is away before the container is slowed, bytes."
+        8 * 2**20,
+        gt=0,
+        description="Events kept in memory while the database is away, per run, bytes. Beyond that "
+        "the container's output waits.",
     )
-    stream_maxlen: int = Field(20_000, ge=100, description="Events an agent's Redis stream keeps, about.")
+    stream_maxlen: int = Field(20_000, ge=100, description="Events that an agent's Redis stream keeps, approximately.")
     stream_ttl_s: int = Field(
-        24 * 3600, gt=0, description="How long Redis keeps the stream of a silent agent, seconds."
+        24 * 3600, gt=0, description="Time after which Redis drops the stream of an agent without events, seconds."
     )
-    stream_heartbeat_s: float = Field(15, gt=0, description="Comment line on a silent stream, seconds.")
+    stream_heartbeat_s: float = Field(
+        15, gt=0, description="Interval of comment lines on a stream without events, seconds."
+    )
     stream_queue_events: int = Field(
-        2000, ge=1, description="Events a subscriber may lag behind before it is disconnected."
+        2000, ge=1, description="Events that a subscriber may be behind before it is disconnected."
     )
-    stream_queue_bytes: int = Field(4 * 2**20, gt=0, description="The same in bytes.")
+    stream_queue_bytes: int = Field(
+        4 * 2**20, gt=0, description="Bytes that a subscriber may be behind before it is disconnected."
+    )
     stream_send_timeout_s: float = Field(
-        30, gt=0, description="A subscriber that takes no byte for so long is disconnected, seconds."
+        30, gt=0, description="Time after which a subscriber that reads nothing is disconnected, seconds."
     )
-    stream_write_bytes: int = Field(256 * 2**10, gt=0, description="Most bytes in one write to a subscriber.")
-    websocket_agents: int = Field(100, ge=1, description="Agents that one WebSocket may be attached to at once.")
+    stream_write_bytes: int = Field(256 * 2**10, gt=0, description="Largest write to a subscriber, bytes.")
+    websocket_agents: int = Field(100, ge=1, description="Agents that one WebSocket may follow at once.")
     websocket_authenticate_s: float = Field(
-        10, gt=0, description="How long a WebSocket may stay open without credentials, seconds."
+        10, gt=0, description="Time in which a WebSocket has to send credentials, seconds."
     )
     ticket_connect_s: float = Field(
-        60, gt=0, description="How soon a stream ticket has to be used for the first time, seconds."
+        60, gt=0, description="Time in which a stream ticket has to be used first, seconds."
     )
-    ticket_ttl_h: float = Field(12, gt=0, description="How long a stream ticket opens its stream again, hours.")
+    ticket_ttl_h: float = Field(12, gt=0, description="Lifetime of a stream ticket for reconnects, hours.")
     access_check_s: float = Field(
-        3, gt=0, le=4, description="How often the access behind open streams is looked at, seconds."
+        3, gt=0, le=4, description="Interval at which the access rights behind open streams are checked, seconds."
     )
     tip_poll_s: float = Field(
-        3, gt=0, description="How often a web process looks for events whose message was lost, seconds."
+        3, gt=0, description="Interval at which a web process looks for events whose notification was lost, seconds."
     )
     upload_max_bytes: int = Field(512 * 2**20, gt=0, description="Largest file that may be uploaded, bytes.")
     min_free_mib: int = Field(
-        512, ge=0, description="Free space of the data dir's disk below which uploads and new runs are refused, MiB."
+        512, ge=0, description="Free disk space of the data dir below which uploads and new runs are refused, MiB."
     )
     import_max_bytes: int = Field(2 * 2**30, gt=0, description="Largest export that may be imported, bytes.")
     input_max_bytes: int = Field(256 * 2**10, gt=0, description="Largest input of a run, bytes.")
     queue_max_runs: int = Field(200, ge=1, description="Runs of one agent that may wait in its queue.")
     workspace_scan_files: int = Field(
-        10_000, ge=1, description="Files of a workspace that are looked at for `files` events."
+        10_000, ge=1, description="Files of a workspace that are scanned for `files` events."
     )
     history_file_kib: int = Field(
-        256, ge=1, le=16 * 1024, description="Largest text file whose content is kept for the diffs of runs, KiB."
+        256, ge=1, le=16 * 1024, description="Largest text file whose content is kept for diffs, KiB."
     )
     history_files: int = Field(2000, ge=0, description="Files of a workspace whose content is kept for diffs.")
-    history_mib: int = Field(64, ge=0, description="Room for what is kept for diffs, per agent, MiB; 0 keeps nothing.")
-    hash_max_bytes: int = Field(64 * 2**20, ge=0, description="Files larger than this get no sha256, bytes.")
+    history_mib: int = Field(
+        64, ge=0, description="Space for the contents that are kept for diffs, per agent, MiB; 0: none are kept."
+    )
+    hash_max_bytes: int = Field(64 * 2**20, ge=0, description="Largest file that gets a sha256, bytes.")
 
     @classmethod
     def provider_key_variables(cls) -> list[str]:

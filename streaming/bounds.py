@@ -47,12 +47,14 @@ def bounded_error(error: dict[str, Any]) -> dict[str, Any]:
 class Page(NamedTuple):
     """A stretch of the conversation that has left the state at one event, whose cursor names it.
 
-    `messages` have their parts in the order of `n`. `earlier` is what the state said of the page before it.
+    `messages` have their parts in the order of `n`. `earlier` is what the state said of the page before it. `clears`:
+    the conversation began anew behind it.
     """
 
     before: Cursor
     messages: list[Entry]
     earlier: dict[str, str] | None
+    clears: bool = False
 
 
 def bound(before: State, state: State, event: Event) -> tuple[State, Page | None]:
@@ -62,7 +64,12 @@ def bound(before: State, state: State, event: Event) -> tuple[State, Page | None
             state = shorten(state)
     if state["messages"] is before["messages"] and event.type != "clear":
         return state, None
-    state, gone = _shorten_conversation(state)
+    gone: list[Entry] = []
+    if event.type == "tool-call":
+        state, gone = _limit_open_calls(state)
+    if state["conversation_bytes"] > CONVERSATION_BYTES:
+        state, more = _shorten_conversation(state)
+        gone = conversation.in_order(gone + more)
     if event.type == "clear":
         state, rest = conversation.take_out(state, lambda _: True, lambda _: False)
         gone += rest
@@ -71,27 +78,33 @@ def bound(before: State, state: State, event: Event) -> tuple[State, Page | None
     return _turn_page(state, gone, event)
 
 
+def within_limits(state: State) -> State:
+    """A state that was put together from elsewhere, but for its conversation."""
+    for shorten in _SHORTEN.values():
+        state = shorten(state)
+    return state
+
+
 def _turn_page(state: State, gone: list[Entry], event: Event) -> tuple[State, Page | None]:
     if not gone:
         return state, None
-    page = Page(Cursor(event.epoch, event.seq), gone, state["earlier"])
+    page = Page(Cursor(event.epoch, event.seq), gone, state["earlier"], event.type == "clear")
     return {**state, "earlier": {"before": str(page.before)}}, page
+
+
+def _limit_open_calls(state: State) -> tuple[State, list[Entry]]:
+    open_calls = [part for entry in state["messages"] for part in entry["parts"] if is_open(part)]
+    if len(open_calls) <= OPEN_CALLS:
+        return state, []
+    return conversation.take_out(state, lambda part: part is open_calls[0], lambda _: False)
 
 
 def _shorten_conversation(state: State) -> tuple[State, list[Entry]]:
     def fits(state: State) -> bool:
         return bool(state["conversation_bytes"] <= PAGE_DOWN_TO_BYTES)
 
-    open_calls = sum(is_open(part) for entry in state["messages"] for part in entry["parts"])
-    gone: list[Entry] = []
-    if open_calls > OPEN_CALLS:
-        oldest = next(part for entry in state["messages"] for part in entry["parts"] if is_open(part))
-        state, gone = conversation.take_out(state, lambda part: part is oldest, lambda _: False)
-    if state["conversation_bytes"] > CONVERSATION_BYTES:
-        state, more = conversation.take_out(state, lambda part: not is_open(part), fits)
-        gone = conversation.in_order(gone + more)
-        state = conversation.shrink_open_calls(state, fits)
-    return state, gone
+    state, gone = conversation.take_out(state, lambda part: not is_open(part), fits)
+    return conversation.shrink_open_calls(state, fits), gone
 
 
 def _shorten_left(state: State) -> State:

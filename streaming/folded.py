@@ -16,12 +16,18 @@ from streaming.manifest import Manifest
 @dataclass(slots=True)
 class Folded:
     """`pages`: those that are not stored yet, oldest first. None of the values in it is ever changed, only replaced: a
-    copy of the object is a snapshot."""
+    copy of the object is a snapshot.
+
+    `stored_chars`: of the JSON of the stored snapshot that it was loaded from, 0 if that has to be stored anew.
+    `later_chars`: of the events after that one.
+    """
 
     cursor: Cursor = START
     state: State = field(default_factory=initial)
     files: Manifest = field(default_factory=dict)
     pages: list[Page] = field(default_factory=list)
+    stored_chars: int = 0
+    later_chars: int = 0
 
     def take(self, events: Iterable[Event]) -> None:
         """The events that come next."""

@@ -15,7 +15,7 @@ from itertools import takewhile
 from typing import Any, NamedTuple, Self
 
 from django.db import transaction
-from django.db.models import Exists, OuterRef, Q, QuerySet
+from django.db.models import Q, QuerySet
 from django.db.models.functions import Now
 
 from streaming import upgrade
@@ -35,6 +35,8 @@ PAGE_CHUNKS = 16
 """How many of its rows are read at a time."""
 CHUNK_CHARS = 256 * 1024
 """A flush with more text becomes several rows, so that a reader never has to take more at once than it can pass on."""
+REFRESH_PAGES = 50
+"""How many pages of a log that is folded anew are held before they are stored: some megabytes."""
 
 
 class Stored(NamedTuple):
@@ -90,6 +92,10 @@ class Kept(NamedTuple):
     files: str
     pages: Sequence[ConversationStretch]
 
+    @property
+    def chars(self) -> int:
+        return len(self.state) + len(self.files)
+
     @classmethod
     def of(cls, folded: Folded) -> Self:
         return cls(folded.cursor, encode(folded.state), encode(folded.files), folded.pages)
@@ -113,6 +119,29 @@ class Commit:
 
 def create(agent_id: str) -> None:
     Log.objects.create(agent_id=agent_id)
+
+
+@transaction.atomic
+def create_trimmed(agent_id: str, first_seq: int, kept: Kept) -> None:
+    """A log that begins at `first_seq`, as if what came before had been trimmed. `kept` is what its events came to, at
+    the last of those or at a later one, which then has to be appended. Its pages are added with `add_page`."""
+    at = kept.cursor
+    Log.objects.create(agent_id=agent_id, epoch=at.epoch, seq=first_seq - 1, tip_epoch=at.epoch, first_seq=first_seq)
+    if at.seq < first_seq:
+        EpochStartRow.objects.create(agent_id=agent_id, epoch=at.epoch, first_seq=at.seq)
+    _keep(agent_id, kept)
+
+
+def add_page(agent_id: str, stretch: ConversationStretch) -> None:
+    """To a log that is being made: the state or a later page names it."""
+    _page_row(agent_id, stretch).save(force_insert=True)
+
+
+@transaction.atomic
+def open_epoch(agent_id: str, epoch: int) -> None:
+    """To write events of `epoch` into a log that nobody else knows yet."""
+    Log.objects.filter(agent_id=agent_id).update(epoch=epoch)
+    begin(agent_id, epoch, [], "")
 
 
 @transaction.atomic
@@ -180,13 +209,13 @@ def _chunks(agent_id: str, seq: int) -> Iterator[EventChunk]:
 
 def snapshot(agent_id: str) -> SnapshotRow:
     """The stored snapshot; the empty state at 0-0 if there is none yet."""
-    row = Snapshot.objects.filter(agent_id=agent_id).only("epoch", "seq", "fold", "state").first()
+    row = Snapshot.objects.filter(agent_id=agent_id).defer("packed_files").first()
     if row is None:
         return SnapshotRow(Cursor(0, 0), encode(initial()))
     if row.fold != FOLD:
         folded = load_snapshot(agent_id)
         return SnapshotRow(folded.cursor, encode(folded.state))
-    return SnapshotRow(Cursor(row.epoch, row.seq), row.state)
+    return SnapshotRow(Cursor(row.epoch, row.seq), unpack(bytes(row.packed_state)))
 
 
 def snapshot_of_living(agent_id: str) -> SnapshotRow:
@@ -211,6 +240,7 @@ def load(agent_id: str) -> Folded:
             folded = newer
             continue
         folded.take(decode(stored.payload) for stored in found.events)
+        folded.later_chars += sum(len(stored.payload) for stored in found.events)
         if found.complete or not found.events:
             return folded
 
@@ -219,18 +249,24 @@ def load_snapshot(agent_id: str) -> Folded:
     row = Snapshot.objects.filter(agent_id=agent_id).first()
     if row is None:
         return Folded()
-    at, state = Cursor(row.epoch, row.seq), json.loads(row.state)
     if row.fold == FOLD:
-        return Folded(at, state, json.loads(row.files))
-    if head(agent_id).first_seq == 1:
-        return _folded_anew(agent_id, at.seq)
-    return upgrade.from_version_1(state, at)
-
-
-def _folded_anew(agent_id: str, last_seq: int) -> Folded:
-    folded = Folded()
-    folded.take(takewhile(lambda event: event.seq <= last_seq, events(agent_id)))
+        return _folded(row)
+    folded = _old_beginning(row)
+    folded.take(takewhile(lambda event: event.seq <= row.seq, events(agent_id, folded.cursor)))
     return folded
+
+
+def _folded(row: Snapshot) -> Folded:
+    state, files = unpack(bytes(row.packed_state)), unpack(bytes(row.packed_files))
+    at = Cursor(row.epoch, row.seq)
+    return Folded(at, json.loads(state), json.loads(files), stored_chars=len(state) + len(files))
+
+
+def _old_beginning(row: Snapshot) -> Folded:
+    """From where a log is folded anew whose stored state is of version 1: its beginning, unless that was trimmed."""
+    if head(str(row.agent_id)).first_seq == 1:
+        return Folded()
+    return upgrade.from_version_1(json.loads(row.state), Cursor(row.epoch, row.seq))
 
 
 def conversation_page(agent_id: str, before: Cursor) -> str | None:
@@ -250,17 +286,31 @@ def conversation_page_after(agent_id: str, before: Cursor) -> Cursor | None:
 def conversation_before(agent_id: str, folded: Folded) -> Iterator[dict[str, Any]]:
     """The messages of the conversation, newest first, parts in their order: the state's, then those of its pages."""
     yield from reversed(folded.state["messages"])
-    for stretch in reversed(folded.pages):
+    for stretch in pages_before(agent_id, folded):
         yield from reversed(stretch.messages)
+
+
+def pages_before(agent_id: str, folded: Folded) -> Iterator[ConversationStretch]:
+    """The pages of the conversation before the state, newest first: those that are not stored yet, then the stored."""
+    yield from reversed(folded.pages)
     earlier = folded.pages[0].earlier if folded.pages else folded.state["earlier"]
     while earlier is not None:
-        at = parse(earlier["before"])
-        text = None if at is None else conversation_page(agent_id, at)
-        if text is None:
+        at = parse(earlier["before"]) or Cursor(0, 0)
+        row = ConversationPage.objects.filter(agent_id=agent_id, epoch=at.epoch, seq=at.seq).first()
+        if row is None:
             raise PageMissing(agent_id, earlier["before"])
-        found = json.loads(text)
-        yield from reversed(found["messages"])
+        found = json.loads(unpack(bytes(row.packed)))
         earlier = found["earlier"]
+        yield ConversationStretch(at, found["messages"], earlier, row.clears)
+
+
+def cleared_at(agent_id: str, folded: Folded, seq: int) -> int:
+    """`cleared` of the state as it was at the event `seq`, from the pages that are `folded` and the stored ones."""
+    for stretch in reversed(folded.pages):
+        if stretch.clears and stretch.before.seq <= seq:
+            return _last_n(stretch)
+    rows = ConversationPage.objects.filter(agent_id=agent_id, clears=True, seq__lte=seq).order_by("-seq")
+    return rows.values_list("last_n", flat=True).first() or 0
 
 
 def page_json(stretch: ConversationStretch) -> str:
@@ -303,31 +353,72 @@ def commit(write: Commit) -> None:
         write.project()
 
 
+def refresh_snapshot(agent_id: str) -> bool:
+    """Store what the log folds to at its last committed event: where the stored state is of an older version of the
+    fold, or behind. False if somebody else has stored one meanwhile.
+
+    Needs no lease: committed events and the pages they leave never change, and the old row is replaced only while it
+    is there. Holds a bounded part of the log at a time. Raises LogMissing, LogBroken.
+    """
+    old = Snapshot.objects.filter(agent_id=agent_id).first()
+    if old is None:
+        return False
+    folded = _old_beginning(old) if old.fold != FOLD else _folded(old)
+    for event in events(agent_id, folded.cursor):
+        if event.seq != folded.cursor.seq + 1:  # a newer state was stored, and what lies behind that was trimmed
+            return False
+        folded.take([event])
+        if len(folded.pages) >= REFRESH_PAGES:
+            if not _replace(old, folded.pages):
+                return False
+            folded.pages = []
+    if folded.cursor.seq < old.seq:
+        raise LogBroken(agent_id, old.seq, folded.cursor.seq + 1)
+    return _replace(old, folded.pages, Kept.of(folded))
+
+
 @transaction.atomic
-def keep(agent_id: str, epoch: int, kept: Kept) -> None:
-    """Store a snapshot without new events. Raises Fenced."""
-    if not Log.objects.select_for_update().filter(agent_id=agent_id, epoch=epoch).exists():
-        raise Fenced(agent_id, epoch)
-    _keep(agent_id, kept)
+def _replace(old: Snapshot, pages: Sequence[ConversationStretch], by: Kept | None = None) -> bool:
+    """Store pages of a log whose snapshot is still `old`, and the new snapshot. False if it is another, or gone."""
+    agent_id = str(old.agent_id)
+    same = Snapshot.objects.filter(agent_id=agent_id, fold=old.fold, epoch=old.epoch, seq=old.seq)
+    if not same.select_for_update().exists():
+        return False
+    if by is None:
+        _keep_pages(agent_id, pages)
+    else:
+        _keep(agent_id, by)
+    return True
 
 
 def _keep(agent_id: str, kept: Kept) -> None:
     """The pages with the snapshot that has no more of what is in them. Who takes over makes the same pages again."""
     at = kept.cursor
-    row = Snapshot(agent_id=agent_id, epoch=at.epoch, seq=at.seq, fold=FOLD, state=kept.state, files=kept.files)
-    fields = ["epoch", "seq", "fold", "state", "files"]
+    packed = {"packed_state": pack(kept.state), "packed_files": pack(kept.files)}
+    row = Snapshot(agent_id=agent_id, epoch=at.epoch, seq=at.seq, fold=FOLD, state="", **packed)
+    fields = ["epoch", "seq", "fold", "state", *packed]
     Snapshot.objects.bulk_create([row], update_conflicts=True, unique_fields=["agent_id"], update_fields=fields)
-    pages = [
-        ConversationPage(
-            agent_id=agent_id,
-            epoch=one.before.epoch,
-            seq=one.before.seq,
-            last_n=one.messages[-1]["parts"][-1]["n"],
-            packed=pack(page_json(one)),
-        )
-        for one in kept.pages
-    ]
-    ConversationPage.objects.bulk_create(pages, ignore_conflicts=True)
+    _keep_pages(agent_id, kept.pages)
+
+
+def _keep_pages(agent_id: str, pages: Sequence[ConversationStretch]) -> None:
+    ConversationPage.objects.bulk_create([_page_row(agent_id, one) for one in pages], ignore_conflicts=True)
+
+
+def _page_row(agent_id: str, stretch: ConversationStretch) -> ConversationPage:
+    return ConversationPage(
+        agent_id=agent_id,
+        epoch=stretch.before.epoch,
+        seq=stretch.before.seq,
+        last_n=_last_n(stretch),
+        clears=stretch.clears,
+        packed=pack(page_json(stretch)),
+    )
+
+
+def _last_n(stretch: ConversationStretch) -> int:
+    last: int = stretch.messages[-1]["parts"][-1]["n"]
+    return last
 
 
 @transaction.atomic
@@ -377,6 +468,10 @@ def trim(agent_id: str, keep_from_seq: int, *, min_age: timedelta = timedelta(0)
     return first_seq
 
 
+def is_in_snapshot(agent_id: str, seq: int) -> bool:
+    return _snapshot_seq(agent_id) >= seq
+
+
 def _snapshot_seq(agent_id: str) -> int:
     """What lies behind an older version's snapshot stays: it may have to be folded anew."""
     row = Snapshot.objects.filter(agent_id=agent_id, fold=FOLD).values_list("seq", flat=True).first()
@@ -384,10 +479,9 @@ def _snapshot_seq(agent_id: str) -> int:
 
 
 def trimmable(min_age: timedelta) -> QuerySet[EventChunk]:
-    """Chunks that are old enough, and in the snapshot of their log; oldest first."""
-    in_snapshot = Snapshot.objects.filter(agent_id=OuterRef("agent_id"), seq__gte=OuterRef("last_seq"), fold=FOLD)
+    """Chunks that are old enough, oldest first. Their snapshot may have to be refreshed before they are trimmed."""
     old = EventChunk.objects.filter(created_at__lte=Now() - min_age)
-    return old.filter(Exists(in_snapshot)).order_by("created_at", "first_seq")  # one commit's have one time
+    return old.order_by("created_at", "first_seq")  # one commit's have one time
 
 
 def _already_there(write: Commit) -> None:

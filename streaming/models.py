@@ -71,6 +71,7 @@ class EventChunk(models.Model):
 class Snapshot(models.Model):
     """The folded state at a cursor, as JSON text: streams embed it as it is, so nobody parses or re-orders it.
 
+    Packed (streaming.packing), with all files of the workspace (streaming.manifest). `state` is what older sites wrote.
     `fold` is the version of the rules that made it (streaming.fold.FOLD); one of an older version is made anew before
     anybody gets it (streaming.upgrade).
     """
@@ -79,8 +80,9 @@ class Snapshot(models.Model):
     epoch = models.BigIntegerField()
     seq = models.BigIntegerField()
     fold = models.SmallIntegerField(default=1, db_index=True)
-    state = models.TextField()
-    files = models.TextField(default="{}", help_text="All files of the workspace: streaming.manifest, as JSON.")
+    state = models.TextField(default="", blank=True)
+    packed_state = models.BinaryField(null=True)
+    packed_files = models.BinaryField(null=True)
 
     def __str__(self) -> str:
         return f"{self.agent_id} at {self.epoch}-{self.seq}"
@@ -90,13 +92,14 @@ class ConversationPage(models.Model):
     """A stretch of the conversation that has left the state, by the event at which it left. Never changed.
 
     `packed` is JSON: `messages`, and `earlier`, which names the page before it. `last_n` is the ordinal of its newest
-    part. Events may be trimmed; pages stay.
+    part. `clears`: it left because the conversation began anew. Events may be trimmed; pages stay.
     """
 
     agent_id = models.UUIDField()
     epoch = models.BigIntegerField()
     seq = models.BigIntegerField()
     last_n = models.BigIntegerField()
+    clears = models.BooleanField(default=False)
     packed = models.BinaryField()
 
     class Meta:

@@ -1,11 +1,11 @@
-"""Text as it is stored: zstd, which packs a chunk of events into a quarter, and a page into a tenth, in a tenth of the
-time that zlib takes (docs/benchmarks.md)."""
+"""Text as it is stored: zstd, which packs a chunk of events into a fifth, and a page into a tenth of the log it came from
+(docs/benchmarks.md)."""
 
 from __future__ import annotations
 
 import zstandard
 
-LEVEL = 3
+LEVEL = 6
 
 
 def pack(text: str) -> bytes:

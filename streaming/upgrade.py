@@ -56,8 +56,10 @@ def _with_part(state: State, message: dict[str, Any], part: dict[str, Any]) -> S
 
 
 def _bounded(before: State, state: State, pages: list[Page]) -> State:
-    """Pages are named by their number: there may be more of them than events."""
-    place = Event("message", "", None, EPOCH, len(pages) + 1, "", {})
+    """Pages are named by their number: there may be more of them than events.
+
+    The event is a tool call, because that is the type after which all limits are looked at."""
+    place = Event("tool-call", "", None, EPOCH, len(pages) + 1, "", {})
     state, page = bound(before, state, place)
     if page is not None:
         pages.append(page)

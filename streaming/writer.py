@@ -46,10 +46,9 @@ CLOSE_PATIENCE_S = 1.0
 RETRY_FIRST_S, RETRY_MOST_S = 0.05, 2.0
 LEASE_PATIENCE_S = 0.2
 """How often a writer whose lease has run out looks whether it was renewed."""
-SNAPSHOT_SMALL_BYTES = 64 * 1024
-"""A state up to this size is stored with every commit."""
-SNAPSHOT_SHARE = 4
-"""A larger one when the events since are a quarter of it, so that what snapshots cost stays proportional to the log."""
+SNAPSHOT_SHARE, SNAPSHOT_SHARE_AT_END = 1.0, 0.25
+"""A state is stored again when the events since are that much of its own length, and at the end of a run earlier. So
+what snapshots cost stays below the log itself, also where nobody vacuums, and a reader has little to fold."""
 
 
 class Pending(NamedTuple):
@@ -89,8 +88,8 @@ class Writer:
         self._project = project
         self._pending: deque[Pending] = deque()
         self._pending_bytes = 0
-        self._snapshot_bytes = 0
-        self._bytes_since_snapshot = 0
+        self._snapshot_chars = opening.folded.stored_chars
+        self._later_chars = opening.folded.later_chars
         self._trying: Batch | None = None
         self._ended: Fenced | None = None
         """Why nothing more is taken."""
@@ -341,14 +340,13 @@ class Writer:
 
     def _committed(self, batch: Batch) -> None:
         self.committed = batch.events[-1].seq
-        self._bytes_since_snapshot += batch.size
+        self._later_chars += batch.size
         if (kept := batch.commit.kept) is not None:
-            self._snapshot_bytes, self._bytes_since_snapshot = len(kept.state), 0
+            self._snapshot_chars, self._later_chars = kept.chars, 0
             self._folded = replace(self._folded, pages=self._folded.pages[len(kept.pages) :])
         self._drop()
 
     def _snapshot(self, events: Sequence[Event], size: int) -> journal.Kept | None:
-        small = self._snapshot_bytes <= SNAPSHOT_SMALL_BYTES
-        grown = (self._bytes_since_snapshot + size) * SNAPSHOT_SHARE >= self._snapshot_bytes
-        ended = any(event.type == "done" for event in events)
-        return journal.Kept.of(self._folded) if small or grown or ended else None
+        share = SNAPSHOT_SHARE_AT_END if any(event.type == "done" for event in events) else SNAPSHOT_SHARE
+        is_due = self._later_chars + size >= share * self._snapshot_chars
+        return journal.Kept.of(self._folded) if is_due else None

@@ -10,8 +10,8 @@ from ninja import Query, Router
 from ninja.responses import Status
 from pydantic import Field
 
-from agents import lifecycle
-from agents.access import agent_for
+from agents import lifecycle, transfer
+from agents.access import agent_for, run_of_agent
 from agents.api.auth import caller
 from agents.api.schemas import (
     AgentAnswer,
@@ -19,6 +19,7 @@ from agents.api.schemas import (
     AgentPage,
     AgentStatus,
     CreatedAgent,
+    Fork,
     NewAgent,
     PageQuery,
 )
@@ -93,6 +94,32 @@ def delete_agent(request: HttpRequest, agent_id: str) -> Any:
     """Its runs, log and workspace are gone, its streams end, a run that is active is stopped."""
     lifecycle.delete_agent(agent_for(caller(request), agent_id))
     return Status(204, None)
+
+
+@router.post("/agents/{agent_id}/clear", response={202: AgentAnswer})
+def clear_agent(request: HttpRequest, agent_id: str) -> Any:
+    """The conversation begins anew: for programs, which are told nothing of what was before, and on the page. Its log,
+    older pages, runs and files stay. 409 `agent-busy` while a run is active or queued."""
+    agent = agent_for(caller(request), agent_id)
+    lifecycle.clear(agent)
+    return Status(202, AgentAnswer.of(agent))
+
+
+@router.post("/agents/{agent_id}/fork", response={201: CreatedAgent})
+def fork_agent(request: HttpRequest, response: HttpResponse, agent_id: str, body: Fork | None = None) -> Any:
+    """A new agent that continues from the end of a run: with the conversation and the workspace as they were then, and
+    the runs up to there. What is open in the original does not come along.
+
+    409 `run-not-ended` while that run goes on, or if none has ended; 409 `workspace-not-kept` where not all of the
+    workspace was kept (`details.paths`).
+    """
+    user = caller(request)
+    agent = agent_for(user, agent_id)
+    body = body or Fork()
+    run = None if body.at is None else run_of_agent(user, agent, body.at)
+    fork = transfer.fork_agent(user, agent, run, body.title)
+    response["Location"] = f"/api/agents/{fork.pk}"
+    return Status(201, CreatedAgent.of(fork))
 
 
 def _matching(agents: QuerySet[Agent], query: AgentQuery) -> QuerySet[Agent]:

@@ -74,6 +74,13 @@ class AgentChanges(Body):
     archived: bool | None = None
 
 
+class Fork(Body):
+    """From where, and what the new agent is called."""
+
+    at: Name | None = Field(None, description="A run that has ended; the latest one, if it is left out.")
+    title: Title | None = Field(None, description="Of the new agent; the same, if it is left out.")
+
+
 class NewRun(Body):
     """A prompt, and what becomes of a run that is active."""
 

@@ -1,23 +1,30 @@
-"""The lines of an export that are not events, and reading any of them."""
+"""The lines of an export, and reading them."""
 
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Iterator
+from datetime import datetime, timedelta
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 from agents.api.text import Metadata, Name, Text, Title
 from agents.definitions.budget import RunBudget
 from agents.errors import AgentsError
+from agents.transfer.states import Earlier, Entry, KnownFile, State
+from streaming.events import MAX_DEPTH, MAX_SAFE_INTEGER, Count, FinalStatus, UsageTotal, clean
 from streaming.validation import plain_problems
 
-FORMAT: Literal[1] = 1
+FORMAT: Literal[2] = 2
+"""1: without `state` and `page`, and its events get places from 1 on."""
 LINE_BYTES = 16 * 2**20
 """Longer than any line that we write: an event with a change for each of 10,000 files is 2 MiB."""
 FILE_DATA_BYTES = 512 * 1024
 """Of a file in one line, before base64."""
+LINE_DEPTH = MAX_DEPTH + 10
+"""Of a state or a page, in which the data of events is nested deeper than in those."""
 
 
 class ImportInvalid(AgentsError):
@@ -30,9 +37,26 @@ class _Line(BaseModel):
     model_config = ConfigDict(frozen=True, extra="ignore", strict=True)
 
 
+_TIMESTAMP = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z")
+
+
+def _timestamp(text: str) -> str:
+    try:
+        if _TIMESTAMP.fullmatch(text) and datetime.fromisoformat(text).utcoffset() == timedelta(0):
+            return text
+    except ValueError:
+        pass
+    raise ValueError("is not UTC with microseconds, as in 2026-11-20T12:00:00.123456Z")
+
+
+Timestamp = Annotated[str, AfterValidator(_timestamp)]
+Place = Annotated[int, Field(ge=1, le=MAX_SAFE_INTEGER)]
+"""An epoch or a seq of a log."""
+
+
 class AgentLine(_Line):
     type: Literal["agent"] = "agent"
-    format: Literal[1] = FORMAT
+    format: Literal[1, 2] = FORMAT
     agent_id: Name
     definition: Name
     title: Title = ""
@@ -40,6 +64,25 @@ class AgentLine(_Line):
     tools: list[Name] | None = None
     budget: RunBudget = Field(default_factory=RunBudget)
     metadata: Metadata = Field(default_factory=dict)
+
+
+class EndedRun(_Line):
+    """What the log does not say any more of a run whose first events it does not have."""
+
+    status: FinalStatus
+    created_at: Timestamp
+    started_at: Timestamp | None = None
+    finished_at: Timestamp
+    first_seq: Place
+    started_seq: Place | None = None
+    last_seq: Place | None = None
+    duration_ms: Count | None = None
+    result: Annotated[Any, AfterValidator(clean)] = None
+    error_code: Annotated[Text, Field(max_length=64)] = ""
+    error_message: Text = ""
+    tool_calls: Annotated[int, Field(ge=0, lt=2**31)] = 0
+    files_changed: Annotated[int, Field(ge=0, lt=2**31)] = 0
+    usage: UsageTotal = Field(default_factory=UsageTotal)
 
 
 class RunLine(_Line):
@@ -50,6 +93,31 @@ class RunLine(_Line):
     metadata: Metadata = Field(default_factory=dict)
     budget: RunBudget = Field(default_factory=RunBudget)
     retry_of: Name | None = None
+    ended: EndedRun | None = None
+
+
+class StateLine(_Line):
+    """What the log folds to at the event of this epoch and seq, where its first events are not there any more. The log
+    begins at `first_seq`, which may be before it or next to it. `files`: all of the workspace that the log knows."""
+
+    type: Literal["state"] = "state"
+    epoch: Place
+    seq: Place
+    first_seq: Place
+    state: State
+    files: dict[str, KnownFile]
+
+
+class PageLine(_Line):
+    """A page of the conversation. The first is the one that the state names, each other the one that the page before it
+    names."""
+
+    type: Literal["page"] = "page"
+    epoch: Count
+    seq: Place
+    messages: Annotated[list[Entry], Field(min_length=1)]
+    earlier: Earlier | None
+    clears: bool = False
 
 
 class EventLine(_Line):
@@ -57,8 +125,9 @@ class EventLine(_Line):
 
     type: Name
     run_id: Name | None
-    seq: Annotated[int, Field(ge=1)]
-    timestamp: Name
+    epoch: Place = 1
+    seq: Place
+    timestamp: Timestamp
     data: dict[str, Any]
 
 
@@ -78,13 +147,16 @@ class EndLine(_Line):
     type: Literal["end"] = "end"
     events: int
     files: int
+    pages: int = 0
     complete: bool = True
 
 
-Line = AgentLine | RunLine | EventLine | FileLine | FileDataLine | EndLine
-_KINDS: dict[str, type[AgentLine | RunLine | FileLine | FileDataLine | EndLine]] = {
+Line = AgentLine | RunLine | StateLine | PageLine | EventLine | FileLine | FileDataLine | EndLine
+_KINDS: dict[str, type[AgentLine | RunLine | StateLine | PageLine | FileLine | FileDataLine | EndLine]] = {
     "agent": AgentLine,
     "run": RunLine,
+    "state": StateLine,
+    "page": PageLine,
     "file": FileLine,
     "file-data": FileDataLine,
     "end": EndLine,
@@ -117,7 +189,8 @@ def _parse(number: int, raw: bytes) -> Line:
         value = json.loads(raw)
         if not isinstance(value, dict):
             raise ImportInvalid(f"line {number}: is not a JSON object", line=number)
-        return _KINDS.get(str(value.get("type")), EventLine).model_validate(value)
+        kind = _KINDS.get(str(value.get("type")), EventLine)
+        return kind.model_validate(clean(value, LINE_DEPTH) if kind in (StateLine, PageLine) else value)
     except ValidationError as error:
         (path, message), *_ = plain_problems(error.errors())
         raise ImportInvalid(f"line {number}: {'.'.join(path)}: {message}", line=number) from None

@@ -1,4 +1,5 @@
-"""The events of an export in the words of a new log: its agent, its runs, one epoch, places from 1 on.
+"""An export in the words of a new log: its agent and its runs have other ids, all else stays. Format 1 gets one epoch,
+and places from 1 on.
 
 What was written by another site, or by anybody, is held to the laws that our own writer keeps: each event is one of the
 schema, a run has one `done` and nothing after it, and no two runs are active at once.
@@ -6,29 +7,34 @@ schema, a run has one `done` and nothing after it, and no two runs are active at
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
-from datetime import datetime, timedelta
+from typing import Any
 
 from agents.models.ids import new_id
 from agents.tally import Tally
 from agents.transfer.lines import EventLine, ImportInvalid
 from agents.translate import user_message_id
+from streaming.conversation import Entry, State
+from streaming.cursor import Cursor
 from streaming.errors import EventInvalid
 from streaming.events import FINAL, Draft, Event, draft
+from streaming.weight import weight
 
-EPOCH = 1
 CUT_REASON = "exported before it ended"
-_TIMESTAMP = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z")
 
 
 class Replay:
-    def __init__(self, agent_id: str) -> None:
-        self.seq = 0
+    """`keeps_places`: events stay where they were. Else they are numbered anew."""
+
+    def __init__(self, agent_id: str, *, keeps_places: bool) -> None:
         self.run_ids: dict[str, str] = {}
         """Of the export → of this site."""
         self._agent_id = agent_id
-        self._last_seq: int | None = None
+        self._keeps_places = keeps_places
+        self._at = Cursor(1, 0)
+        """The last event's place here."""
+        self._last_seq = 0 if keeps_places else None
+        """The last event's place in the export."""
         self._timestamp = ""
         self._open: dict[str, Tally] = {}
         self._ended: set[str] = set()
@@ -38,29 +44,88 @@ class Replay:
         """This site's id for a run of the export."""
         return self.run_ids.setdefault(run_id, str(new_id()))
 
+    def begin(self, at: Cursor) -> None:
+        """The log does behind that place."""
+        self._at, self._last_seq = at, at.seq
+
+    def state(self, state: State) -> State:
+        """A state with this site's ids; of other lengths, perhaps."""
+        messages = self.entries(state["messages"])
+        renamed = {
+            **state,
+            "active_run": self._known(state["active_run"]),
+            "queue": [
+                {**one, **self._owner(one), "message_id": self._message_id(one["run_id"], one["message_id"])}
+                for one in state["queue"]
+            ],
+            "messages": messages,
+            "conversation_bytes": weight(messages),
+            "left": [
+                {**one, **self._owner(one), "id": self._message_id(one["run_id"], one["id"])} for one in state["left"]
+            ],
+            "approvals": [{**one, **self._owner(one)} for one in state["approvals"]],
+            "runs": [{**run, "id": self._known(run["id"])} for run in state["runs"]],
+        }
+        return renamed | ({"plan": state["plan"] | self._owner(state["plan"])} if "plan" in state else {})
+
+    def entries(self, entries: list[Entry]) -> list[Entry]:
+        """The same for messages, of a state or a page."""
+        return [
+            {
+                **one,
+                **self._owner(one),
+                "id": self._message_id(one["run_id"], one["id"]),
+                **({"into": self._known(one["into"])} if "into" in one else {}),
+                "parts": [self._part(part) for part in one["parts"]],
+            }
+            for one in entries
+        ]
+
+    def _part(self, part: dict[str, Any]) -> dict[str, Any]:
+        if "approvals" not in part:
+            return part
+        return {**part, "approvals": [{**one, **self._owner(one)} for one in part["approvals"]]}
+
+    def _owner(self, one: dict[str, Any]) -> dict[str, Any]:
+        return {"run_id": self._known(one["run_id"])}
+
+    def _known(self, run_id: str | None) -> str | None:
+        return None if run_id is None else self.know(run_id)
+
+    def _message_id(self, run_id: str | None, message_id: str | None) -> str | None:
+        """A run's prompt is named after it."""
+        if run_id is None or message_id != user_message_id(run_id):
+            return message_id
+        return user_message_id(self.know(run_id))
+
     def take(self, number: int, line: EventLine) -> Event:
         """Raises ImportInvalid."""
         if self._last_seq is not None and line.seq != self._last_seq + 1:
             raise _wrong(number, f"seq: {line.seq} does not follow {self._last_seq}")
+        if self._keeps_places and line.epoch < self._at.epoch:
+            raise _wrong(number, f"epoch: {line.epoch} does not follow {self._at.epoch}")
         self._last_seq = line.seq
-        self._timestamp = _checked(number, line.timestamp)
-        run_id = None if line.run_id is None else self.know(line.run_id)
+        self._timestamp = line.timestamp
+        run_id = self._known(line.run_id)
         try:
             drafted = draft(line.type, run_id, **line.data)
         except EventInvalid as error:
             raise _wrong(number, str(error)) from None
-        if drafted.data.get("message_id") == user_message_id(str(line.run_id)):
-            drafted.data["message_id"] = user_message_id(str(run_id))
+        if "message_id" in drafted.data:
+            drafted.data["message_id"] = self._message_id(line.run_id, drafted.data["message_id"])
         if drafted.type == "status" and "into" in drafted.data:
             drafted.data["into"] = self.know(drafted.data["into"])
         self._hold(number, drafted)
-        return self._place(drafted)
+        return self._place(drafted, line.epoch if self._keeps_places else 1)
 
     def close(self) -> Iterator[Event]:
         """Ends what had not ended: there is no container here that could."""
         for run_id, tally in list(self._open.items()):
-            yield self._place(draft("status", run_id, status="cancelled", reason=CUT_REASON))
-            yield self._place(tally.done("cancelled", None, 0))
+            for ending in (
+                draft("status", run_id, status="cancelled", reason=CUT_REASON),
+                tally.done("cancelled", None, 0),
+            ):
+                yield self._place(ending, self._at.epoch)
 
     def _hold(self, number: int, drafted: Draft) -> None:
         """To the laws of a log."""
@@ -83,18 +148,9 @@ class Replay:
         else:
             self._open.setdefault(run_id, Tally(run_id)).add([drafted])
 
-    def _place(self, drafted: Draft) -> Event:
-        self.seq += 1
-        return Event(drafted.type, self._agent_id, drafted.run_id, EPOCH, self.seq, self._timestamp, drafted.data)
-
-
-def _checked(number: int, timestamp: str) -> str:
-    try:
-        if _TIMESTAMP.fullmatch(timestamp) and datetime.fromisoformat(timestamp).utcoffset() == timedelta(0):
-            return timestamp
-    except ValueError:
-        pass
-    raise _wrong(number, "timestamp: is not UTC with microseconds, as in 2026-11-20T12:00:00.123456Z")
+    def _place(self, drafted: Draft, epoch: int) -> Event:
+        self._at = Cursor(epoch, self._at.seq + 1)
+        return Event(drafted.type, self._agent_id, drafted.run_id, *self._at, self._timestamp, drafted.data)
 
 
 def _wrong(number: int, what: str) -> ImportInvalid:

@@ -29,6 +29,7 @@ from agents.workspace.errors import (
     WorkspaceError,
     WorkspaceFull,
     WorkspaceMissing,
+    WorkspaceNotKept,
 )
 from agents.workspace.walk import Entry, Listing
 
@@ -45,4 +46,5 @@ __all__ = [
     "WorkspaceError",
     "WorkspaceFull",
     "WorkspaceMissing",
+    "WorkspaceNotKept",
 ]

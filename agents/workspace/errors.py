@@ -5,6 +5,7 @@ WorkspaceError
 ├── FileTooLarge    more bytes than allowed                                   413
 ├── WorkspaceFull   the workspace would take more than its definition allows  413
 ├── PathTaken       something is there that can't be replaced or removed      409
+├── WorkspaceNotKept  not all of what was in it at that time is there now     409
 ├── DiskFull                                                                  507, retryable
 └── WorkspaceMissing  its directory is not where it was made                  503, retryable
 
@@ -34,6 +35,10 @@ class WorkspaceFull(WorkspaceError):
 
 class PathTaken(WorkspaceError):
     code, status = "path-taken", 409
+
+
+class WorkspaceNotKept(WorkspaceError):
+    code, status = "workspace-not-kept", 409
 
 
 class DiskFull(WorkspaceError):

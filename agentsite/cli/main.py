@@ -247,6 +247,31 @@ def runs(agent: str, limit: Limit = 50, as_json: ListAsJson = False, url: Url = 
         show(*client.listed(f"/api/agents/{agent}/runs", "runs", limit), table, as_json=as_json)
 
 
+@app.command()
+def clear(agent: str, url: Url = None, token: Token = None) -> None:
+    """Have the conversation of an agent begin anew; its log, runs and files stay."""
+    from agentsite.cli.client import Client
+
+    with Client(url, token) as client:
+        client.call("POST", f"/api/agents/{agent}/clear")
+    print(f"agent {agent}: the conversation begins anew")
+
+
+@app.command()
+def fork(
+    agent: str,
+    at: Annotated[str | None, typer.Option(metavar="RUN", help="Default: the latest that has ended.")] = None,
+    title: Annotated[str | None, typer.Option(help="Default: the same.")] = None,
+    url: Url = None,
+    token: Token = None,
+) -> None:
+    """A new agent that continues from the end of a run, with the files as they were then; prints its id."""
+    from agentsite.cli.client import Client
+
+    with Client(url, token) as client:
+        print(client.call("POST", f"/api/agents/{agent}/fork", {"at": at, "title": title})["id"])
+
+
 @app.command(name="export")
 def export_agent(
     agent: str,

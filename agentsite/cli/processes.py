@@ -42,12 +42,12 @@ def upgrade() -> None:
     """What `up` leaves to its worker: every log's state in today's form, with a line every hundred logs."""
     from agents import upgrading
 
-    def report(left: int) -> None:
-        if left % 100 == 0:
-            print(f"{left} agents' states left to upgrade", flush=True)
-
-    while upgrading.upgrade(report=report):
-        pass
+    count = upgrading.count_old()
+    for done, _ in enumerate(upgrading.upgrade(most=None), 1):
+        if done % 100 == 0 or done == count:
+            print(f"upgraded the stored state of {done:,} of {count:,} agents", flush=True)
+    if left := upgrading.count_old():
+        print(f"{left:,} agents could not be upgraded; the log says why, and the worker tries again", flush=True)
 
 
 def _celery(*arguments: str) -> None:

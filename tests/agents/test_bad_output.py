@@ -57,6 +57,7 @@ for said in (
     {"type": "files", "changes": [{"path": "x", "change": "added", "size": 1, "sha256": None}]},
     {"type": "approval-response", "approval_id": "a", "decision": "approve", "by": "root"},
     {"type": "title", "title": "hacked"},
+    {"type": "clear"},
     {"type": "snapshot", "state": {}},
     {"type": "reset", "reason": "trimmed"},
     {"type": "done", "status": "running"},
@@ -75,16 +76,16 @@ say("done", result="ok", tool_calls=99, files_changed=99, duration_ms=1, usage={
     assert statuses(events) == ["queued", "running", "completed"]
     assert {event.agent_id for event in events} == {events[0].agent_id}
     assert [one.data["content"] for one in events if one.type == "message"] == ["go"]
-    assert not [one for one in events if one.type in ("files", "approval-response", "title")]
+    assert not [one for one in events if one.type in ("files", "approval-response", "title", "clear")]
     assert text(events) == "honest!"
     assert {key for one in events if one.type == "text" for key in one.data} == {"message_id", "content"}
-    assert logged(events).count("\n") == 13
+    assert logged(events).count("\n") == 14
     done = events[-1].data
     assert (done["result"], done["tool_calls"], done["files_changed"]) == ("ok", 0, 0)
     assert done["usage"] == {"input_tokens": 2**53 - 1, "output_tokens": 3, "cost_usd": 1e308}
     assert done["duration_ms"] != 1
     messages = any_site.state(next(iter(any_site.owner.agents.all())))["messages"]
-    assert (messages[0]["role"], messages[0]["parts"]) == ("user", [{"type": "text", "text": "go"}])
+    assert (messages[0]["role"], messages[0]["parts"]) == ("user", [{"n": 1, "type": "text", "text": "go"}])
 
 
 def test_strings_that_no_database_takes_are_mended(any_site: Site) -> None:

@@ -63,9 +63,10 @@ def test_nothing_a_program_says_stands_in_a_users_message(line: dict[str, Any], 
     asked = draft("message", run, message_id=prompt, role="user", content="What is here?")
     said = {key: prompt if value == "{}" else value for key, value in line.items()}
     (parsed,) = Parser().feed("stdout", json.dumps(said).encode() + b"\n")
-    made = [asked, *Translator(RUN).translate(parsed)]
+    begun = draft("status", run, status="running")  # moves the prompt from the queue to the conversation
+    made = [asked, begun, *Translator(RUN).translate(parsed)]
     events = [
         Event(one.type, "a", one.run_id, 1, seq, "2026-11-20T12:00:00Z", one.data) for seq, one in enumerate(made, 1)
     ]
     messages = fold(events)["messages"]
-    assert [message["parts"] for message in messages] == [[{"type": "text", "text": "What is here?"}]]
+    assert [message["parts"] for message in messages] == [[{"n": 1, "type": "text", "text": "What is here?"}]]

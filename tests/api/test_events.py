@@ -56,7 +56,7 @@ def test_snapshot_and_later_events_fold_to_the_same_state(api, agent_id, run_id)
 def test_snapshot_is_up_to_date_although_a_large_state_is_not_stored_with_every_commit(api, agent_id, run_id):
     old = Snapshot.objects.get(agent_id=agent_id)
     write(agent_id, texts(run_id, 3))
-    Snapshot.objects.filter(agent_id=agent_id).update(epoch=old.epoch, seq=old.seq, state=old.state)
+    old.save()
     body = api.get(f"/api/agents/{agent_id}/snapshot")
     assert body["seq"] == 5
     assert body["state"]["messages"][-1]["parts"][0]["text"] == "0 1 2 "

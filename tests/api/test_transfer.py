@@ -14,6 +14,7 @@ from agents.workspace import Workspace
 from streaming import journal
 from streaming.cursor import Cursor
 from streaming.events import draft
+from streaming.fold import initial
 from tests.api.conftest import field, over_asgi, problem, write
 
 TIME = "2026-11-20T12:00:00.123456Z"
@@ -69,10 +70,10 @@ def told(api, agent_id):
 def test_export_begins_with_the_agent_and_ends_with_the_end(api, told):
     lines = export(api, told)
     assert lines[0]["type"] == "agent"
-    assert (lines[0]["format"], lines[0]["agent_id"], lines[0]["definition"]) == (1, told, "demo")
+    assert (lines[0]["format"], lines[0]["agent_id"], lines[0]["definition"]) == (2, told, "demo")
     assert [line["input"] for line in lines if line["type"] == "run"] == ["Count", "Count"]
     events = [line for line in lines if "seq" in line]
-    assert lines[-1] == {"type": "end", "events": len(events), "files": 3, "complete": True}
+    assert lines[-1] == {"type": "end", "events": len(events), "files": 3, "pages": 0, "complete": True}
     assert [event["seq"] for event in events] == list(range(1, len(events) + 1))
 
 
@@ -86,10 +87,11 @@ def test_export_without_files(api, told):
     assert {line["type"] for line in export(api, told, "?files=false")}.isdisjoint({"file", "file-data"})
 
 
-def test_what_retention_has_left_of_a_log_is_taken_along(api, told):
-    """A run whose beginning is gone is there with its end."""
+def test_what_retention_has_left_of_an_export_of_format_1_is_taken_along(api, told):
+    """A run whose beginning is gone is there with its end. Exports of format 1 do not say what was before it."""
     journal.trim(told, 4)
-    lines = export(api, told)
+    lines = [line for line in export(api, told) if line["type"] != "state"]
+    lines = [{**lines[0], "format": 1}, *({k: v for k, v in line.items() if k != "ended"} for line in lines[1:])]
     events = [line for line in lines if "seq" in line]
     assert events[0]["seq"] > 1
     status, answer = take(api, lines)
@@ -215,13 +217,14 @@ def event(type_: str, seq: int, run_id: str | None = RUN, **data: Any) -> dict[s
 OTHER = "0199c3f0-0000-7000-8000-000000000002"
 DONE = event("done", 2, status="completed")
 FILE = {"type": "file", "path": "a"}
+RUN_LINE = {"type": "run", "run_id": RUN, "input": "x"}
 WRONG: dict[str, tuple[list[Any], int]] = {
     "nothing": ([], 1),
     "no-agent": ([END], 1),
     "not-json": ([AGENT, b"{"], 2),
     "not-an-object": ([AGENT, b"[]"], 2),
     "not-utf-8": ([AGENT, b'{"type":"\xff"}'], 2),
-    "another-format": ([{**AGENT, "format": 2}], 1),
+    "another-format": ([{**AGENT, "format": 3}], 1),
     "no-end": ([AGENT], 2),
     "cut-file": ([AGENT, event("title", 1, None, title="a")], 3),
     "wrong-counts": ([AGENT, {**END, "events": 1}], 2),
@@ -240,9 +243,93 @@ WRONG: dict[str, tuple[list[Any], int]] = {
     "path-taken": ([AGENT, FILE, {**FILE, "path": "a/b"}, END], 3),
     "not-base64": ([AGENT, FILE, {"type": "file-data", "content": "?"}, END], 3),
     "data-of-no-file": ([AGENT, {"type": "file-data", "content": ""}, END], 2),
-    "run-twice": ([AGENT, *[{"type": "run", "run_id": RUN, "input": "x"}] * 2, END], 3),
+    "run-twice": ([AGENT, *[RUN_LINE] * 2, END], 3),
     "nul": ([{**AGENT, "title": "a\0b"}], 1),
 }
+
+
+# A log that begins with a state ---------------------------------------------------------------------------------------
+
+NEW = {**AGENT, "format": 2}
+PART = {"n": 1, "type": "text", "text": "x"}
+MESSAGE = {"id": "m", "run_id": RUN, "role": "assistant", "parts": [PART]}
+STATE = {"type": "state", "epoch": 3, "seq": 8, "first_seq": 9, "state": initial(), "files": {}}
+PAGED = {**STATE, "state": {**initial(), "parts_total": 1, "earlier": {"before": "3-8"}}}
+PAGE = {"type": "page", "epoch": 3, "seq": 8, "messages": [MESSAGE], "earlier": None}
+ENDED = {
+    "status": "completed",
+    "created_at": TIME,
+    "started_at": TIME,
+    "finished_at": TIME,
+    "first_seq": 1,
+    "started_seq": 2,
+    "last_seq": 8,
+}
+
+
+def state(**changes: Any) -> dict[str, Any]:
+    return {**STATE, "state": {**initial(), **changes}}
+
+
+def later(seq: int, epoch: int = 3) -> dict[str, Any]:
+    return {**event("text", seq, message_id="m", content=""), "epoch": epoch}
+
+
+DEEP: dict[str, Any] = {}
+for _ in range(200):
+    DEEP = {"a": DEEP}
+CALL = {
+    "n": 1,
+    "type": "tool-call",
+    "call_id": "c",
+    "name": "bash",
+    "title": None,
+    "arguments": DEEP,
+    "output": "",
+    "result": None,
+    "is_error": False,
+    "duration_ms": None,
+    "state": "running",
+}
+WRONG |= {
+    "state-in-format-1": ([AGENT, STATE, END], 2),
+    "state-without-a-field": ([NEW, {**STATE, "state": {"fold": 2}}, END], 2),
+    "state-of-another-fold": ([NEW, state(fold=3), END], 2),
+    "state-with-an-unknown-field": ([NEW, state(more=1), END], 2),
+    "state-of-infinity": ([NEW, b'{"type":"state","epoch":3,"seq":8,"first_seq":9,"files":{},"state":1e999}', END], 2),
+    "state-too-deep": ([NEW, state(messages=[{**MESSAGE, "parts": [CALL]}]), END], 2),
+    "state-too-large": ([NEW, state(messages=[{**MESSAGE, "parts": [{**PART, "text": "x" * 600_000}]}]), END], 2),
+    "state-twice": ([NEW, STATE, STATE, END], 3),
+    "state-after-a-gap": ([NEW, {**STATE, "first_seq": 10}, END], 2),
+    "state-of-open-runs": ([NEW, state(active_run=RUN), END], 3),
+    "state-with-a-queue": ([NEW, state(queue=[{"run_id": RUN, "message_id": "m", "prompt": "x"}]), END], 3),
+    "state-beyond-its-log": ([NEW, {**STATE, "first_seq": 7}, later(7), END], 4),
+    "event-before-the-log": ([NEW, STATE, later(8), END], 3),
+    "event-of-an-earlier-epoch": ([NEW, STATE, later(9, 2), END], 3),
+    "event-of-another-epoch": ([NEW, {**STATE, "first_seq": 8}, later(8, 2), END], 3),
+    "log-that-begins-late": ([NEW, later(2), END], 2),
+    "page-missing": ([NEW, PAGED, END], 3),
+    "page-cut-off": ([NEW, PAGED], 3),
+    "page-that-nothing-names": ([NEW, STATE, PAGE, END], 3),
+    "page-of-another-name": ([NEW, PAGED, {**PAGE, "seq": 7}, END], 3),
+    "page-that-names-itself": ([NEW, PAGED, {**PAGE, "earlier": {"before": "3-8"}}, PAGE, END], 4),
+    "page-without-messages": ([NEW, PAGED, {**PAGE, "messages": []}, END], 3),
+    "page-without-a-state": ([NEW, PAGE, END], 2),
+    "pages-not-counted": ([NEW, PAGED, PAGE, END], 4),
+    "run-that-has-not-ended": ([NEW, {**RUN_LINE, "ended": {**ENDED, "status": "running"}}, STATE, END], 2),
+    "run-that-ended-at-no-time": ([NEW, {**RUN_LINE, "ended": {**ENDED, "finished_at": "today"}}, STATE, END], 2),
+}
+
+
+def test_a_log_that_begins_with_a_state_is_taken(api):
+    lines = [NEW, {**RUN_LINE, "ended": ENDED}, PAGED, PAGE, {**END, "pages": 1}]
+    status, answer = take(api, lines)
+    assert status == 201, answer
+    assert [message["parts"] for message in journal.conversation_before(answer["id"], journal.load(answer["id"]))] == [
+        [PART]
+    ]
+    (run,) = api.get(f"/api/agents/{answer['id']}/runs")["runs"]
+    assert (run["status"], run["input"], run["finished_at"]) == ("completed", "x", "2026-11-20T12:00:00.123Z")
 
 
 @pytest.mark.parametrize("name", WRONG)

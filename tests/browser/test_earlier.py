@@ -96,7 +96,8 @@ def test_page_that_can_not_be_had_says_so_and_can_be_tried_again(stub: Stub, wat
     stub.fail_pages = 1
     watched.goto(stub.page_url)
     settled(watched, stub)
-    watched.get_by_role("button", name="Earlier messages").click()
+    # A real click scrolls the button into view first, which asks for the page too.
+    watched.get_by_role("button", name="Earlier messages").dispatch_event("click")
     expect(watched.locator("#earlier [role=alert]")).to_have_text("Not now.")
     watched.get_by_role("button", name="Try again").click()
     expect(watched.locator("#earlier")).to_be_hidden()

@@ -45,12 +45,15 @@ def test_header_names_definition_and_model(stub: Stub, watched: Page) -> None:
 def test_reader_need_not_wait_for_the_next_attempt(stub: Stub, watched: Page) -> None:
     stub.append(log_of(*started()))
     stub.refuse = 503
-    watched.clock.install()
+    now = datetime.now(UTC)
+    watched.clock.install(time=now)
+    watched.clock.pause_at(now)  # so that the next attempt can't begin by itself before "Now" is pressed
     watched.goto(stub.page_url)
     expect(watched.locator("#connection")).to_have_text(re.compile(r"^Reconnecting in \d+ s$"))
     stub.append(log_of(*words("hello"), after=3))
     stub.refuse = None
     watched.get_by_role("button", name="Now").click()
+    watched.clock.resume()
     expect(watched.locator("#connection")).to_have_text("Live")
     expect(watched.get_by_role("button", name="Now")).to_be_hidden()
     settled(watched, stub)

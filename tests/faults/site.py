@@ -11,6 +11,7 @@ import httpx
 import psycopg
 
 from streaming.events import Event, decode
+from streaming.packing import unpack
 from tests.faults.plan import Plan
 from tests.faults.stack import Stack
 from tests.faults.waiting import Missed
@@ -23,6 +24,11 @@ class Chunk(NamedTuple):
     last_seq: int
     epoch: int
     body: str
+    packed: bytes | None
+
+    @property
+    def lines(self) -> list[str]:
+        return (self.body if self.packed is None else unpack(self.packed)).split("\n")
 
 
 class Stored(NamedTuple):
@@ -86,7 +92,8 @@ class Site:
 
     async def log(self, agent_id: str) -> Stored:
         rows = await self.rows(
-            "SELECT first_seq, last_seq, epoch, body FROM streaming_eventchunk WHERE agent_id = %s ORDER BY first_seq",
+            "SELECT first_seq, last_seq, epoch, body, packed FROM streaming_eventchunk "
+            "WHERE agent_id = %s ORDER BY first_seq",
             agent_id,
         )
         return stored_log([Chunk(*row) for row in rows])
@@ -140,7 +147,7 @@ def stored_log(chunks: Sequence[Chunk]) -> Stored:
     payloads: list[bytes] = []
     problems: list[str] = []
     for chunk in chunks:
-        lines = chunk.body.split("\n")
+        lines = chunk.lines
         if chunk.first_seq != len(events) + 1 or chunk.last_seq != chunk.first_seq + len(lines) - 1:
             problems.append(f"chunk {chunk.first_seq}..{chunk.last_seq} of {len(lines)} behind event {len(events)}")
         for line in lines:

@@ -146,7 +146,7 @@ class UpSite:
 
     def log(self, agent_id: str) -> Stored:
         """As the database has it."""
-        columns = "first_seq, last_seq, epoch, body"
+        columns = "first_seq, last_seq, epoch, body, packed"
         query = f"SELECT {columns} FROM streaming_eventchunk WHERE agent_id = ? ORDER BY first_seq"
         return stored_log([Chunk(*row) for row in self._rows(query, _key(agent_id))])
 

@@ -1,4 +1,4 @@
-"""The README says what is true: its settings are those of the code, its targets, commands and links exist."""
+"""README and docs are true: their settings are those of the code, their targets, commands and links exist."""
 
 from __future__ import annotations
 
@@ -9,17 +9,22 @@ from typer.core import TyperGroup
 from typer.main import get_command
 
 from agentsite.cli.main import app
-from agentsite.cli.settings_table import table
+from agentsite.cli.settings_table import sections
 
 ROOT = Path(__file__).resolve().parents[2]
 README = (ROOT / "README.md").read_text()
 DOCUMENTS = (ROOT / "README.md", *(ROOT / "docs").glob("*.md"))
 
 
-def test_its_settings_are_those_of_the_code():
-    block = re.search(r"<!-- settings: .* -->\n(.*)<!-- /settings -->", README, re.DOTALL)
+def test_the_settings_are_those_of_the_code():
+    page = (ROOT / "docs" / "settings.md").read_text()
+    block = re.search(r"<!-- settings: .* -->\n(.*)<!-- /settings -->", page, re.DOTALL)
     assert block is not None
-    assert block[1] == table()
+    assert block[1] == sections()
+
+
+def test_the_readme_fits_on_one_screen():
+    assert len(README.splitlines()) <= 60
 
 
 def test_its_targets_are_in_the_makefile():

@@ -194,11 +194,11 @@ def test_a_prompt_that_a_program_took_stands_where_it_took_it():
 
 def test_the_files_that_changed_last_are_there_and_how_many_there_are():
     changes = [{"path": f"{at}.txt", "change": "added", "size": 1, "sha256": "a" * 64} for at in range(2_000)]
-    log = [event("files", None, changes=[change]) for change in changes]
+    log = [event("files", None, changes=changes[at : at + 20]) for at in range(0, 2_000, 20)]
     state, _ = folded(log)
     assert state["files_total"] == 2_000
-    assert sorted(state["files"], key=lambda path: state["files"][path]["seq"])[-1] == "1999.txt"
     assert 400 < len(state["files"]) < 700
+    assert {int(path.removesuffix(".txt")) for path in state["files"]} == set(range(2_000 - len(state["files"]), 2_000))
     state, _ = folded([*log, event("files", None, changes=[], total=2_345)])
     assert state["files_total"] == 2_345
 

@@ -108,9 +108,9 @@ async def test_a_page_is_stored_with_the_snapshot_that_lacks_its_parts(world: Wo
         await writer.append([one])
         await writer.flush()
         rows = await in_database(lambda: list(ConversationPage.objects.filter(agent_id=agent_id)))
-        snapshot = await in_database(Snapshot.objects.get, agent_id=agent_id)
+        snapshot = await in_database(journal.snapshot, agent_id)
         earlier = json.loads(snapshot.state)["earlier"]
-        assert {Cursor(row.epoch, row.seq) <= Cursor(snapshot.epoch, snapshot.seq) for row in rows} <= {True}
+        assert {Cursor(row.epoch, row.seq) <= snapshot.cursor for row in rows} <= {True}
         assert earlier is None or earlier["before"] in {f"{row.epoch}-{row.seq}" for row in rows}
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections.abc import Iterable
 from functools import partial
 from typing import Any
 from unittest.mock import patch
@@ -12,12 +13,11 @@ import pytest
 
 from streaming import journal
 from streaming.bus import Bus
-from streaming.cursor import Cursor
 from streaming.database import in_database
 from streaming.errors import BusUnavailable, WriterClosed
-from streaming.events import decode, draft
+from streaming.events import Draft, decode, draft
 from streaming.fold import fold
-from streaming.models import EventChunk, Snapshot
+from streaming.models import EventChunk
 from streaming.writer import Writer
 from tests.streaming.commits import Commits
 from tests.streaming.world import World, text, until
@@ -121,48 +121,56 @@ async def test_position_is_stored_with_what_it_belongs_to(world: World):
 # Snapshots ------------------------------------------------------------------------------------------------------------
 
 
-async def test_small_state_is_stored_with_every_commit(world: World):
-    writer = await world.writer(await world.agent())
-    for at in range(1, 4):
-        await writer.append([text(str(at))])
+async def snapshots_of(writer: Writer, appends: Iterable[list[Draft]]) -> list[tuple[int, int]]:
+    """Of each that was stored while these were committed one by one: its seq, and how long its JSON is."""
+    found: dict[int, int] = {}
+    for drafts in appends:
+        await writer.append(drafts)
         await writer.flush()
         row = await in_database(journal.snapshot, writer.agent_id)
-        assert row.cursor == Cursor(1, at)
-        assert json.loads(row.state) == fold(map(decode, await world.log(writer.agent_id)))
+        found[row.cursor.seq] = len(row.state)
+    return list(found.items())
 
 
-async def test_what_snapshots_of_a_large_state_cost_stays_proportional_to_the_log(world: World):
+async def test_first_commit_stores_a_state(world: World):
     writer = await world.writer(await world.agent())
-    stored = 0
-    sizes = []
+    assert [seq for seq, _ in await snapshots_of(writer, [[text("Hello.")]])] == [1]
+    row = await in_database(journal.snapshot, writer.agent_id)
+    assert json.loads(row.state) == fold(map(decode, await world.log(writer.agent_id)))
 
-    def count(sender: Any = None, instance: Any = None, **kwargs: Any) -> None:
-        nonlocal stored
-        stored += len(instance.state)
-        sizes.append(len(instance.state))
 
-    from django.db.models.signals import post_save
-
-    post_save.connect(count, sender=Snapshot)
-    try:
-        for at in range(120):
-            await writer.append([text("x" * 10_000, message_id=f"m{at}")])
-            await writer.flush()
-    finally:
-        post_save.disconnect(count, sender=Snapshot)
-    assert stored < 8 * 120 * 10_000
-    assert len(sizes) < 30
+@pytest.mark.parametrize("chars", [50, 10_000])
+async def test_snapshots_cost_less_than_the_log_whose_state_they_are(world: World, chars: int):
+    writer = await world.writer(await world.agent())
+    stored = await snapshots_of(writer, ([text("x" * chars, message_id=f"m{at}")] for at in range(120)))
+    written = sum(len(event) for event in await world.log(writer.agent_id))
+    assert len(stored) >= 3
+    assert sum(length for _, length in stored) < 2 * written
     state = (await in_database(journal.load, writer.agent_id)).state
     assert state == writer.state
 
 
-async def test_state_is_stored_at_the_end_of_a_run(world: World):
+async def test_snapshots_of_many_short_runs_cost_less_than_their_log(world: World):
+    """Each of them is another writer's, and ends with little that is new."""
+    agent_id = await world.agent()
+    writer = await world.writer(agent_id)
+    await writer.append([text("x" * 30_000, message_id=f"m{at}") for at in range(6)])
+    await writer.close()
+    before = sum(len(event) for event in await world.log(agent_id))
+    length = 0
+    for at in range(40):
+        writer = await world.writer(agent_id)
+        run = [text("x" * 1_000, f"late{at}"), draft("done", "r1", status="completed")]
+        length += sum(length for seq, length in await snapshots_of(writer, [[one] for one in run]) if seq > 6 + 2 * at)
+        await writer.close()
+    assert length < 6 * (sum(len(event) for event in await world.log(agent_id)) - before)
+
+
+async def test_state_is_stored_at_the_end_of_a_run_that_said_much(world: World):
     writer = await world.writer(await world.agent())
-    await writer.append([text("x" * 500_000)])
-    await writer.flush()
-    await writer.append([draft("status", "r1", status="completed"), draft("done", "r1", status="completed")])
-    await writer.flush()
-    assert (await in_database(journal.snapshot, writer.agent_id)).cursor == Cursor(1, 3)
+    said = [text("x" * 30_000, message_id=f"m{at}") for at in range(6)]
+    stored = await snapshots_of(writer, [said, [text("y" * 60_000)], [draft("done", "r1", status="completed")]])
+    assert [seq for seq, _ in stored] == [6, 8]
 
 
 async def test_trim_keeps_what_the_snapshot_does_not_hold(world: World):

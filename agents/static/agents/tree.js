@@ -126,10 +126,13 @@ class MoreRow {
   }
 }
 
-/** A long name is cut in its middle where there is no room. */
+const NAME_WHOLE_CHARS = 12;
+const NAME_END_CHARS = 8;
+
+/** A long name is cut in its middle where there is no room; its end, and a short name, never. */
 function nameOf(name) {
   const start = [...visible(name)];
-  const end = start.splice(-8);
+  const end = start.splice(start.length > NAME_WHOLE_CHARS ? -NAME_END_CHARS : -NAME_WHOLE_CHARS);
   return h("bdi", { class: "name" }, h("span", {}, ...start), h("span", {}, ...end));
 }
 

@@ -12,10 +12,12 @@ never a run, so nothing here is written through to the disk, and whatever can't 
     unified    how that is written
     rundiff    the difference that a run made
     past       in which runs a file changed
+    copying    a workspace as it was, into another one
 """
 
+from agents.workspace.history.copying import copy_as_it_was
 from agents.workspace.history.past import changes_of
 from agents.workspace.history.rundiff import FileDiff, RunDiff, TotalDiff, of_agent, of_run
 from agents.workspace.history.store import History
 
-__all__ = ["FileDiff", "History", "RunDiff", "TotalDiff", "changes_of", "of_agent", "of_run"]
+__all__ = ["FileDiff", "History", "RunDiff", "TotalDiff", "changes_of", "copy_as_it_was", "of_agent", "of_run"]

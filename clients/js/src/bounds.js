@@ -21,8 +21,13 @@ export function bound(before, state, event) {
   for (const [part, shorten] of SHORTEN) if (next[part] !== before[part]) next = shorten(next);
   const clears = event.type === "clear";
   if (next.messages === before.messages && !clears) return [next, null];
-  let gone;
-  [next, gone] = shortenConversation(next);
+  let gone = [];
+  if (event.type === "tool-call") [next, gone] = limitOpenCalls(next);
+  if (next.conversation_bytes > CONVERSATION_BYTES) {
+    let more;
+    [next, more] = shortenConversation(next);
+    gone = inOrder([...gone, ...more]);
+  }
   if (clears) {
     let rest;
     [next, rest] = takeOut(next, () => true, () => false);
@@ -44,25 +49,20 @@ function turnPage(state, gone, event) {
   return [{ ...state, earlier: { before } }, { before, messages: gone, earlier: state.earlier }];
 }
 
+function limitOpenCalls(state) {
+  const open = state.messages.flatMap((entry) => entry.parts.filter(isOpen));
+  if (open.length <= OPEN_CALLS) return [state, []];
+  return takeOut(
+    state,
+    (part) => part === open[0],
+    () => false,
+  );
+}
+
 function shortenConversation(state) {
   const fits = (one) => one.conversation_bytes <= PAGE_DOWN_TO_BYTES;
-  const open = state.messages.flatMap((entry) => entry.parts.filter(isOpen));
-  let next = state;
-  let gone = [];
-  if (open.length > OPEN_CALLS) {
-    [next, gone] = takeOut(
-      next,
-      (part) => part === open[0],
-      () => false,
-    );
-  }
-  if (next.conversation_bytes > CONVERSATION_BYTES) {
-    let more;
-    [next, more] = takeOut(next, (part) => !isOpen(part), fits);
-    gone = inOrder([...gone, ...more]);
-    next = shrinkOpenCalls(next, fits);
-  }
-  return [next, gone];
+  const [next, gone] = takeOut(state, (part) => !isOpen(part), fits);
+  return [shrinkOpenCalls(next, fits), gone];
 }
 
 function shortenLeft(state) {
