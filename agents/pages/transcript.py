@@ -104,8 +104,8 @@ def _turns(agent: Agent, entries: list[dict[str, Any]], approvals: list[dict[str
         Turn(
             run=(run := runs.get(run_id or "")),
             duration=measures.duration(run.duration_ms) if run and run.duration_ms is not None else "",
-            said=_said(own, run_id),
-            questions=[_question(one) for one in asked.get(run_id, [])] if last[run_id] == at else [],
+            said=_said(own, run_id, asked.get(run_id, [])),
+            questions=_others(asked.get(run_id, []), own) if last[run_id] == at else [],
         )
         for at, (run_id, own) in enumerate(groups)
     ]
@@ -117,7 +117,8 @@ def _run_of(entry: dict[str, Any]) -> str | None:
     return run_id
 
 
-def _said(entries: list[dict[str, Any]], run_id: str | None) -> list[Said]:
+def _said(entries: list[dict[str, Any]], run_id: str | None, asked: list[dict[str, Any]]) -> list[Said]:
+    """`asked`: questions of that run, which stand behind the call that they are about."""
     said: list[Said] = []
     for entry in entries:
         speaker = SPEAKERS.get(entry["role"], entry["role"])
@@ -132,8 +133,15 @@ def _said(entries: list[dict[str, Any]], run_id: str | None) -> list[Said]:
                 lines[-1] = replace(line, text=lines[-1].text + line.text)
             else:
                 lines.append(line)
-            lines += map(_question, part.get("approvals", ()))
+            about = [one for one in asked if one["call_id"] is not None and one["call_id"] == part.get("call_id")]
+            lines += map(_question, (*part.get("approvals", ()), *about))
     return said
+
+
+def _others(asked: list[dict[str, Any]], entries: list[dict[str, Any]]) -> list[Line]:
+    """Questions about no call, or about one that is not here."""
+    called = {part.get("call_id") for entry in entries for part in entry["parts"]}
+    return [_question(one) for one in asked if one["call_id"] is None or one["call_id"] not in called]
 
 
 def _line(part: dict[str, Any]) -> Line:

@@ -148,8 +148,9 @@ def test_axe_finds_nothing_on_any_page(
     run = str(page.get_by_role("complementary").get_by_role("link", name="Run 1").get_attribute("href"))
     changes = [f"{run}changes/", f"{run}changes/?view=split", f"{agent}changes/"]
     files = [f"{agent}files/", f"{agent}files/note.md", f"{agent}files/note.md?view=source"]
+    lists = ["/", "/?q=nothing+such", "/agents/new/", "/overview/", f"{agent}runs/"]
     problems = {}
-    for path in ("/", "/?q=nothing+such", "/agents/new/", "/overview/", agent, f"{agent}runs/", run, *changes, *files):
+    for path in (*lists, agent, f"{agent}transcript/", run, *changes, *files):
         page.goto(path)
         assert page.evaluate("document.documentElement.scrollWidth") <= width, path
         problems[path] = found(page)

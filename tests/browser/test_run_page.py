@@ -227,6 +227,7 @@ def test_screenshots_of_what_a_run_left(tab: Page, run: Run, live_server: LiveSe
         "changes": f"/runs/{run.pk}/changes/",
         "changes-split": f"/runs/{run.pk}/changes/?view=split",
         "runs": f"/agents/{run.agent_id}/runs/",
+        "transcript": f"/agents/{run.agent_id}/transcript/",
         "file-code": f"/agents/{run.agent_id}/files/report.py",
         "file-markdown": f"/agents/{run.agent_id}/files/report.md",
         "file-table": f"/agents/{run.agent_id}/files/sales.csv",

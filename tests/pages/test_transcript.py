@@ -32,13 +32,11 @@ def test_it_tells_who_said_what_and_how_runs_ended(run: Run, client: Client) -> 
     for words in (
         "Run 1 : completed, 19.6 s You Analyse the sales. Agent Thinking: The user wants an overview. First I look",
         "I'll look at **sales.csv** first. Tool call: read_file: sales.csv (done, 380 ms) Tool call: search: north",
-        "Tool call: bash: rm -rf old (failed, 1.4 s)",
-        "# Report North leads.",
-        "Question: Run rm -rf old? (approve, by ada)",
+        "Tool call: bash: rm -rf old (failed, 1.4 s) Question: Run rm -rf old? (approve, by ada) # Report",
+        "# Report North leads. Run 2",
         "Run 2 : failed, 3.6 s out-of-memory The program needed more than 256 MiB. You Again. Agent I begin.",
     ):
         assert words in text
-    assert text.index("# Report") < text.index("Run rm -rf old?") < text.index("You Again.")
     assert "<br>North leads." in html_of(client, address(run.agent)), "text browsers know no other line ends"
 
 
@@ -128,3 +126,10 @@ def test_nothing_that_was_said_becomes_markup(agent: Agent, client: Client) -> N
     html = html_of(client, address(agent))
     assert "alert(1)" in html
     assert problems_of(html) == []
+
+
+def test_question_that_waits_is_told_also_where_its_call_is_not_there(agent: Agent, client: Client) -> None:
+    run = story.new_run(agent, "Begin.")
+    asked = {"approval_id": "a", "question": "May I?", "options": ["yes"]}
+    story.write(run, [(1, "status", {"status": "running"}), (1, "approval-request", {**asked, "call_id": "gone"})])
+    assert "Run 1 : running You Begin. Question: May I? (not answered)" in text_of(client, address(agent))
