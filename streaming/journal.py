@@ -215,7 +215,7 @@ def snapshot(agent_id: str) -> SnapshotRow:
     if row.fold != FOLD:
         folded = load_snapshot(agent_id)
         return SnapshotRow(folded.cursor, encode(folded.state))
-    return SnapshotRow(Cursor(row.epoch, row.seq), unpack(bytes(row.packed_state)))
+    return SnapshotRow(Cursor(row.epoch, row.seq), _state_json(row))
 
 
 def snapshot_of_living(agent_id: str) -> SnapshotRow:
@@ -257,9 +257,13 @@ def load_snapshot(agent_id: str) -> Folded:
 
 
 def _folded(row: Snapshot) -> Folded:
-    state, files = unpack(bytes(row.packed_state)), unpack(bytes(row.packed_files))
+    state, files = _state_json(row), "{}" if row.packed_files is None else unpack(bytes(row.packed_files))
     at = Cursor(row.epoch, row.seq)
     return Folded(at, json.loads(state), json.loads(files), stored_chars=len(state) + len(files))
+
+
+def _state_json(row: Snapshot) -> str:
+    return row.state if row.packed_state is None else unpack(bytes(row.packed_state))
 
 
 def _old_beginning(row: Snapshot) -> Folded:

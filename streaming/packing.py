@@ -1,5 +1,5 @@
-"""Text as it is stored: zstd, which packs a chunk of events into a fifth, and a page into a tenth of the log it came from
-(docs/benchmarks.md)."""
+"""Text as it is stored: zstd, which packs a chunk of events into a fifth, and a page into a tenth of the log that it
+came from (docs/benchmarks.md)."""
 
 from __future__ import annotations
 

@@ -39,12 +39,16 @@ async def measure(site: AgeSite, given: argparse.Namespace) -> list[Row]:
         await asyncio.gather(*working, *reading, return_exceptions=True)
     rows = []
     for name, column in (("worker", 1), ("web", 2)):
-        early = statistics.median(sample[column] for sample in samples if 1 / 6 - WINDOW <= sample[0] <= 1 / 6)
-        late = statistics.median(sample[column] for sample in samples if sample[0] >= 1 - WINDOW)
+        course = [_median_before(samples, column, sixth / 6) for sixth in range(1, 7)]
         what = f"memory of {name}, minute {given.minutes / 6:g} → {given.minutes:g}"
-        rows.append(ratio(what, late, early, LIMIT, "MiB"))
+        rows.append(ratio(what, course[-1], course[0], LIMIT, "MiB"))
+        rows.append(Row("  at the end of each sixth", " ".join(f"{value:.0f}" for value in course)))
     tips = [await site.tip(agent_id) for agent_id in agents]
     return [*rows, Row("events written meanwhile", f"{sum(tips):,}")]
+
+
+def _median_before(samples: list[tuple[float, float, float]], column: int, share: float) -> float:
+    return statistics.median(sample[column] for sample in samples if share - WINDOW <= sample[0] <= share)
 
 
 async def _work(site: AgeSite, agent_id: str) -> None:

@@ -57,6 +57,20 @@ def in_three_commits(site: Site) -> Run:
     return run
 
 
+def test_events_that_the_stored_state_does_not_hold_yet_go_too(site: Site) -> None:
+    """It is stored when there is enough that is new: retention does not wait for that."""
+    site.worker()
+    run = finished(site, 'say("text", content="x" * 5_000)')
+    lifecycle.rename(run.agent, "Afterwards")
+    until(lambda: site.state(run)["title"] == "Afterwards", "renamed")
+    agent_id, tip = str(run.agent_id), journal.head(str(run.agent_id)).tip
+    assert not journal.is_in_snapshot(agent_id, tip.seq)
+    days_pass(31)
+    tasks.trim()
+    assert (first_seq(run), chunks_of(run)) == (tip.seq + 1, 0)
+    assert site.state(run)["title"] == "Afterwards"
+
+
 def test_old_events_go_and_what_they_came_to_stays(site: Site) -> None:
     site.worker()
     run = finished(site)

@@ -18,8 +18,9 @@ from tests.golden.test_golden import LOGS, lines_of
 
 AGENTS = 1_000
 SCHEMA = {"streaming": "0002_chunk_age", "agents": "0013_token_expiry_and_stream_tickets"}
-GOLDEN = [(lines_of(log), log.with_suffix(".v1.state.json")) for log in LOGS]
-GOLDEN = [(lines, state.read_text("utf-8")) for lines, state in GOLDEN if state.exists()]
+GOLDEN = [
+    (lines_of(log), state.read_text("utf-8")) for log in LOGS if (state := log.with_suffix(".v1.state.json")).exists()
+]
 GOLDEN_AGENT = "0193467e-7e2a-7c1f-9d52-000000000001"
 GOLDEN_RUN = "0193467e-7e2b-7d00-8a11-"
 SHAPES = 20
