@@ -85,7 +85,7 @@ say("done", result="ok", tool_calls=99, files_changed=99, duration_ms=1, usage={
     assert done["usage"] == {"input_tokens": 2**53 - 1, "output_tokens": 3, "cost_usd": 1e308}
     assert done["duration_ms"] != 1
     messages = any_site.state(next(iter(any_site.owner.agents.all())))["messages"]
-    assert (messages[0]["role"], messages[0]["parts"]) == ("user", [{"type": "text", "text": "go"}])
+    assert (messages[0]["role"], messages[0]["parts"]) == ("user", [{"n": 1, "type": "text", "text": "go"}])
 
 
 def test_strings_that_no_database_takes_are_mended(any_site: Site) -> None:

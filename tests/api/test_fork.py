@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import os
+import signal
 from typing import Any
+from unittest import mock
 
 import pytest
+from django.db import connections
 
 from agents import history, transfer
 from agents.models import Agent, Run, Spending
-from agents.workspace import Workspace
+from agents.workspace import Workspace, unowned
 from agents.workspace.history import History
 from streaming import journal
 from streaming.events import draft
 from streaming.models import ConversationPage, Log
-from tests.api.conftest import problem, write
+from tests.api.conftest import on_postgres, problem, write
 from tests.api.test_transfer import export, take
 
 
@@ -288,3 +292,31 @@ def test_a_failure_in_the_middle_leaves_nothing(story, user, tmp_path, monkeypat
     assert [path.name for path in (tmp_path / "workspaces").iterdir()] == [story.agent_id]
     assert {str(pk) for pk in Log.objects.values_list("agent_id", flat=True)} == {story.agent_id}
     assert not ConversationPage.objects.exclude(agent_id=story.agent_id).exists()
+
+
+@on_postgres
+def test_a_process_that_is_killed_in_the_middle_leaves_files_that_are_swept_up(story, user, settings):
+    """It dies with its transaction open, and with the workspace already copied."""
+    story.run("One?", "One.", {"a.txt": b"1\n"})
+
+    def die(*args: Any) -> None:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    pid = os.fork()
+    if not pid:
+        try:
+            for connection in connections.all():
+                connection.connection = None  # the parent's: psycopg closes it in the process that has opened it only
+                connection.connect()
+            with mock.patch.object(journal, "create_trimmed", die):
+                transfer.fork_agent(user, Agent.objects.get(pk=story.agent_id))
+        finally:
+            os._exit(1)
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == -signal.SIGKILL
+    assert Agent.objects.count() == 1
+    left = {path.name for path in settings.WORKSPACES_DIR.iterdir()} - {story.agent_id}
+    assert len(left) == 1
+    settings.WORKSPACE_GRACE_H = 0
+    assert unowned.sweep() == 1
+    assert not any((settings.WORKSPACES_DIR / name).exists() for name in left)
+    assert story.fork()[0] == 201
