@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+from collections.abc import Iterator
 from typing import Any
 from unittest import mock
 
@@ -177,6 +178,29 @@ def test_pages_come_along_and_what_was_cleared_stays_so(story, api):
     assert journal.load(fork).state["messages"] == entries[:2][::-1]
     export_ = [line for line in export(api, fork) if line["type"] == "page"]
     assert [page["clears"] for page in export_] == [True, *[False] * (len(export_) - 1)]
+
+
+def test_pages_are_copied_one_by_one(story, monkeypatch):
+    """However long the conversation is, little of it is in memory."""
+    for number in range(30):
+        story.run(f"{number}?", "x" * 30_000)
+    read, written = [0], [0]
+    pages_before, add_page = journal.pages_before, journal.add_page
+
+    def counted(*args: Any) -> Iterator[Any]:
+        for page in pages_before(*args):
+            read[0] += 1
+            yield page
+
+    def add(*args: Any) -> None:
+        assert read[0] - written[0] <= 2  # it, and that behind it
+        written[0] += 1
+        add_page(*args)
+
+    monkeypatch.setattr(journal, "pages_before", counted)
+    monkeypatch.setattr(journal, "add_page", add)
+    assert story.fork()[0] == 201
+    assert written[0] >= 8
 
 
 def test_a_fork_of_a_trimmed_log_has_the_whole_conversation(story, api):
