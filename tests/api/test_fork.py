@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import os
+import signal
+from collections.abc import Iterator
 from typing import Any
+from unittest import mock
 
 import pytest
+from django.db import connections
 
 from agents import history, transfer
 from agents.models import Agent, Run, Spending
-from agents.workspace import Workspace
+from agents.workspace import Workspace, unowned
 from agents.workspace.history import History
 from streaming import journal
 from streaming.events import draft
 from streaming.models import ConversationPage, Log
-from tests.api.conftest import problem, write
+from tests.api.conftest import on_postgres, problem, write
 from tests.api.test_transfer import export, take
 
 
@@ -175,6 +180,29 @@ def test_pages_come_along_and_what_was_cleared_stays_so(story, api):
     assert [page["clears"] for page in export_] == [True, *[False] * (len(export_) - 1)]
 
 
+def test_pages_are_copied_one_by_one(story, monkeypatch):
+    """However long the conversation is, little of it is in memory."""
+    for number in range(30):
+        story.run(f"{number}?", "x" * 30_000)
+    read, written = [0], [0]
+    pages_before, add_page = journal.pages_before, journal.add_page
+
+    def counted(*args: Any) -> Iterator[Any]:
+        for page in pages_before(*args):
+            read[0] += 1
+            yield page
+
+    def add(*args: Any) -> None:
+        assert read[0] - written[0] <= 2  # it, and that behind it
+        written[0] += 1
+        add_page(*args)
+
+    monkeypatch.setattr(journal, "pages_before", counted)
+    monkeypatch.setattr(journal, "add_page", add)
+    assert story.fork()[0] == 201
+    assert written[0] >= 8
+
+
 def test_a_fork_of_a_trimmed_log_has_the_whole_conversation(story, api):
     first = story.run("One?", "One.", {"a.txt": b"1\n"})
     story.run("Two?", "Two.", {"a.txt": b"2\n"})
@@ -288,3 +316,31 @@ def test_a_failure_in_the_middle_leaves_nothing(story, user, tmp_path, monkeypat
     assert [path.name for path in (tmp_path / "workspaces").iterdir()] == [story.agent_id]
     assert {str(pk) for pk in Log.objects.values_list("agent_id", flat=True)} == {story.agent_id}
     assert not ConversationPage.objects.exclude(agent_id=story.agent_id).exists()
+
+
+@on_postgres
+def test_a_process_that_is_killed_in_the_middle_leaves_files_that_are_swept_up(story, user, settings):
+    """It dies with its transaction open, and with the workspace already copied."""
+    story.run("One?", "One.", {"a.txt": b"1\n"})
+
+    def die(*args: Any) -> None:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    pid = os.fork()
+    if not pid:
+        try:
+            for connection in connections.all():
+                connection.connection = None  # the parent's: psycopg closes it in the process that has opened it only
+                connection.connect()
+            with mock.patch.object(journal, "create_trimmed", die):
+                transfer.fork_agent(user, Agent.objects.get(pk=story.agent_id))
+        finally:
+            os._exit(1)
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == -signal.SIGKILL
+    assert Agent.objects.count() == 1
+    left = {path.name for path in settings.WORKSPACES_DIR.iterdir()} - {story.agent_id}
+    assert len(left) == 1
+    settings.WORKSPACE_GRACE_H = 0
+    assert unowned.sweep() == 1
+    assert not any((settings.WORKSPACES_DIR / name).exists() for name in left)
+    assert story.fork()[0] == 201

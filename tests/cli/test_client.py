@@ -390,6 +390,29 @@ def test_what_can_not_be_taken_along_is_one_line(at_site: Terminal, tmp_path, co
     assert not (tmp_path / "new").exists()
 
 
+# clear, fork ----------------------------------------------------------------------------------------------------------
+
+
+def test_a_fork_goes_on_with_the_conversation_that_its_original_has_cleared(site: UpSite, at_site: Terminal):
+    told = events_of(at_site("run", "greets", "Good morning", "--json").out)
+    agent_id, run_id = told[0]["agent_id"], told[0]["run_id"]
+    cleared = at_site("clear", agent_id)
+    assert (cleared.code, cleared.out) == (0, f"agent {agent_id}: the conversation begins anew\n")
+    forked = at_site("fork", agent_id, "--at", run_id, "--title", "Another way")
+    assert (forked.code, forked.err) == (0, "")
+    fork_id = forked.out.strip()
+    with Client(site.url, site.token) as client:
+        snapshots = [client.call("GET", f"/api/agents/{one}/snapshot")["state"] for one in (agent_id, fork_id)]
+    assert [len(state["messages"]) for state in snapshots] == [0, 2]
+    assert snapshots[1]["title"] == "Another way"
+    assert at_site("run", "greets", "And again", "--agent", fork_id).code == 0
+
+
+def test_what_can_not_be_cleared_or_forked_is_one_line(at_site: Terminal):
+    for command in ("clear", "fork"):
+        assert at_site(command, "no-such-agent").problem == "agentsite: no such agent\n"
+
+
 # attach, agents, runs -------------------------------------------------------------------------------------------------
 
 
