@@ -1,9 +1,9 @@
 /**
- * The conversation on the page: turns of messages of parts (turns.js). The fold shares what did not change, so one
- * comparison of references says which nodes to touch.
+ * The conversation on the page: a list of turns of messages of units (turns.js), as far as they are mounted (windowing.js). The
+ * fold shares what did not change, so one comparison of references says which nodes to touch.
  */
 import { Approvals, isWaiting, questionsOf } from "./approval.js";
-import { Keyed, h, setText } from "./dom.js";
+import { Keyed, h, setAttribute, setText } from "./dom.js";
 import { Markdown } from "./markdown.js";
 import { budget, runDuration } from "./measures.js";
 import { omitted } from "./omitted.js";
@@ -17,38 +17,64 @@ const SPEAKERS = { user: "You", assistant: "Agent", system: "System" };
 const STEERING = "Steering prompt";
 const CLEARED = { key: "cleared" };
 
+/** Views that were unmounted with what the reader opened in them. */
+const TOUCHED_KEPT = 100;
+
 export class Conversation {
   /** `context`: {agentUrl, filesUrl, api, advice: what to do by code of error, calls: WholeCalls, outputs: LiveOutputs} */
   constructor(root, context) {
     this.known = new Map();
-    this.items = new Keyed(root, ({ key }) => key, (item) => (item === CLEARED ? new Divider() : new Turn(item, context)));
+    const inside = { ...context, touched: new Touched() };
+    root.setAttribute("role", "list");
+    const make = (item) => (item === CLEARED ? new Divider() : new Turn(item, inside));
+    this.items = new Keyed(root, ({ key }) => key, make, (view) => view.leave?.());
   }
 
-  /** `entries`, `first`: as turns.js has them. Returns whether anything is shown. */
-  render(state, entries, first) {
-    const turns = group(state, entries, first).map((turn) => sameTurn(this.known.get(turn.key), turn));
+  /** `shown`: {units, from, to}, those that are mounted of all. Returns whether there are any turns. */
+  render(state, shown) {
+    const turns = group(state, shown.units, shown).map((turn) => sameTurn(this.known.get(turn.key), turn));
     this.known = new Map(turns.map((turn) => [turn.key, turn]));
-    this.items.update(withDivider(turns, state.cleared));
+    this.items.update(withDivider(turns, state, shown));
     return turns.length > 0;
   }
 }
 
 /** `cleared`: the last ordinal before the conversation began anew. Of what is older nothing is shown at first. */
-function withDivider(turns, cleared) {
+function withDivider(turns, { cleared }, { units, to }) {
   if (!turns.some(({ n }) => n <= cleared)) return turns;
   const at = turns.findIndex(({ n }) => n > cleared);
-  return at === -1 ? [...turns, CLEARED] : turns.toSpliced(at, 0, CLEARED);
+  if (at !== -1) return turns.toSpliced(at, 0, CLEARED);
+  return units[to]?.n <= cleared ? turns : [...turns, CLEARED];
+}
+
+/** What the reader opened stays open when it is unmounted and mounted again. */
+class Touched {
+  constructor() {
+    this.views = new Map();
+  }
+
+  keep(key, view) {
+    if (!view.isTouched) return;
+    this.views.set(key, view);
+    if (this.views.size > TOUCHED_KEPT) this.views.delete(this.views.keys().next().value);
+  }
+
+  take(key) {
+    const view = this.views.get(key);
+    this.views.delete(key);
+    return view;
+  }
 }
 
 class Divider {
   constructor() {
-    this.node = h("p", { class: "cleared", "data-key": "cleared" }, "The conversation begins anew here");
+    this.node = h("p", { class: "cleared", role: "listitem", "data-key": "cleared" }, "The conversation begins anew here");
   }
 }
 
 class Turn {
   constructor(turn, context) {
-    this.node = h("section", { class: "turn", "data-key": turn.key, id: `run-${turn.key}` });
+    this.node = h("section", { class: "turn", role: "listitem", "data-key": turn.key, id: `run-${turn.key}` });
     const messages = h("div");
     this.plan = null;
     this.approvals = new Approvals(context);
@@ -57,7 +83,7 @@ class Turn {
     this.node.append(messages, this.approvals.node, this.ending);
     this.known = new Map();
     this.keys = new Map();
-    this.messages = new Keyed(messages, ({ key }) => key, (item) => new Message(item, context));
+    this.messages = new Keyed(messages, ({ key }) => key, (item) => new Message(item, context), (view) => view.leave());
     this.update(turn);
   }
 
@@ -72,11 +98,18 @@ class Turn {
     this.known = new Map(items.map((item) => [item.key, item]));
     this.keys = new Map(items.flatMap(({ key, stretch }) => stretch.drawn.map(({ n }) => [n, key])));
     this.messages.update(items);
+    setAttribute(this.node, "aria-posinset", String(turn.place));
+    setAttribute(this.node, "aria-setsize", String(turn.total));
+    for (const node of [this.approvals.node, this.ending]) node.hidden = !turn.isEnd;
     this.#showPlan(turn);
-    this.approvals.update(questionsOf(turn.approvals, turn.run, turn.entries));
+    this.approvals.update(questionsOf(turn.approvals, turn.run, turn.calls));
     if (this.ended === turn.run && this.again === turn.again && this.isOld === turn.isOld) return; // a button keeps the focus
     [this.ended, this.again, this.isOld] = [turn.run, turn.again, turn.isOld];
     this.ending.replaceChildren(...ending(turn, this.context));
+  }
+
+  leave() {
+    this.messages.leave();
   }
 
   /** That of the node in which one of its parts stands already: an earlier page may add parts in front of it. */
@@ -85,8 +118,8 @@ class Turn {
     return known ? this.keys.get(known.n) : drawn[0].n;
   }
 
-  #showPlan({ plan, run }) {
-    if (!plan) {
+  #showPlan({ plan, run, isEnd }) {
+    if (!plan || !isEnd) {
       this.plan?.node.remove();
       this.plan = null;
       return;
@@ -150,8 +183,14 @@ class Message {
     this.speaker = h("h3", { class: "sr-only" });
     this.node.append(this.speaker, stretch.isSteering ? h("p", { class: "hint steering" }, STEERING) : "", parts);
     this.known = new Map();
-    this.parts = new Keyed(parts, ({ key }) => key, (part) => partView(part, context));
+    const place = ({ run_id, key }) => `${run_id} ${key}`;
+    const make = (item) => remade(context.touched.take(place(item)), item) ?? partView(item, context);
+    this.parts = new Keyed(parts, ({ key }) => key, make, (view, item) => context.touched.keep(place(item), view));
     this.update(item);
+  }
+
+  leave() {
+    this.parts.leave();
   }
 
   /** `asked`: ids of calls that wait for an approval. */
@@ -172,7 +211,18 @@ class Message {
   }
 }
 
+function remade(view, item) {
+  view?.update(item);
+  return view;
+}
+
 function partView(item, context) {
+  const view = newView(item, context);
+  view.node.dataset.n = item.parts[0].n;
+  return view;
+}
+
+function newView(item, context) {
   if (item.part.type === "tool-call") return new Tool(item, context);
   if (item.part.type === "thinking") return new Thinking(item);
   return item.role === "assistant" ? new Answer(item, context) : new Plain(item, context);
@@ -213,6 +263,10 @@ class Answer {
     this.update(item);
   }
 
+  get isTouched() {
+    return this.markdown.isTouched;
+  }
+
   update(item) {
     this.markdown.update(textOf(item));
   }
@@ -221,7 +275,7 @@ class Answer {
 class Thinking {
   constructor(item) {
     this.text = h("div", { class: "plain", dir: "auto" });
-    this.node = h("details", { class: "part thinking" }, h("summary", {}, "Thinking"), this.text);
+    this.node = h("details", { class: "part thinking" }, h("summary", { onclick: () => (this.isTouched = true) }, "Thinking"), this.text);
     this.update(item);
   }
 

@@ -23,6 +23,7 @@ import { Runs } from "./runs.js";
 import { Side } from "./side.js";
 import { FOLD, step } from "./state/fold.js";
 import { AgentStream } from "./stream.js";
+import { Windowing } from "./windowing.js";
 
 /** How long silence is believed: with a run active the next event is never far. */
 const PATIENCE_ACTIVE_MS = 45_000;
@@ -47,10 +48,9 @@ class AgentPage {
     const calls = new WholeCalls({ agentUrl, api });
     this.conversation = new Conversation($("conversation"), { agentUrl, filesUrl, api, advice, calls, outputs: this.outputs });
     this.past = new Past({ agentUrl, api });
-    this.earlier = new Earlier({
-      place: $("earlier"), conversation: $("conversation"), past: this.past, follow: this.follow,
-      state: () => this.state, draw: () => this.#render(),
-    });
+    const view = { past: this.past, follow: this.follow, state: () => this.state };
+    this.windowing = new Windowing({ ...view, root: $("conversation"), draw: () => this.#drawConversation() });
+    this.earlier = new Earlier({ ...view, place: $("earlier"), draw: () => this.windowing.keepPlace(() => this.#render()) });
     this.header = new Header({
       title: $("title"), status: $("status"), elapsed: $("elapsed"), usage: $("usage"), connection: $("connection"),
       now: $("reconnect"), fallbackTitle: root.dataset.fallbackTitle, onNow: () => this.stream.reopen(),
@@ -126,7 +126,7 @@ class AgentPage {
     this.state = state;
     this.output.restart();
     this.outputs.clear();
-    this.past.rejoin(() => this.state, this.follow.following).then(() => this.#schedule());
+    this.past.rejoin(() => this.state, this.follow.following, this.windowing.first).then(() => this.#schedule());
     this.#schedule();
   }
 
@@ -164,6 +164,7 @@ class AgentPage {
     // For tests and for the curious: which event the page shows.
     setAttribute(this.root, "data-seq", String(this.stream.seq));
     this.follow.settle();
+    this.windowing.look();
   }
 
   #showConnection(name, retryAt) {
@@ -173,12 +174,15 @@ class AgentPage {
   }
 
   #renderConversation(state) {
-    const { past } = this;
-    past.settle(state, this.follow.following);
-    if (past.isFilling) return; // what the reader sees would go, and come back
-    const isShown = this.conversation.render(state, past.entries(state.messages), past.first);
+    this.past.settle(this.follow.following);
+    if (this.past.isFilling) return; // what the reader sees would go, and come back
+    const isShown = this.#drawConversation();
     this.earlier.render(state);
     $("nothing").hidden = isShown || state.queue.length > 0 || state.earlier !== null;
+  }
+
+  #drawConversation() {
+    return this.conversation.render(this.state, this.windowing.range());
   }
 
   /** Which engine runs a run is not in the log's state: asked once a run, when it has started. */

@@ -14,10 +14,14 @@ export class Tool {
   constructor(item, context) {
     this.runId = item.run_id;
     this.context = context;
-    this.node = h("details", { class: "part tool" });
+    this.node = h("details", { class: "part tool", ontoggle: () => this.#fill() });
     // A card opens and closes by the call's state until the reader takes it over.
     this.byReader = false;
     this.update(item);
+  }
+
+  get isTouched() {
+    return this.byReader;
   }
 
   /** `isAsked`: it waits for an approval. */
@@ -45,8 +49,17 @@ export class Tool {
     );
     this.about = h("div", { class: "tool-about" });
     this.node.replaceChildren(summary, h("div", { class: "tool-body" }, this.about, this.output.node, this.result));
-    this.#showArguments(call);
+    this.isFilled = false;
     this.#show(call);
+  }
+
+  /** A closed card has nothing in it until it is opened. */
+  #fill() {
+    if (this.isFilled || !this.node.open) return;
+    this.isFilled = true;
+    this.#showArguments(this.shown);
+    this.#showOutput(this.shown);
+    this.#showResult(this.shown);
   }
 
   #show(call) {
@@ -59,6 +72,7 @@ export class Tool {
     setText(this.state, state === "completed" && call.duration_ms !== null ? duration(call.duration_ms) : STATE_WORDS[state]);
     // What waits stands in the question as well.
     if (!this.byReader) this.node.open = state !== "completed" && state !== "waiting";
+    if (!this.isFilled) return this.#fill();
     if (old?.output !== call.output || call.output === null) this.#showOutput(call);
     if (!old || ["result", "is_error", "state"].some((name) => old[name] !== call[name])) this.#showResult(call);
   }
