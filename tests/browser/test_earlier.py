@@ -342,7 +342,7 @@ def test_call_that_stays_open_stands_where_it_began(stub: Stub, watched: Page) -
     settled(watched, stub)
     unrolled(watched)
     order = watched.locator(".part").evaluate_all("(nodes) => nodes.map((node) => node.className)")
-    assert order[:3] == ["part plain", "part markdown", "part tool"]
+    assert order[:3] == ["part plain", "part markdown", "part call"]
     assert shown(watched) == list(range(300))
 
 

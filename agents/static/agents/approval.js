@@ -26,6 +26,10 @@ export function questionsOf(approvals, run, calls) {
   return { open, closed: approvals.filter((approval) => !isWaiting(approval, run)) };
 }
 
+export function isDenied({ decision }) {
+  return decision !== null && NO.test(decision);
+}
+
 export function isWaiting({ decision }, run) {
   return decision === null && run?.finished_at === null;
 }

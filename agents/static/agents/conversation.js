@@ -2,11 +2,12 @@
  * The conversation on the page: a list of turns of messages of units (turns.js), as far as they are mounted (windowing.js). The
  * fold shares what did not change, so one comparison of references says which nodes to touch.
  */
-import { Approvals, isWaiting, questionsOf } from "./approval.js";
+import { Approvals, isDenied, isWaiting, questionsOf } from "./approval.js";
 import { Keyed, h, setAttribute, setText } from "./dom.js";
 import { Markdown } from "./markdown.js";
 import { budget, runDuration } from "./measures.js";
 import { omitted } from "./omitted.js";
+import { picture } from "./pictures.js";
 import { Plan } from "./plan.js";
 import { Tool } from "./tool.js";
 import { group, sameList, sameStretch, sameTurn } from "./turns.js";
@@ -16,12 +17,13 @@ const AGAIN_WORDS = { resume: "Continue", retry: "Try again" };
 const SPEAKERS = { user: "You", assistant: "Agent", system: "System" };
 const STEERING = "Steering prompt";
 const CLEARED = { key: "cleared" };
+const NO_PICTURES = [];
 
 /** Views that were unmounted with what the reader opened in them. */
 const TOUCHED_KEPT = 100;
 
 export class Conversation {
-  /** `context`: {agentUrl, filesUrl, api, advice: what to do by code of error, calls: WholeCalls, outputs: LiveOutputs} */
+  /** `context`: {agentUrl, filesUrl, viewerUrl, api, advice: what to do by code of error, calls: WholeCalls, outputs: LiveOutputs} */
   constructor(root, context) {
     this.known = new Map();
     const inside = { ...context, touched: new Touched() };
@@ -30,9 +32,13 @@ export class Conversation {
     this.items = new Keyed(root, ({ key }) => key, make, (view) => view.leave?.());
   }
 
-  /** `shown`: {units, from, to}, those that are mounted of all. Returns whether there are any turns. */
-  render(state, shown) {
-    const turns = group(state, shown.units, shown).map((turn) => sameTurn(this.known.get(turn.key), turn));
+  /**
+   * `shown`: {units, from, to}, those that are mounted of all. `pictures`: {runId, paths} that stand at the end of one turn. Returns
+   * whether there are any turns.
+   */
+  render(state, shown, pictures) {
+    const withPictures = (turn) => ({ ...turn, pictures: turn.key === pictures.runId ? pictures.paths : NO_PICTURES });
+    const turns = group(state, shown.units, shown).map(withPictures).map((turn) => sameTurn(this.known.get(turn.key), turn));
     this.known = new Map(turns.map((turn) => [turn.key, turn]));
     this.items.update(withDivider(turns, state, shown));
     return turns.length > 0;
@@ -74,13 +80,15 @@ class Divider {
 
 class Turn {
   constructor(turn, context) {
-    this.node = h("section", { class: "turn", role: "listitem", "data-key": turn.key, id: `run-${turn.key}` });
+    this.node = h("div", { class: "turn", role: "listitem", "data-key": turn.key, id: `run-${turn.key}` });
     const messages = h("div");
     this.plan = null;
     this.approvals = new Approvals(context);
     this.ending = h("div");
+    this.pictures = h("div", { class: "pictures" });
+    this.shownPictures = NO_PICTURES;
     this.context = context;
-    this.node.append(messages, this.approvals.node, this.ending);
+    this.node.append(messages, this.pictures, this.approvals.node, this.ending);
     this.known = new Map();
     this.keys = new Map();
     this.messages = new Keyed(messages, ({ key }) => key, (item) => new Message(item, context), (view) => view.leave());
@@ -89,18 +97,20 @@ class Turn {
 
   update(turn) {
     const asked = turn.approvals.filter((one) => isWaiting(one, turn.run)).map(({ call_id }) => call_id);
+    const denied = turn.approvals.filter(isDenied).map(({ call_id }) => call_id);
     const items = turn.stretches.map((stretch) => {
       const key = this.#keyOf(stretch);
       const old = this.known.get(key);
-      const same = old && sameStretch(old.stretch, stretch) && sameList(old.asked, asked);
-      return same ? old : { key, stretch, asked };
+      const same = old && sameStretch(old.stretch, stretch) && sameList(old.asked, asked) && sameList(old.denied, denied);
+      return same ? old : { key, stretch, asked, denied };
     });
     this.known = new Map(items.map((item) => [item.key, item]));
     this.keys = new Map(items.flatMap(({ key, stretch }) => stretch.drawn.map(({ n }) => [n, key])));
     this.messages.update(items);
     setAttribute(this.node, "aria-posinset", String(turn.place));
     setAttribute(this.node, "aria-setsize", String(turn.total));
-    for (const node of [this.approvals.node, this.ending]) node.hidden = !turn.isEnd;
+    for (const node of [this.pictures, this.approvals.node, this.ending]) node.hidden = !turn.isEnd;
+    this.#showPictures(turn.pictures);
     this.#showPlan(turn);
     this.approvals.update(questionsOf(turn.approvals, turn.run, turn.calls));
     if (this.ended === turn.run && this.again === turn.again && this.isOld === turn.isOld) return; // a button keeps the focus
@@ -116,6 +126,12 @@ class Turn {
   #keyOf({ drawn }) {
     const known = drawn.find(({ n }) => this.keys.has(n));
     return known ? this.keys.get(known.n) : drawn[0].n;
+  }
+
+  #showPictures(paths) {
+    if (paths === this.shownPictures) return;
+    this.shownPictures = paths;
+    this.pictures.replaceChildren(...paths.map((path) => picture(path, this.context)).filter(Boolean));
   }
 
   #showPlan({ plan, run, isEnd }) {
@@ -137,7 +153,7 @@ function ending({ key, run, isOld, again }, context) {
   const word = finalWord(run);
   const passed = runDuration(run);
   const done = run.status === "completed";
-  if (run.error) nodes.push(failure(run.error, word, context.advice, done));
+  if (run.error) nodes.push(failure(run.error, word, context.advice, done, run.status === "cancelled"));
   else if (run.status === "running") nodes.push(h("p", { class: "turn-note working" }, "Working…"));
   else if (word) nodes.push(h("p", { class: "turn-note" }, word));
   if (done && passed) nodes.push(h("p", { class: "turn-note" }, `Done in ${passed}`));
@@ -150,10 +166,10 @@ function finalWord({ status, started_at, error }) {
   return status === "completed" && error ? "Reported an error." : FINAL_WORDS[status];
 }
 
-function failure({ code, message, omitted_bytes, retryable }, word, advice, done) {
+function failure({ code, message, omitted_bytes, retryable }, word, advice, done, isStopped) {
   return h(
     "div",
-    { class: "run-error" },
+    { class: isStopped ? "run-error stopped" : "run-error" },
     h("p", {}, h("strong", {}, word ?? "Something went wrong."), " ", h("span", { dir: "auto" }, message, omitted_bytes && "…")),
     Object.hasOwn(advice, code) ? h("p", {}, advice[code]) : null,
     h("p", { class: "hint" }, h("code", {}, code), retryable && !done ? " · trying again may help" : null),
@@ -193,8 +209,8 @@ class Message {
     this.parts.leave();
   }
 
-  /** `asked`: ids of calls that wait for an approval. */
-  update({ stretch: { role, run_id, drawn }, asked }) {
+  /** `asked`, `denied`: ids of calls that wait for an approval, and of those that did not get it. */
+  update({ stretch: { role, run_id, drawn }, asked, denied }) {
     this.node.className = `message ${role}`;
     setText(this.speaker, SPEAKERS[role] ?? role);
     const items = drawn.map(({ n, type, parts }) => {
@@ -203,8 +219,9 @@ class Message {
       const key = `${n} ${type} ${role} ${part.call_id ?? ""}`;
       const isAsked = asked.includes(part.call_id);
       const old = this.known.get(key);
-      const same = old && old.isAsked === isAsked && sameList(old.parts, parts);
-      return same ? old : { key, part, parts, role, run_id, isAsked };
+      const isDenied = denied.includes(part.call_id);
+      const same = old && old.isAsked === isAsked && old.isDenied === isDenied && sameList(old.parts, parts);
+      return same ? old : { key, part, parts, role, run_id, isAsked, isDenied };
     });
     this.known = new Map(items.map((item) => [item.key, item]));
     this.parts.update(items);

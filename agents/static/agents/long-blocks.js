@@ -5,7 +5,8 @@
 
 const CODE_LINES = 60;
 const TABLE_LINES = 52;
-const MOST_CHARS = 6_000;
+const CODE_CHARS = 6_000;
+const MOST_CHARS = 16_000;
 /** Each time that a reader wants more, this many times as much is shown. */
 const GROWTH = 4;
 const FENCE = /^ {0,3}(`{3,}|~{3,})/;
@@ -17,7 +18,7 @@ const DELIMITER_ROW = /^ {0,3}\|?[ \t]*:?-+:?[ \t]*(\|[ \t]*:?-*:?[ \t]*)*$/;
  * `grown`: how often the reader wanted more, by `start`.
  */
 export function shorten(source, grown) {
-  if (source.length <= MOST_CHARS && lineCount(source) <= TABLE_LINES) return { text: source, cuts: [] };
+  if (source.length <= CODE_CHARS && lineCount(source) <= TABLE_LINES) return { text: source, cuts: [] };
   const cuts = [];
   let text = "";
   let done = 0; // what is in `text` already, in `source`
@@ -32,7 +33,7 @@ export function shorten(source, grown) {
   return { text: text + source.slice(done), cuts };
 }
 
-/** {start, from, to, unit}: fenced code without its fences, and other lines that follow each other without a blank one. */
+/** {start, from, to, unit, lines, chars}, where the last two are what is shown at most: fenced code without its fences, and other lines that follow each other without a blank one. */
 function* blocksOf(source) {
   let at = 0;
   while (at < source.length) {
@@ -40,7 +41,7 @@ function* blocksOf(source) {
     const fence = FENCE.exec(line.text);
     if (fence) {
       const [to, next] = closing(source, line.next, fence[1]);
-      yield { start: at, from: line.next, to, unit: "lines", lines: CODE_LINES };
+      yield { start: at, from: line.next, to, unit: "lines", lines: CODE_LINES, chars: CODE_CHARS };
       at = next;
     } else if (!line.text.trim()) {
       at = line.next;
@@ -60,7 +61,7 @@ function paragraph(source, start) {
     isTable ||= number === 1 && line.text.includes("|") && DELIMITER_ROW.test(line.text);
     [to, number] = [line.next, number + 1];
   }
-  return { start, from: start, to, unit: isTable ? "rows" : "lines", lines: isTable ? TABLE_LINES : Infinity };
+  return { start, from: start, to, unit: isTable ? "rows" : "lines", lines: isTable ? TABLE_LINES : Infinity, chars: MOST_CHARS };
 }
 
 /** Where the content of fenced code ends, and where what comes behind it begins. */
@@ -75,8 +76,8 @@ function closing(source, from, fence) {
 }
 
 /** Where the part of a block ends that is shown: behind a line, or within the first one if that is too long. */
-function endOf(source, { from, to, lines }, factor) {
-  const most = MOST_CHARS * factor;
+function endOf(source, { from, to, lines, chars }, factor) {
+  const most = chars * factor;
   let at = from;
   for (let count = 0; at < to && count < lines * factor; count++) {
     const { next } = lineAt(source, at);

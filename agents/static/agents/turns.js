@@ -67,7 +67,7 @@ export function group(state, units, { from, to }) {
   // One that works shows so, and what it asks, even when all that it said is on an earlier page.
   if (isAtEnd && state.active_run !== null && !byTurn.has(state.active_run)) byTurn.set(state.active_run, []);
   const total = Math.max(1, state.runs_total - state.queue.length);
-  let place = total - turnsIn(units, to, next) - byTurn.size;
+  let place = total - turnsBehind(units, to) - byTurn.size;
   const turns = [];
   for (const [id, own] of byTurn) {
     const run = runs.get(id) ?? null;
@@ -90,10 +90,10 @@ function callsOf(approvals, units) {
   return asked.map((one) => units.findLast(isOf(one))?.parts[0]).filter(Boolean);
 }
 
-/** How many turns follow after the mounted ones; the one that is cut, `next`, counts among the mounted. */
-function turnsIn(units, start, next) {
-  let [count, last] = [0, next];
-  for (const unit of units.slice(start)) {
+/** How many turns begin after the mounted ones. */
+function turnsBehind(units, to) {
+  let [count, last] = [0, to && turnOf(units[to - 1])];
+  for (const unit of units.slice(to)) {
     const id = turnOf(unit);
     if (id !== last) count += 1;
     last = id;
@@ -158,6 +158,7 @@ export function sameTurn(old, turn) {
     old.total === turn.total &&
     old.plan === turn.plan &&
     old.again === turn.again &&
+    old.pictures === turn.pictures &&
     sameList(old.approvals, turn.approvals) &&
     sameList(old.calls, turn.calls) &&
     sameList(old.stretches, turn.stretches, sameStretch);

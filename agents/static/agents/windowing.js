@@ -41,6 +41,20 @@ export class Windowing {
     addEventListener("resize", () => this.look());
     addEventListener("beforeprint", () => this.#mountAll(true));
     addEventListener("afterprint", () => this.#mountAll(false));
+    // The browser would go back to a place in pixels, in a page that is not there yet.
+    history.scrollRestoration = "manual";
+    this.placeKey = `agentsite-place ${location.pathname}`;
+    addEventListener("pagehide", () => sessionStorage.setItem(this.placeKey, JSON.stringify(this.#place())));
+  }
+
+  /** Where a reader who was not at the end left the page: {n, top}, as reveal takes them, or null. */
+  get lastPlace() {
+    return this.follow.following ? null : JSON.parse(sessionStorage.getItem(this.placeKey));
+  }
+
+  #place() {
+    const node = this.#mounted().find((one) => one.getBoundingClientRect().bottom > 0);
+    return node ? { n: Number(node.dataset.n), top: topOf(node) } : null;
   }
 
   /** Before each drawing: {units, from, to}, all that is here and which of them to mount. */
@@ -98,14 +112,15 @@ export class Windowing {
     if (moved) scrollTo({ top: scrollY + moved, behavior: "instant" });
   }
 
-  /** Shows the unit with that ordinal, which is here, and returns its node. */
-  reveal(n) {
+  /** Shows the unit with that ordinal, which is here, `top` pixels below the window's edge or in its middle. Returns its node. */
+  reveal(n, top = null) {
     const at = Math.max(0, indexAfter(this.units, n) - 1);
-    this.follow.following = false;
+    this.follow.leave();
     this.#measure();
     this.#move(stepBack(this.units, at), stepOn(this.units, at));
     const node = this.root.querySelector(`[data-n="${this.units[at].n}"]`);
-    node?.scrollIntoView({ block: "center", behavior: "instant" });
+    if (top === null) node?.scrollIntoView({ block: "center", behavior: "instant" });
+    else scrollTo({ top: scrollY + topOf(node) - top, behavior: "instant" });
     this.look();
     return node;
   }
@@ -159,10 +174,11 @@ export class Windowing {
 
   #move(from, to) {
     this.#keepFocus(from, to);
+    const isWaiting = [this.above, this.below].includes(document.activeElement);
     this.first = this.units[from].n;
     this.last = to === this.units.length ? Infinity : this.units[to - 1].n;
     this.draw();
-    this.#restoreFocus();
+    if (isWaiting) this.#restoreFocus();
   }
 
   #mountAll(isWhole) {
@@ -179,15 +195,14 @@ export class Windowing {
     const n = Number(node.dataset.n);
     if (n >= this.units[from].n && n <= this.units[to - 1].n) return;
     this.focused = n;
-    (n < this.units[from].n ? this.above : this.below).focus({ preventScroll: true });
+    const spacer = n < this.units[from].n ? this.above : this.below;
+    spacer.hidden = false;
+    spacer.focus({ preventScroll: true });
   }
 
   #restoreFocus() {
-    if (this.focused === null) return;
-    if (![this.above, this.below].includes(document.activeElement)) return (this.focused = null);
     const node = this.root.querySelector(`[data-n="${this.focused}"]`);
     if (!node) return;
-    this.focused = null;
     (node.querySelector("a[href], button, summary, [tabindex]") ?? node).focus({ preventScroll: true });
   }
 
