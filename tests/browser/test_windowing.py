@@ -10,7 +10,7 @@ from playwright.sync_api import Page, expect
 from streaming.events import Event, draft
 from tests.browser.logs import AGENT, RUN, log_of, mounted, settled, started, still, words
 from tests.browser.stub import Stub
-from tests.browser.test_earlier import paragraphs, shown
+from tests.browser.test_earlier import Step, paragraphs, shown
 
 pytestmark = pytest.mark.browser
 CODE = "\n".join(
@@ -32,7 +32,7 @@ def runs(count: int) -> list[Event]:
     made: list[Event] = []
     for number in range(count):
         run = f"0193467e-7e2b-7d00-8a11-0000000005{number:02d}"
-        for type_, data in [
+        steps: list[Step] = [
             ("message", {"message_id": "u", "role": "user", "content": f"Prompt {number}"}),
             ("status", {"status": "queued"}),
             ("status", {"status": "running"}),
@@ -40,7 +40,8 @@ def runs(count: int) -> list[Event]:
             ("tool-result", {"call_id": "c", "result": "ok"}),
             ("text", {"message_id": "m", "content": "Words.\n\n" * 20}),
             ("done", {"status": "completed"}),
-        ]:
+        ]
+        for type_, data in steps:
             one = draft(type_, run, **data)
             made.append(Event(one.type, AGENT, run, 1, len(made) + 1, "2026-11-20T12:00:00.000000Z", one.data))
     return made
@@ -108,8 +109,8 @@ def test_long_code_is_copied_whole(stub: Stub, watched: Page) -> None:
 
 
 def test_focus_and_what_was_opened_are_there_again_when_their_part_is(stub: Stub, watched: Page) -> None:
-    call = ("tool-call", {"call_id": "c", "name": "look", "arguments": {"a": "b"}})
-    result = ("tool-result", {"call_id": "c", "result": "seen"})
+    call: Step = ("tool-call", {"call_id": "c", "name": "look", "arguments": {"a": "b"}})
+    result: Step = ("tool-result", {"call_id": "c", "result": "seen"})
     stub.append(log_of(*started(), call, result, *paragraphs(0, 120)))
     watched.goto(stub.page_url)
     settled(watched, stub)
