@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import Annotated, Any
 
 from django.http import HttpRequest, HttpResponse
@@ -9,11 +10,11 @@ from django.utils.http import parse_etags
 from ninja import Query, Router
 from pydantic import BaseModel, Field
 
-from agents import tip
+from agents import conversation_search, tip
 from agents.access import agent_for
 from agents.api.auth import caller
 from agents.api.errors import PageUnknown
-from agents.api.text import Name
+from agents.api.text import Name, Search
 from streaming.cursor import parse
 
 router = Router(tags=["events"])
@@ -56,6 +57,49 @@ def messages(request: HttpRequest, agent_id: str, query: Query[PageQuery]) -> Ht
     if headers["ETag"] in parse_etags(request.headers.get("If-None-Match", "")):
         return HttpResponse(status=304, headers=headers)
     return _json(text, headers)
+
+
+class SearchQuery(BaseModel):
+    """What to search for, and where to go on."""
+
+    q: Annotated[Search, Field(min_length=1, description="Text that a part contains, in upper or lower case.")]
+    before: Annotated[Name | None, Field(description="`searched_to` of the answer before.")] = None
+
+
+class SearchMatch(BaseModel):
+    """A part of the conversation that contains the text."""
+
+    n: int = Field(description="Its ordinal, as in the state and in pages.")
+    run_id: str | None
+    role: str
+    type: str
+    before: str | None = Field(description="The page that has it, for `messages?before=`; null: it is in the state.")
+    excerpt: str = Field(description="What stands around it, in one line.")
+
+
+class SearchAnswer(BaseModel):
+    """Matches, the newest first."""
+
+    matches: list[SearchMatch]
+    searched_to: str | None = Field(
+        description="For the next call, which searches what is older. null: all was searched."
+    )
+
+
+@router.get("/agents/{agent_id}/messages/search", response=SearchAnswer)
+def search_messages(request: HttpRequest, agent_id: str, query: Query[SearchQuery]) -> SearchAnswer:
+    """Searches texts, prompts and tool calls of the conversation, the newest first. One call reads a bounded stretch
+    and says how far it came. 400 `unknown-page` for a `before` that the server did not give."""
+    agent = str(agent_for(caller(request), agent_id).pk)
+    start = conversation_search.START if query.before is None else conversation_search.Position.parse(query.before)
+    if start is None:
+        raise PageUnknown("nothing was searched up to there; take `searched_to` of an answer")
+    try:
+        matches, searched_to = conversation_search.search(agent, query.q, start)
+    except KeyError:
+        raise PageUnknown("nothing was searched up to there; take `searched_to` of an answer") from None
+    found = [SearchMatch(**asdict(match)) for match in matches]
+    return SearchAnswer(matches=found, searched_to=str(searched_to) if searched_to else None)
 
 
 def _json(text: str, headers: dict[str, str]) -> HttpResponse:

@@ -68,8 +68,8 @@ class OptionsForm(forms.Form):
     tokens = forms.IntegerField(required=False, label="Tokens")
     minutes = forms.FloatField(required=False, label="Minutes")
 
-    def __init__(self, definition: Definition, data: Any = None) -> None:
-        super().__init__(data, prefix=definition.name)
+    def __init__(self, definition: Definition, data: Any = None, initial: dict[str, Any] | None = None) -> None:
+        super().__init__(data, prefix=definition.name, initial=initial)
         self.definition = definition
         self.providers = sorted(access.allowed(definition))
         if not self.providers:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
 
 from django.conf import settings
 from django.contrib.auth.decorators import login_required
@@ -16,6 +18,7 @@ from agents import lifecycle
 from agents.definitions import Definition, catalog
 from agents.definitions.budget import COUNT_MOST
 from agents.errors import AgentsError
+from agents.models import Agent
 from agents.pages import measures
 from agents.pages.forms import NewAgentForm, OptionsForm, ceilings
 from agents.presence import provider_reasons, refusal
@@ -54,7 +57,9 @@ def new_agent(request: HttpRequest) -> HttpResponse:
     known = catalog.current()
     definitions = known.definitions
     data = request.POST if request.method == "POST" else None
-    form = NewAgentForm(definitions.values(), data)
+    like = _like(request)
+    named = {"definition": like.definition} if like else None
+    form = NewAgentForm(definitions.values(), data, initial=named)
     chosen = definitions.get(data.get("definition", "")) if data is not None else None
     # The one-click start says nothing of options: then they are the definition's.
     options = OptionsForm(chosen, data) if chosen is not None and f"{chosen.name}-options" in request.POST else None
@@ -62,6 +67,8 @@ def new_agent(request: HttpRequest) -> HttpResponse:
         made = _create(request, form, options)
         if made is not None:
             return made
+    if data is None and like is not None and like.definition in definitions:
+        options = OptionsForm(definitions[like.definition], initial=_choices(like))
     offers = list(_offers(definitions.values(), options))
     context = {
         "catalog": known,
@@ -73,6 +80,22 @@ def new_agent(request: HttpRequest) -> HttpResponse:
     }
     failed = bool(form.errors or (options is not None and options.errors))
     return render(request, "agents/new.html", context, status=400 if failed else 200)
+
+
+def _like(request: HttpRequest) -> Agent | None:
+    """The agent of which this one is to be a duplicate: `?like=<its id>`. It has to be the reader's own."""
+    try:
+        return Agent.objects.filter(pk=UUID(request.GET.get("like", "")), owner=request.user.pk).first()
+    except ValueError:
+        return None
+
+
+def _choices(agent: Agent) -> dict[str, Any]:
+    """What was chosen of its definition, as the form has it."""
+    wall_s = agent.budget.get("wall_s")
+    chosen = {"model": agent.model, "tools": agent.tools, "minutes": wall_s and wall_s / 60}
+    limits = {name: agent.budget.get(name) for name in ("cost_usd", "tokens")}
+    return {name: value for name, value in {**chosen, **limits}.items() if value}
 
 
 def _create(request: HttpRequest, form: NewAgentForm, options: OptionsForm | None) -> HttpResponse | None:
@@ -117,7 +140,7 @@ def _offers(definitions: Iterable[Definition], filled_in: OptionsForm | None) ->
             [words[name] for name in options.providers],
             models,
             _bounds(definition),
-            is_open=bool(options.errors),
+            is_open=bool(options.errors or options.initial),
         )
 
 

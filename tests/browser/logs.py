@@ -45,8 +45,27 @@ def painted(page: Page) -> None:
     page.evaluate("() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))")
 
 
+def still(page: Page) -> None:
+    """The page has stopped to mount and unmount: for five frames nothing changed or moved."""
+    script = """async () => {
+        const { documentElement: root } = document;
+        const look = () => `${scrollY} ${root.scrollHeight} ${root.querySelectorAll("*").length}`;
+        for (let same = 0, last = look(); same < 5; ) {
+            await new Promise(requestAnimationFrame);
+            same = look() === last ? same + 1 : 0;
+            last = look();
+        }
+    }"""
+    page.evaluate(script)
+
+
+def mounted(page: Page) -> None:
+    """All that the page has of the conversation is in the document, as for printing."""
+    page.evaluate("dispatchEvent(new Event('beforeprint'))")
+
+
 def unrolled(page: Page) -> None:
-    """The page shows the conversation from its beginning."""
+    """The page shows the conversation from its beginning, all of it."""
     script = """async () => {
         const earlier = document.getElementById("earlier");
         while (!earlier.hidden) {
@@ -55,10 +74,13 @@ def unrolled(page: Page) -> None:
         }
     }"""
     page.evaluate(script)
+    mounted(page)
 
 
 def drawn(page: Page) -> dict[str, str]:
-    """What the page shows of the state, as HTML."""
+    """What the page shows of the state, as HTML, with every card open: a closed one is filled when it is opened."""
+    page.evaluate("for (const node of document.querySelectorAll('#conversation details')) node.open = true")
+    painted(page)
     parts = ("conversation", "file-list", "run-list", "title", "status", "usage", "prompt-hint", "queue")
     script = "(ids) => Object.fromEntries(ids.map((id) => [id, document.getElementById(id).outerHTML]))"
     shown: dict[str, str] = page.evaluate(script, list(parts))

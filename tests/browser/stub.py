@@ -271,7 +271,7 @@ def _handler(stub: Stub) -> type[BaseHTTPRequestHandler]:
                 stub.changed.notify_all()
             self._json(202, {})
 
-        do_POST = do_PUT = do_DELETE = _body
+        do_POST = do_PUT = do_PATCH = do_DELETE = _body
 
         def _file(self, path: Path) -> None:
             if path.is_file():

@@ -46,6 +46,7 @@ def test_card_shows_the_command_as_it_will_be_run(stub: Stub, watched: Page) -> 
     watched.goto(stub.page_url)
     shown = watched.locator(".approval .command")
     expect(shown).to_have_text(command.replace("\u202e", "⟨U+202E⟩"))
+    watched.locator(".tool summary").click()
     expect(watched.locator(".tool .command")).to_have_text(re.compile("^echo ⟨U\\+202E⟩exe.jpg"))
 
 

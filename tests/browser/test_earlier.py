@@ -6,10 +6,10 @@ import random
 import re
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Browser, Page, Route, expect
 
 from streaming.events import Event, draft
-from tests.browser.logs import AGENT, RUN, drawn, log_of, painted, settled, started, unrolled, words
+from tests.browser.logs import AGENT, RUN, drawn, log_of, mounted, painted, settled, started, still, unrolled, words
 from tests.browser.stub import Stub
 
 pytestmark = pytest.mark.browser
@@ -33,10 +33,12 @@ def shown(page: Page) -> list[int]:
 
 
 def marked(page: Page) -> tuple[str, float]:
-    """Scrolls to the top: the paragraph that stands there, and where it stands, before anything is loaded."""
+    """Scrolls to the top: the paragraph that stands there then, and where it stands."""
+    page.evaluate("scrollTo(0, 0)")
+    still(page)
     script = """() => {
-        scrollTo(0, 0);
-        const node = document.querySelector("#conversation .markdown p");
+        const nodes = [...document.querySelectorAll("#conversation .markdown p")];
+        const node = nodes.find((one) => one.getBoundingClientRect().top > 0);
         return [node.textContent.slice(0, 8), node.getBoundingClientRect().top];
     }"""
     text, top = page.evaluate(script)
@@ -57,7 +59,7 @@ def test_all_of_it_comes_in_its_order_and_nothing_twice(stub: Stub, watched: Pag
     stub.append(log_of(*started(), *paragraphs(0, 700)))
     watched.goto(stub.page_url)
     settled(watched, stub)
-    assert 100 < len(shown(watched)) < 300
+    assert len(shown(watched)) < 30
     unrolled(watched)
     assert shown(watched) == list(range(700))
     expect(watched.locator(".message.user")).to_have_text(re.compile("Go$"))
@@ -66,18 +68,22 @@ def test_all_of_it_comes_in_its_order_and_nothing_twice(stub: Stub, watched: Pag
 
 def test_scrolling_to_the_top_gets_the_page_before_and_moves_nothing(stub: Stub, watched: Page) -> None:
     stub.append(log_of(*started(), *paragraphs(0, 500)))
+    held: list[Route] = []
+    watched.route("**/messages?*", lambda route: held.append(route))
     watched.goto(stub.page_url)
     settled(watched, stub)
-    before = shown(watched)
-    for _ in range(3):
+    for asked in range(3):
         text, top = marked(watched)
+        assert len(held) == asked + 1
+        first = shown(watched)[0]
+        held[-1].continue_()
         watched.wait_for_function(
-            "(first) => !document.querySelector('.markdown p').textContent.startsWith(first)", arg=text
+            f"() => !document.getElementById('conversation').textContent.includes('[{first}]')"
+            f" || document.getElementById('conversation').textContent.includes('[{first - 1}]')"
         )
-        painted(watched)
+        still(watched)
         assert top_of(watched, text) == pytest.approx(top, abs=1)
     assert len(stub.pages_asked) == 3
-    assert len(shown(watched)) > len(before)
     assert watched.evaluate("scrollY") > 1000
 
 
@@ -96,11 +102,11 @@ def test_page_that_can_not_be_had_says_so_and_can_be_tried_again(stub: Stub, wat
     stub.fail_pages = 1
     watched.goto(stub.page_url)
     settled(watched, stub)
-    # A real click scrolls the button into view first, which asks for the page too.
-    watched.get_by_role("button", name="Earlier messages").dispatch_event("click")
+    watched.evaluate("scrollTo(0, 0)")
     expect(watched.locator("#earlier [role=alert]")).to_have_text("Not now.")
     watched.get_by_role("button", name="Try again").click()
     expect(watched.locator("#earlier")).to_be_hidden()
+    mounted(watched)
     assert shown(watched) == list(range(300))
 
 
@@ -117,6 +123,8 @@ def test_what_a_reader_has_on_screen_stays_when_it_leaves_the_state(stub: Stub, 
         stub.append(log_of(*paragraphs(first, first + 100), after=stub.events[-1].seq))
         settled(watched, stub)
         assert top_of(watched, text) == pytest.approx(top, abs=1)
+    mounted(watched)
+    assert top_of(watched, text) == pytest.approx(top, abs=1)
     assert shown(watched) == list(range(650))
     assert stub.pages_asked == []
 
@@ -127,7 +135,9 @@ def test_reader_at_the_end_has_a_bounded_page(stub: Stub, watched: Page) -> None
     for first in range(0, 1500, 300):
         stub.append(log_of(*paragraphs(first, first + 300), after=stub.events[-1].seq))
         settled(watched, stub)
-    painted(watched)
+    still(watched)
+    assert len(shown(watched)) < 30
+    mounted(watched)
     held = shown(watched)
     assert held == list(range(1500 - len(held), 1500))
     assert len(held) < 700
@@ -163,7 +173,8 @@ def test_reader_keeps_the_place_over_a_reset(stub: Stub, watched: Page) -> None:
         stub.events.extend(log_of(*paragraphs(150, 600), after=stub.events[-1].seq))
     stub.cut()
     settled(watched, stub)
-    watched.wait_for_function("() => document.getElementById('conversation').textContent.includes('[599]')")
+    watched.wait_for_function("() => document.documentElement.scrollHeight > 100_000")
+    mounted(watched)
     assert top_of(watched, text) == pytest.approx(top, abs=1)
     assert shown(watched) == list(range(600))
 
@@ -177,6 +188,7 @@ def test_card_that_the_reader_opened_stays_open_when_its_message_gets_a_beginnin
     stub.append(log_of(*started(), *long[:300], *call, *long[300:]))
     watched.goto(stub.page_url)
     settled(watched, stub)
+    mounted(watched)
     watched.locator(".tool summary").click()
     expect(watched.locator(".message.assistant")).to_have_count(1)
     unrolled(watched)
@@ -242,6 +254,66 @@ def test_page_that_joined_anywhere_and_was_scrolled_equals_page_that_was_loaded_
     assert drawn(watched) == at_the_end, f"joined at {cut}"
 
 
+def test_at_random_places_the_page_shows_the_conversation_that_is_there(stub: Stub, watched: Page) -> None:
+    """Scrolled anywhere, while more comes: what is mounted is one stretch of all, and it fills the screen."""
+    chance = random.Random(4)
+    stub.append(log_of(*started(), *paragraphs(0, 600)))
+    watched.goto(stub.page_url)
+    settled(watched, stub)
+    is_filled = """() => [...document.querySelectorAll(".far")].every((node) => {
+        const { top, bottom, height } = node.getBoundingClientRect();
+        return height === 0 || bottom <= 0 || top >= innerHeight;
+    })"""
+    total, places = 600, set()
+    for _ in range(12):
+        if chance.random() < 0.5:
+            watched.evaluate("(share) => scrollTo(0, share * document.documentElement.scrollHeight)", chance.random())
+        else:
+            watched.mouse.move(400, 300)
+            watched.mouse.wheel(0, chance.choice([-700, 700, -3000, 3000]))
+        still(watched)
+        if chance.random() < 0.3:
+            stub.append(log_of(*paragraphs(total, total + 10), after=stub.events[-1].seq))
+            total += 10
+            settled(watched, stub)
+            still(watched)
+        held = shown(watched)
+        assert held == list(range(held[0], held[0] + len(held)))
+        assert len(held) < 60
+        assert watched.evaluate(is_filled)
+        places.add(held[0])
+    assert len(places) > 6
+    watched.locator("#latest").click()
+    still(watched)
+    assert shown(watched)[-1] == total - 1
+
+
+def test_reader_who_scrolls_line_by_line_sees_every_line_once(stub: Stub, watched: Page) -> None:
+    """What is mounted above does not push what is read, and what is unmounted below comes back."""
+    stub.append(log_of(*started(), *paragraphs(0, 150)))
+    watched.goto(stub.page_url)
+    settled(watched, stub)
+    still(watched)
+    script = """async (step) => {
+        const tops = () => new Map([...document.querySelectorAll("#conversation .markdown p")].map((node) => {
+            return [node.textContent.slice(0, 6), node.getBoundingClientRect().top];
+        }));
+        const jumps = [];
+        for (let at = 0; at < 60; at++) {
+            const [before, y] = [tops(), scrollY];
+            scrollBy(0, step);
+            const moved = scrollY - y;
+            for (let frame = 0; frame < 2; frame++) await new Promise(requestAnimationFrame);
+            const kept = [...tops()].filter(([text]) => before.has(text));
+            const off = kept.map(([text, top]) => Math.abs(before.get(text) - moved - top));
+            if (!kept.length || Math.max(...off) > 1) jumps.push([at, kept.length, ...off]);
+        }
+        return jumps;
+    }"""
+    assert watched.evaluate(script, -400) == []
+    assert watched.evaluate(script, 400) == []
+
+
 # How it is put together -----------------------------------------------------------------------------------------------
 
 
@@ -255,6 +327,10 @@ def test_text_that_was_cut_into_parts_is_one_text(stub: Stub, watched: Page) -> 
     unrolled(watched)
     answer = watched.locator(".message.assistant").first
     expect(answer.locator(".part")).to_have_count(1)
+    more = answer.get_by_role("button", name="Show more")
+    expect(more).to_have_text("Show more (114 lines, 110 KB)")
+    while more.count():
+        more.click()
     assert answer.locator("pre").inner_text().rstrip("\n") == code
     expect(answer.locator("p").last).to_have_text("The end.")
 
@@ -266,7 +342,7 @@ def test_call_that_stays_open_stands_where_it_began(stub: Stub, watched: Page) -
     settled(watched, stub)
     unrolled(watched)
     order = watched.locator(".part").evaluate_all("(nodes) => nodes.map((node) => node.className)")
-    assert order[:3] == ["part plain", "part markdown", "part tool"]
+    assert order[:3] == ["part plain", "part markdown", "part call"]
     assert shown(watched) == list(range(300))
 
 

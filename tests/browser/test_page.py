@@ -63,6 +63,7 @@ def test_numbers_that_no_double_holds_are_shown_as_they_were_written(stub: Stub,
     stub.append(log_of(("tool-result", result), after=stub.events[-1].seq))
     for _ in range(2):  # live, and from a snapshot
         settled(watched, stub)
+        watched.locator(".tool:not([open]) summary").click()
         expect(watched.locator(".tool-about")).to_contain_text(str(user))
         expect(watched.locator(".tool .result")).to_contain_text(str(amount))
         watched.reload()
@@ -109,7 +110,8 @@ def test_ten_thousand_tool_calls_stay_few_nodes(stub: Stub, watched: Page) -> No
     stub.append(log_of(*steps))
     watched.goto(stub.page_url)
     settled(watched, stub)
-    assert watched.locator(".tool").count() <= 400
+    assert watched.locator(".tool").count() <= 150
+    watched.locator(".tool").last.locator("summary").click()
     expect(watched.locator(".tool").last).to_contain_text("9999")
 
 
@@ -155,13 +157,21 @@ def test_stop_asks_for_cancelling_the_active_run(stub: Stub, watched: Page) -> N
     expect(watched).to_have_title(re.compile("^■ Go"))
 
 
-def test_upload_sends_the_file_itself(stub: Stub, watched: Page) -> None:
-    stub.append(log_of(*started()))
+def test_upload_sends_the_file_itself_and_says_that_it_arrived(stub: Stub, watched: Page) -> None:
+    names = [f"b{number:02d}.txt" for number in range(30)]
+    changes = [{"path": path, "change": "added", "size": 1} for path in names]
+    stub.append(log_of(*started(), ("files", {"changes": changes})))
     watched.goto(stub.page_url)
-    files = [{"name": "a b#1.csv", "mimeType": "text/csv", "buffer": b"x,y\n1,2\n"}]
+    files = [{"name": "z b#1.csv", "mimeType": "text/csv", "buffer": b"x,y\n1,2\n"}]
     watched.locator("#upload-input").set_input_files(files)  # type: ignore[arg-type]
-    expect(watched.locator("#uploads li")).to_have_count(0)
-    assert stub.requests == [("PUT", f"/api/agents/{AGENT}/files/a%20b%231.csv", "x,y\n1,2\n")]
+    row = watched.locator("#uploads li")
+    expect(row).to_have_text("z b#1.csv8 B uploaded")
+    expect(row.get_by_role("link")).to_have_attribute("href", f"/agents/{AGENT}/files/z%20b%231.csv")
+    expect(watched.locator(".toast")).to_contain_text("z b#1.csv is uploaded.")
+    assert stub.requests == [("PUT", f"/api/agents/{AGENT}/files/z%20b%231.csv", "x,y\n1,2\n")]
+    arrived = [{"path": "z b#1.csv", "change": "added", "size": 8}]
+    stub.append(log_of(("files", {"changes": arrived}), after=4))
+    expect(watched.locator("#file-list .arrived")).to_be_in_viewport()
 
 
 def test_programs_output_is_fetched_when_opened_and_goes_on(stub: Stub, watched: Page) -> None:
@@ -257,7 +267,8 @@ def test_a_phone_is_left_to_the_conversation_and_reads_what_it_chooses(stub: Stu
     watched.goto(stub.page_url)
     settled(watched, stub)
     watched.evaluate("scrollTo(0, document.documentElement.scrollHeight)")
-    expect(watched.locator(".agent-head")).not_to_be_in_viewport()
+    expect(watched.locator(".agent-meta")).not_to_be_in_viewport()
+    expect(watched.locator("#status")).to_be_in_viewport()
     needed = """(node) => {
         const free = document.body.appendChild(node.cloneNode(true));
         free.style.font = getComputedStyle(node).font;
@@ -288,7 +299,7 @@ def test_an_error_keeps_its_lines_and_a_long_one_its_place(stub: Stub, watched: 
     assert message.evaluate("(node) => node.getBoundingClientRect().height") < 300
 
 
-def test_scripts_and_styles_stay_under_180_kilobytes(stub: Stub, watched: Page) -> None:
+def test_scripts_and_styles_stay_under_220_kilobytes(stub: Stub, watched: Page) -> None:
     """With what is loaded for colours only."""
     sizes: dict[str, int] = {}
     watched.on(
@@ -298,4 +309,4 @@ def test_scripts_and_styles_stay_under_180_kilobytes(stub: Stub, watched: Page) 
     stub.append(log_of(*started(), *words("```python\nreturn 1\n```\n")))
     watched.goto(stub.page_url)
     expect(watched.locator(".s-kwd")).to_have_text("return")
-    assert 0 < sum(sizes.values()) < 180_000, sizes
+    assert 0 < sum(sizes.values()) < 220_000, sizes

@@ -21,6 +21,7 @@ from tests.pages.hostile import HOSTILE
 from tests.pages.test_list import assert_inert
 
 pytestmark = [pytest.mark.django_db, pytest.mark.sqlite]
+AGENT_OF_NOBODY = "0193467e-7e2a-7c1f-9d52-00000000dead"
 WRITER = """
 [definitions.writer]
 title = "Writer"
@@ -92,6 +93,20 @@ def test_what_is_chosen_is_the_agents(client: Client) -> None:
     assert made["Location"] == f"/agents/{agent.pk}/"
     assert (agent.model, agent.tools) == ("anthropic:large", ["read", "bash"])
     assert agent.budget == {"cost_usd": 0.5, "tokens": 1000, "wall_s": 90.0}
+
+
+def test_duplicate_of_an_agent_begins_with_what_was_chosen_for_it(client: Client, stranger: Client) -> None:
+    post(client, model="anthropic:large", tools=["bash", "read"], cost_usd="0.5", minutes="1.5")
+    address = f"/agents/new/?like={Agent.objects.get().pk}"
+    text = html_of.unescape(client.get(address).content.decode())
+    assert re.search(r'value="writer"[^>]*checked', text)
+    assert re.search(r'name="writer-model" value="anthropic:large"', text)
+    assert len(re.findall(r'name="writer-tools"[^>]*checked', text)) == 2
+    assert re.search(r'name="writer-cost_usd" value="0.5"', text)
+    assert re.search(r'name="writer-minutes" value="1.5"', text)
+    for other in ("/agents/new/?like=x", f"/agents/new/?like={AGENT_OF_NOBODY}"):
+        assert 'anthropic:large" maxlength' not in client.get(other).content.decode()
+    assert 'value="anthropic:large" maxlength' not in stranger.get(address).content.decode(), "it is not her agent"
 
 
 def test_what_is_left_alone_stays_the_definitions(client: Client) -> None:

@@ -27,6 +27,10 @@ export class Api {
     return this.#send("POST", path, JSON.stringify(body), { "Content-Type": "application/json", ...headers });
   }
 
+  patch(path, body) {
+    return this.#send("PATCH", path, JSON.stringify(body), { "Content-Type": "application/json" });
+  }
+
   delete(path) {
     return this.#send("DELETE", path);
   }

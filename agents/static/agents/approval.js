@@ -15,29 +15,24 @@ const UNREAD = "Show all of it before you approve it.";
 const UNKNOWN = "What it would do is not known yet, so it can’t be approved.";
 const KINDS = { yes: "primary", no: "stop", "": null };
 
-/** Those of one run: {open: [{key, approval, call}], closed}. `entries`: of the run, where the calls are. */
-export function questionsOf(approvals, run, entries) {
+/** Those of one run: {open: [{key, approval, call}], closed}. `calls`: of the run, among them those that are asked about. */
+export function questionsOf(approvals, run, calls) {
   if (!approvals.length) return { open: [], closed: [] };
   const waiting = approvals.filter((approval) => isWaiting(approval, run));
   const open = waiting.slice(0, SHOWN_OPEN).map((approval, at) => {
     // Not by id alone: nothing stops a program from asking twice under the same name.
     const before = waiting.slice(0, at).filter((one) => one.approval_id === approval.approval_id).length;
-    return { key: `${before} ${approval.approval_id} ${approval.question}`, approval, call: callOf(approval, entries) };
+    return { key: `${before} ${approval.approval_id} ${approval.question}`, approval, call: calls.findLast(({ call_id }) => call_id === approval.call_id) ?? null };
   });
   return { open, closed: approvals.filter((approval) => !isWaiting(approval, run)) };
 }
 
-export function isWaiting({ decision }, run) {
-  return decision === null && run?.finished_at === null;
+export function isDenied({ decision }) {
+  return decision !== null && NO.test(decision);
 }
 
-function callOf({ call_id }, entries) {
-  if (call_id === null) return null;
-  for (const { parts } of entries.toReversed()) {
-    const call = parts.findLast((part) => part.type === "tool-call" && part.call_id === call_id);
-    if (call) return call;
-  }
-  return null;
+export function isWaiting({ decision }, run) {
+  return decision === null && run?.finished_at === null;
 }
 
 export class Approvals {

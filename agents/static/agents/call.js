@@ -98,6 +98,12 @@ export function readable(value) {
   return typeof value === "string" ? value : JSON.stringify(value, null, 2);
 }
 
+/** The path of the file that a call with these arguments writes, as it says it; null if it writes none. */
+export function writtenPath(given) {
+  const change = changeOf(new Map(Object.entries(given ?? {})));
+  return change && given[change[0]];
+}
+
 function commandOf(value) {
   if (Array.isArray(value) && value.every((word) => typeof word === "string")) return value.map(quoted).join(" ");
   return textOr(value, "");

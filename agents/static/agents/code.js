@@ -34,6 +34,8 @@ export class Code {
     this.button = h("button", { type: "button", class: "copy", "aria-label": "Copy code", onclick: () => this.#copy() });
     this.node = h("div", { class: "code" }, h("pre", { tabindex: "0", "data-language": name }, this.code), this.button);
     this.chunks = [];
+    /** All of it, where the block shows its beginning only. */
+    this.whole = null;
     this.update({ text, lang });
   }
 
@@ -41,6 +43,7 @@ export class Code {
   update({ text, lang }) {
     if (lang !== this.lang) return false;
     this.text = `${text}\n`;
+    this.whole = null;
     if (this.language === null) setText(this.code, this.text);
     else this.#colour();
     return true;
@@ -69,7 +72,7 @@ export class Code {
 
   async #copy() {
     try {
-      await navigator.clipboard.writeText(this.text);
+      await navigator.clipboard.writeText(this.whole ?? this.text);
     } catch {
       // Plain HTTP on a local network has no clipboard.
       getSelection().selectAllChildren(this.code);

@@ -1,12 +1,13 @@
 /**
- * The conversation on the page: turns of messages of parts (turns.js). The fold shares what did not change, so one
- * comparison of references says which nodes to touch.
+ * The conversation on the page: a list of turns of messages of units (turns.js), as far as they are mounted (windowing.js). The
+ * fold shares what did not change, so one comparison of references says which nodes to touch.
  */
-import { Approvals, isWaiting, questionsOf } from "./approval.js";
-import { Keyed, h, setText } from "./dom.js";
+import { Approvals, isDenied, isWaiting, questionsOf } from "./approval.js";
+import { Keyed, h, setAttribute, setText } from "./dom.js";
 import { Markdown } from "./markdown.js";
 import { budget, runDuration } from "./measures.js";
 import { omitted } from "./omitted.js";
+import { picture } from "./pictures.js";
 import { Plan } from "./plan.js";
 import { Tool } from "./tool.js";
 import { group, sameList, sameStretch, sameTurn } from "./turns.js";
@@ -16,67 +17,109 @@ const AGAIN_WORDS = { resume: "Continue", retry: "Try again" };
 const SPEAKERS = { user: "You", assistant: "Agent", system: "System" };
 const STEERING = "Steering prompt";
 const CLEARED = { key: "cleared" };
+const NO_PICTURES = [];
+
+/** Views that were unmounted with what the reader opened in them. */
+const TOUCHED_KEPT = 100;
 
 export class Conversation {
-  /** `context`: {agentUrl, filesUrl, api, advice: what to do by code of error, calls: WholeCalls, outputs: LiveOutputs} */
+  /** `context`: {agentUrl, filesUrl, viewerUrl, api, advice: what to do by code of error, calls: WholeCalls, outputs: LiveOutputs} */
   constructor(root, context) {
     this.known = new Map();
-    this.items = new Keyed(root, ({ key }) => key, (item) => (item === CLEARED ? new Divider() : new Turn(item, context)));
+    const inside = { ...context, touched: new Touched() };
+    root.setAttribute("role", "list");
+    const make = (item) => (item === CLEARED ? new Divider() : new Turn(item, inside));
+    this.items = new Keyed(root, ({ key }) => key, make, (view) => view.leave?.());
   }
 
-  /** `entries`, `first`: as turns.js has them. Returns whether anything is shown. */
-  render(state, entries, first) {
-    const turns = group(state, entries, first).map((turn) => sameTurn(this.known.get(turn.key), turn));
+  /**
+   * `shown`: {units, from, to}, those that are mounted of all. `pictures`: {runId, paths} that stand at the end of one turn. Returns
+   * whether there are any turns.
+   */
+  render(state, shown, pictures) {
+    const withPictures = (turn) => ({ ...turn, pictures: turn.key === pictures.runId ? pictures.paths : NO_PICTURES });
+    const turns = group(state, shown.units, shown).map(withPictures).map((turn) => sameTurn(this.known.get(turn.key), turn));
     this.known = new Map(turns.map((turn) => [turn.key, turn]));
-    this.items.update(withDivider(turns, state.cleared));
+    this.items.update(withDivider(turns, state, shown));
     return turns.length > 0;
   }
 }
 
 /** `cleared`: the last ordinal before the conversation began anew. Of what is older nothing is shown at first. */
-function withDivider(turns, cleared) {
+function withDivider(turns, { cleared }, { units, to }) {
   if (!turns.some(({ n }) => n <= cleared)) return turns;
   const at = turns.findIndex(({ n }) => n > cleared);
-  return at === -1 ? [...turns, CLEARED] : turns.toSpliced(at, 0, CLEARED);
+  if (at !== -1) return turns.toSpliced(at, 0, CLEARED);
+  return units[to]?.n <= cleared ? turns : [...turns, CLEARED];
+}
+
+/** What the reader opened stays open when it is unmounted and mounted again. */
+class Touched {
+  constructor() {
+    this.views = new Map();
+  }
+
+  keep(key, view) {
+    if (!view.isTouched) return;
+    this.views.set(key, view);
+    if (this.views.size > TOUCHED_KEPT) this.views.delete(this.views.keys().next().value);
+  }
+
+  take(key) {
+    const view = this.views.get(key);
+    this.views.delete(key);
+    return view;
+  }
 }
 
 class Divider {
   constructor() {
-    this.node = h("p", { class: "cleared", "data-key": "cleared" }, "The conversation begins anew here");
+    this.node = h("p", { class: "cleared", role: "listitem", "data-key": "cleared" }, "The conversation begins anew here");
   }
 }
 
 class Turn {
   constructor(turn, context) {
-    this.node = h("section", { class: "turn", "data-key": turn.key, id: `run-${turn.key}` });
+    this.node = h("div", { class: "turn", role: "listitem", "data-key": turn.key, id: `run-${turn.key}` });
     const messages = h("div");
     this.plan = null;
     this.approvals = new Approvals(context);
     this.ending = h("div");
+    this.pictures = h("div", { class: "pictures" });
+    this.shownPictures = NO_PICTURES;
     this.context = context;
-    this.node.append(messages, this.approvals.node, this.ending);
+    this.node.append(messages, this.pictures, this.approvals.node, this.ending);
     this.known = new Map();
     this.keys = new Map();
-    this.messages = new Keyed(messages, ({ key }) => key, (item) => new Message(item, context));
+    this.messages = new Keyed(messages, ({ key }) => key, (item) => new Message(item, context), (view) => view.leave());
     this.update(turn);
   }
 
   update(turn) {
     const asked = turn.approvals.filter((one) => isWaiting(one, turn.run)).map(({ call_id }) => call_id);
+    const denied = turn.approvals.filter(isDenied).map(({ call_id }) => call_id);
     const items = turn.stretches.map((stretch) => {
       const key = this.#keyOf(stretch);
       const old = this.known.get(key);
-      const same = old && sameStretch(old.stretch, stretch) && sameList(old.asked, asked);
-      return same ? old : { key, stretch, asked };
+      const same = old && sameStretch(old.stretch, stretch) && sameList(old.asked, asked) && sameList(old.denied, denied);
+      return same ? old : { key, stretch, asked, denied };
     });
     this.known = new Map(items.map((item) => [item.key, item]));
     this.keys = new Map(items.flatMap(({ key, stretch }) => stretch.drawn.map(({ n }) => [n, key])));
     this.messages.update(items);
+    setAttribute(this.node, "aria-posinset", String(turn.place));
+    setAttribute(this.node, "aria-setsize", String(turn.total));
+    for (const node of [this.pictures, this.approvals.node, this.ending]) node.hidden = !turn.isEnd;
+    this.#showPictures(turn.pictures);
     this.#showPlan(turn);
-    this.approvals.update(questionsOf(turn.approvals, turn.run, turn.entries));
+    this.approvals.update(questionsOf(turn.approvals, turn.run, turn.calls));
     if (this.ended === turn.run && this.again === turn.again && this.isOld === turn.isOld) return; // a button keeps the focus
     [this.ended, this.again, this.isOld] = [turn.run, turn.again, turn.isOld];
     this.ending.replaceChildren(...ending(turn, this.context));
+  }
+
+  leave() {
+    this.messages.leave();
   }
 
   /** That of the node in which one of its parts stands already: an earlier page may add parts in front of it. */
@@ -85,8 +128,14 @@ class Turn {
     return known ? this.keys.get(known.n) : drawn[0].n;
   }
 
-  #showPlan({ plan, run }) {
-    if (!plan) {
+  #showPictures(paths) {
+    if (paths === this.shownPictures) return;
+    this.shownPictures = paths;
+    this.pictures.replaceChildren(...paths.map((path) => picture(path, this.context)).filter(Boolean));
+  }
+
+  #showPlan({ plan, run, isEnd }) {
+    if (!plan || !isEnd) {
       this.plan?.node.remove();
       this.plan = null;
       return;
@@ -104,7 +153,7 @@ function ending({ key, run, isOld, again }, context) {
   const word = finalWord(run);
   const passed = runDuration(run);
   const done = run.status === "completed";
-  if (run.error) nodes.push(failure(run.error, word, context.advice, done));
+  if (run.error) nodes.push(failure(run.error, word, context.advice, done, run.status === "cancelled"));
   else if (run.status === "running") nodes.push(h("p", { class: "turn-note working" }, "Working…"));
   else if (word) nodes.push(h("p", { class: "turn-note" }, word));
   if (done && passed) nodes.push(h("p", { class: "turn-note" }, `Done in ${passed}`));
@@ -117,10 +166,10 @@ function finalWord({ status, started_at, error }) {
   return status === "completed" && error ? "Reported an error." : FINAL_WORDS[status];
 }
 
-function failure({ code, message, omitted_bytes, retryable }, word, advice, done) {
+function failure({ code, message, omitted_bytes, retryable }, word, advice, done, isStopped) {
   return h(
     "div",
-    { class: "run-error" },
+    { class: isStopped ? "run-error stopped" : "run-error" },
     h("p", {}, h("strong", {}, word ?? "Something went wrong."), " ", h("span", { dir: "auto" }, message, omitted_bytes && "…")),
     Object.hasOwn(advice, code) ? h("p", {}, advice[code]) : null,
     h("p", { class: "hint" }, h("code", {}, code), retryable && !done ? " · trying again may help" : null),
@@ -150,12 +199,18 @@ class Message {
     this.speaker = h("h3", { class: "sr-only" });
     this.node.append(this.speaker, stretch.isSteering ? h("p", { class: "hint steering" }, STEERING) : "", parts);
     this.known = new Map();
-    this.parts = new Keyed(parts, ({ key }) => key, (part) => partView(part, context));
+    const place = ({ run_id, key }) => `${run_id} ${key}`;
+    const make = (item) => remade(context.touched.take(place(item)), item) ?? partView(item, context);
+    this.parts = new Keyed(parts, ({ key }) => key, make, (view, item) => context.touched.keep(place(item), view));
     this.update(item);
   }
 
-  /** `asked`: ids of calls that wait for an approval. */
-  update({ stretch: { role, run_id, drawn }, asked }) {
+  leave() {
+    this.parts.leave();
+  }
+
+  /** `asked`, `denied`: ids of calls that wait for an approval, and of those that did not get it. */
+  update({ stretch: { role, run_id, drawn }, asked, denied }) {
     this.node.className = `message ${role}`;
     setText(this.speaker, SPEAKERS[role] ?? role);
     const items = drawn.map(({ n, type, parts }) => {
@@ -164,15 +219,27 @@ class Message {
       const key = `${n} ${type} ${role} ${part.call_id ?? ""}`;
       const isAsked = asked.includes(part.call_id);
       const old = this.known.get(key);
-      const same = old && old.isAsked === isAsked && sameList(old.parts, parts);
-      return same ? old : { key, part, parts, role, run_id, isAsked };
+      const isDenied = denied.includes(part.call_id);
+      const same = old && old.isAsked === isAsked && old.isDenied === isDenied && sameList(old.parts, parts);
+      return same ? old : { key, part, parts, role, run_id, isAsked, isDenied };
     });
     this.known = new Map(items.map((item) => [item.key, item]));
     this.parts.update(items);
   }
 }
 
+function remade(view, item) {
+  view?.update(item);
+  return view;
+}
+
 function partView(item, context) {
+  const view = newView(item, context);
+  view.node.dataset.n = item.parts[0].n;
+  return view;
+}
+
+function newView(item, context) {
   if (item.part.type === "tool-call") return new Tool(item, context);
   if (item.part.type === "thinking") return new Thinking(item);
   return item.role === "assistant" ? new Answer(item, context) : new Plain(item, context);
@@ -213,6 +280,10 @@ class Answer {
     this.update(item);
   }
 
+  get isTouched() {
+    return this.markdown.isTouched;
+  }
+
   update(item) {
     this.markdown.update(textOf(item));
   }
@@ -221,7 +292,7 @@ class Answer {
 class Thinking {
   constructor(item) {
     this.text = h("div", { class: "plain", dir: "auto" });
-    this.node = h("details", { class: "part thinking" }, h("summary", {}, "Thinking"), this.text);
+    this.node = h("details", { class: "part thinking" }, h("summary", { onclick: () => (this.isTouched = true) }, "Thinking"), this.text);
     this.update(item);
   }
 

@@ -28,21 +28,32 @@ export function setAttribute(node, name, value) {
 /**
  * A list of keyed views in one parent. `create(item)` gives {node, update(item)}; an item is updated only when it is
  * another object than before (the fold shares what did not change), and a node that stays in its place is never moved.
+ * `onRemove(view, item)` is told what goes.
  */
 export class Keyed {
-  constructor(parent, keyOf, create) {
+  constructor(parent, keyOf, create, onRemove = () => {}) {
     this.parent = parent;
+    this.onRemove = onRemove;
     this.keyOf = keyOf;
     this.create = create;
     this.views = new Map();
     parent.replaceChildren();
   }
 
+  /** The parent goes, and all that is in it. */
+  leave() {
+    for (const { view, item } of this.views.values()) this.onRemove(view, item);
+  }
+
   update(items) {
     const views = new Map();
     // First, since what stands behind one that goes would else be moved, and a node that is moved loses the focus.
     const keys = new Set(items.map(this.keyOf));
-    for (const [key, { view }] of this.views) if (!keys.has(key)) view.node.remove();
+    for (const [key, { view, item }] of this.views) {
+      if (keys.has(key)) continue;
+      view.node.remove();
+      this.onRemove(view, item);
+    }
     let place = this.parent.firstChild;
     for (const item of items) {
       const key = this.keyOf(item);

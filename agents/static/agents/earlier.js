@@ -5,9 +5,9 @@ import { h, setText } from "./dom.js";
 const NEAR_PX = 300;
 
 export class Earlier {
-  /** `place`: an element above `conversation`. `state()`: the present one. `draw()`: draws the page. */
-  constructor({ place, conversation, past, follow, state, draw }) {
-    Object.assign(this, { place, conversation, past, follow, state, draw });
+  /** `place`: an element above the conversation. `state()`: the present one. `draw()`: draws the page, and nothing moves. */
+  constructor({ place, past, follow, state, draw }) {
+    Object.assign(this, { place, past, follow, state, draw });
     this.isLoading = false;
     this.button = h("button", { type: "button", onclick: () => this.#load() });
     this.problem = h("span", { class: "field-error", role: "alert" });
@@ -16,7 +16,7 @@ export class Earlier {
   }
 
   render(state) {
-    this.place.hidden = !this.past.hasMore(state);
+    this.place.hidden = this.past.next(state) === null;
     const failed = this.problem.textContent !== "";
     setText(this.button, this.isLoading ? "Loading…" : failed ? "Try again" : "Earlier messages");
   }
@@ -38,19 +38,7 @@ export class Earlier {
       setText(this.problem, error.message);
     }
     this.isLoading = false;
-    this.#drawInPlace();
-    requestAnimationFrame(() => this.#look()); // the page that came may have been a short one
-  }
-
-  /** What the reader sees stays where it is. */
-  #drawInPlace() {
-    const below = document.documentElement.scrollHeight - scrollY;
-    const topOf = (node) => node.getBoundingClientRect().top;
-    const seen = [...this.conversation.querySelectorAll(".part")].filter((node) => node.getBoundingClientRect().bottom > 0);
-    const places = seen.map((node) => [node, topOf(node)]);
     this.draw();
-    const [node, top] = places.find(([part]) => part.isConnected) ?? [];
-    const to = node ? scrollY + topOf(node) - top : document.documentElement.scrollHeight - below;
-    scrollTo({ top: to, behavior: "instant" });
+    requestAnimationFrame(() => this.#look()); // the page that came may have been a short one
   }
 }

@@ -30,6 +30,11 @@ export class Follow {
     this.settle();
   }
 
+  /** The page goes elsewhere for the reader. */
+  leave() {
+    this.following = false;
+  }
+
   #moved() {
     const past = scrollY - this.#end();
     this.following = Math.abs(past) < NEAR_PX;

@@ -1,12 +1,14 @@
 /**
  * An agent's Markdown as DOM nodes. marked cuts the text into tokens; the nodes are made here, one by one, from a fixed
  * list of elements. No HTML string is ever parsed, so there is nothing to sanitise: what an agent writes as HTML is text.
- * The server's twin is agents/pages/markdown.py.
+ * The server's twin is agents/pages/markdown.py. Of long blocks the beginning is shown, and a button gets more (long-blocks.js).
  */
 import { Lexer, Tokenizer } from "./vendor/marked/lexer.js";
 import { Code } from "./code.js";
-import { h } from "./dom.js";
+import { h, setText } from "./dom.js";
 import { image, link } from "./links.js";
+import { shorten } from "./long-blocks.js";
+import { size } from "./measures.js";
 
 /** Characters that are parsed; more is shown as plain text, so that no answer can stall the page. */
 const MAX_LENGTH = 200_000;
@@ -29,11 +31,18 @@ export class Markdown {
     this.text = "";
     this.blocks = [];
     this.links = "{}";
+    this.grown = new Map();
+    this.buttons = new Map();
   }
 
   update(source) {
-    const text = source.replace(/\r\n?/g, "\n"); // marked does the same, and block offsets count what it reads
-    if (text === this.text) return;
+    this.source = source.replace(/\r\n?/g, "\n"); // marked does the same, and block offsets count what it reads
+    const { text, cuts } = shorten(this.source, this.grown);
+    if (text !== this.text) this.#draw(text);
+    if (cuts.length || this.buttons.size) this.#showCuts(cuts);
+  }
+
+  #draw(text) {
     const { blocks, links } = this.#read(text);
     this.text = text;
     let same = 0;
@@ -49,6 +58,38 @@ export class Markdown {
     }
     this.blocks = [...this.blocks.slice(0, same), ...blocks.slice(same)];
     this.links = links;
+  }
+
+  /** A button behind each block that is cut. */
+  #showCuts(cuts) {
+    const starts = new Set(cuts.map(({ start }) => start));
+    for (const [start, button] of this.buttons) {
+      if (starts.has(start)) continue;
+      button.remove();
+      this.buttons.delete(start);
+    }
+    let at = 0;
+    for (const cut of cuts) {
+      while (at < this.blocks.length - 1 && this.blocks[at + 1].start <= cut.at) at += 1;
+      const { node, code } = this.blocks[at];
+      if (code) code.whole = this.source.slice(cut.from, cut.to);
+      if (!this.buttons.has(cut.start)) this.buttons.set(cut.start, this.#button(cut.start));
+      const button = this.buttons.get(cut.start);
+      const lines = cut.lines > 1 ? `${cut.lines.toLocaleString("en")} ${cut.unit}, ` : "";
+      setText(button, `Show more (${lines}${size(cut.chars)})`);
+      if (node.nextSibling !== button) node.after(button);
+    }
+  }
+
+  #button(start) {
+    const onclick = () => {
+      this.grown.set(start, (this.grown.get(start) ?? 0) + 1);
+      this.isTouched = true;
+      this.update(this.source);
+      if (button.isConnected) button.focus({ preventScroll: true });
+    };
+    const button = h("button", { type: "button", class: "show-all", onclick });
+    return button;
   }
 
   /** Code that got longer keeps its nodes: 1, else 0. */

@@ -2,6 +2,7 @@
  * The agent page: takes the state that the server put into it, follows the stream from its cursor, and draws what the fold
  * says. Everything under #agent is a function of the state, but for what the reader opened, typed or scrolled to.
  */
+import { Actions } from "./actions.js";
 import { Activity } from "./activity.js";
 import { Api } from "./api.js";
 import { Conversation } from "./conversation.js";
@@ -17,12 +18,16 @@ import { News } from "./news.js";
 import { WholeCalls } from "./omitted.js";
 import { Output } from "./output.js";
 import { Past } from "./past.js";
+import { newPictures } from "./pictures.js";
 import { Prompt } from "./prompt.js";
 import { Queue } from "./queue.js";
 import { Runs } from "./runs.js";
+import { Search } from "./search.js";
 import { Side } from "./side.js";
 import { FOLD, step } from "./client/fold.js";
 import { AgentStream } from "./client/stream.js";
+import { Toasts } from "./toast.js";
+import { Windowing } from "./windowing.js";
 
 /** How long silence is believed: with a run active the next event is never far. */
 const PATIENCE_ACTIVE_MS = 45_000;
@@ -42,15 +47,22 @@ class AgentPage {
     this.state = parse($("state").textContent);
     this.follow = new Follow(root.querySelector(".agent-talk"), $("latest"));
     this.focus = new Focus(root, $("input"));
+    this.toasts = new Toasts(root);
     const advice = JSON.parse($("advice").textContent);
     this.outputs = new LiveOutputs();
     const calls = new WholeCalls({ agentUrl, api });
-    this.conversation = new Conversation($("conversation"), { agentUrl, filesUrl, api, advice, calls, outputs: this.outputs });
-    this.past = new Past({ agentUrl, api });
-    this.earlier = new Earlier({
-      place: $("earlier"), conversation: $("conversation"), past: this.past, follow: this.follow,
-      state: () => this.state, draw: () => this.#render(),
+    this.conversation = new Conversation($("conversation"), {
+      agentUrl, filesUrl, viewerUrl: filesUrl.replace(/^\/api/, ""), api, advice, calls, outputs: this.outputs,
     });
+    this.past = new Past({ agentUrl, api });
+    const view = { past: this.past, follow: this.follow, state: () => this.state };
+    this.windowing = new Windowing({ ...view, root: $("conversation"), draw: () => this.#drawConversation() });
+    this.earlier = new Earlier({ ...view, place: $("earlier"), draw: () => this.windowing.keepPlace(() => this.#render()) });
+    this.actions = new Actions({
+      place: $("actions"), agentUrl, agentId, isArchived: "archived" in root.dataset, title: () => $("title").textContent, api,
+      toasts: this.toasts,
+    });
+    this.search = new Search({ button: $("search-button"), panel: $("search"), agentUrl, api, show: (n) => this.#showPart(n) });
     this.header = new Header({
       title: $("title"), status: $("status"), elapsed: $("elapsed"), usage: $("usage"), connection: $("connection"),
       now: $("reconnect"), fallbackTitle: root.dataset.fallbackTitle, onNow: () => this.stream.reopen(),
@@ -60,7 +72,7 @@ class AgentPage {
     this.activity = new Activity({ note: $("activity"), agentUrl, api });
     this.files = new Files({
       list: $("file-list"), counts: document.querySelectorAll(".file-count"), note: $("files-note"), upload: $("upload"), input: $("upload-input"), uploads: $("uploads"),
-      filesUrl, api,
+      filesUrl, api, toasts: this.toasts,
     });
     this.runs = new Runs({ list: $("run-list"), count: $("run-count"), timeline: $("latest-timeline"), api });
     const first = $("side") && JSON.parse($("side").textContent);
@@ -88,6 +100,8 @@ class AgentPage {
   start() {
     document.addEventListener("visibilitychange", () => this.#turned());
     this.#render();
+    const place = this.windowing.lastPlace;
+    if (place) this.#showPart(place.n, place.top).catch(() => {}); // what can't be had now is above, behind its button
     this.stream.start();
     if (document.hidden) this.#joinFeed();
   }
@@ -125,7 +139,7 @@ class AgentPage {
     this.state = state;
     this.output.restart();
     this.outputs.clear();
-    this.past.rejoin(() => this.state, this.follow.following).then(() => this.#schedule());
+    this.past.rejoin(() => this.state, this.follow.following, this.windowing.first).then(() => this.#schedule());
     this.#schedule();
   }
 
@@ -163,6 +177,7 @@ class AgentPage {
     // For tests and for the curious: which event the page shows.
     setAttribute(this.root, "data-seq", String(this.stream.seq));
     this.follow.settle();
+    this.windowing.look();
   }
 
   #showConnection(name, retryAt) {
@@ -172,12 +187,30 @@ class AgentPage {
   }
 
   #renderConversation(state) {
-    const { past } = this;
-    past.settle(state, this.follow.following);
-    if (past.isFilling) return; // what the reader sees would go, and come back
-    const isShown = this.conversation.render(state, past.entries(state.messages), past.first);
+    this.past.settle(this.follow.following);
+    if (this.past.isFilling) return; // what the reader sees would go, and come back
+    const isShown = this.#drawConversation();
     this.earlier.render(state);
     $("nothing").hidden = isShown || state.queue.length > 0 || state.earlier !== null;
+  }
+
+  #drawConversation() {
+    const shown = this.windowing.range();
+    if (this.side.data !== this.picturesOf) {
+      this.picturesOf = this.side.data;
+      this.pictures = { runId: this.side.data.run?.id, paths: newPictures(this.side.data, shown.units) };
+    }
+    return this.conversation.render(this.state, shown, this.pictures);
+  }
+
+  /** Loads the conversation as far back as that part is, and brings it into view. */
+  async #showPart(n, top = null) {
+    const { past, windowing, follow } = this;
+    follow.leave();
+    const isHere = () => windowing.range().units[0]?.n <= n;
+    while (!isHere() && past.next(this.state) !== null) await past.more(() => this.state);
+    this.#render();
+    return windowing.reveal(n, top);
   }
 
   /** Which engine runs a run is not in the log's state: asked once a run, when it has started. */

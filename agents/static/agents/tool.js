@@ -1,12 +1,19 @@
 /** A tool call as a card: what was asked, what came out while it ran, what it answered. */
-import { KEPT_TEXT, clip, diffs, draw, plainly, readable, sections, showAll } from "./call.js";
+import { KEPT_TEXT, clip, diffs, draw, plainly, readable, sections, showAll, writtenPath } from "./call.js";
 import { h, setAttribute, setText } from "./dom.js";
+import { workspaceFile } from "./links.js";
 import { duration } from "./measures.js";
 import { omitted } from "./omitted.js";
+import { picture } from "./pictures.js";
 import { textWeight } from "./client/weight.js";
 import { MOST_OUTPUT, ToolOutput } from "./tool-output.js";
+import { nameOf } from "./tree.js";
 
-const STATE_WORDS = { waiting: "waiting for you", running: "running", completed: "done", failed: "failed", interrupted: "interrupted" };
+const STATE_WORDS = {
+  waiting: "waiting for you", running: "running", completed: "done", failed: "failed", denied: "denied", interrupted: "interrupted",
+};
+/** Nothing in them needs a look. What waits stands in the question as well. */
+const CLOSED = new Set(["completed", "waiting", "denied"]);
 const HAVE_RESULTS = new Set(["completed", "failed"]);
 
 export class Tool {
@@ -14,21 +21,28 @@ export class Tool {
   constructor(item, context) {
     this.runId = item.run_id;
     this.context = context;
-    this.node = h("details", { class: "part tool" });
+    this.card = h("details", { class: "tool", ontoggle: () => this.#fill() });
+    this.node = h("div", { class: "part call" }, this.card);
     // A card opens and closes by the call's state until the reader takes it over.
     this.byReader = false;
     this.update(item);
   }
 
+  get isTouched() {
+    return this.byReader;
+  }
+
   /** `isAsked`: it waits for an approval. */
-  update({ part, isAsked }) {
-    this.isAsked = isAsked;
+  update({ part, isAsked, isDenied }) {
+    [this.isAsked, this.isDenied] = [isAsked, isDenied];
     if (this.shown && sameCall(this.shown, part)) this.#show(part);
     else this.#make(part);
   }
 
   #make(call) {
     this.state = h("span", { class: "tool-state" });
+    this.gist = h("span", { class: "tool-gist" }, h("bdi", {}, plainly(call.title || firstText(call.arguments ?? {}))));
+    this.path = writtenPath(call.arguments);
     this.output = new ToolOutput(() => this.#load());
     this.result = h("div", { class: "tool-result" });
     this.shown = null;
@@ -40,13 +54,22 @@ export class Tool {
       { onclick: () => (this.byReader = true) },
       h("span", { class: "tool-mark", "aria-hidden": "true" }),
       h("span", { class: "tool-name" }, call.name),
-      h("span", { class: "tool-gist" }, h("bdi", {}, plainly(call.title || firstText(call.arguments ?? {})))),
+      this.gist,
       this.state,
     );
     this.about = h("div", { class: "tool-about" });
-    this.node.replaceChildren(summary, h("div", { class: "tool-body" }, this.about, this.output.node, this.result));
-    this.#showArguments(call);
+    this.card.replaceChildren(summary, h("div", { class: "tool-body" }, this.about, this.output.node, this.result));
+    this.isFilled = false;
     this.#show(call);
+  }
+
+  /** A closed card has nothing in it until it is opened. */
+  #fill() {
+    if (this.isFilled || !this.card.open) return;
+    this.isFilled = true;
+    this.#showArguments(this.shown);
+    this.#showOutput(this.shown);
+    this.#showResult(this.shown);
   }
 
   #show(call) {
@@ -54,13 +77,35 @@ export class Tool {
     this.shown = call;
     // The state may leave out at once what it has shown until now.
     if (old?.output && call.output === null) this.context.outputs.join(this.runId, call.call_id, old.output, textWeight(old.output));
-    const state = call.state === "running" && this.isAsked ? "waiting" : call.state;
-    setAttribute(this.node, "data-state", state);
+    const state = this.#stateOf(call);
+    setAttribute(this.card, "data-state", state);
     setText(this.state, state === "completed" && call.duration_ms !== null ? duration(call.duration_ms) : STATE_WORDS[state]);
-    // What waits stands in the question as well.
-    if (!this.byReader) this.node.open = state !== "completed" && state !== "waiting";
+    if (!this.byReader) this.card.open = !CLOSED.has(state);
+    if (this.path && state === "completed") this.#showFile();
+    if (!this.isFilled) return this.#fill();
     if (old?.output !== call.output || call.output === null) this.#showOutput(call);
     if (!old || ["result", "is_error", "state"].some((name) => old[name] !== call[name])) this.#showResult(call);
+  }
+
+  /** Without permission it did not fail: it did nothing. */
+  #stateOf({ state }) {
+    if (state === "running" && this.isAsked) return "waiting";
+    return state === "failed" && this.isDenied ? "denied" : state;
+  }
+
+  /** What was written leads to its viewer, and a picture is shown. */
+  #showFile() {
+    const { path } = this;
+    this.path = null;
+    const { viewerUrl } = this.context;
+    const href = workspaceFile(path, viewerUrl);
+    if (href === null) return;
+    this.gist.replaceChildren(nameOf(path));
+    this.gist.title = plainly(path);
+    this.node.classList.add("has-file");
+    this.card.after(h("a", { class: "tool-open", href, title: plainly(path), "aria-label": `Open ${plainly(path)}` }, "Open"));
+    const shown = picture(path, this.context);
+    if (shown) this.node.append(shown);
   }
 
   /** All that the state leaves out comes at once; what is shown already stays. */
@@ -96,7 +141,7 @@ export class Tool {
     const bytes = HAVE_RESULTS.has(call.state) && omitted_bytes?.result;
     const isFetched = bytes && this.fetched && this.fetched.state !== "running";
     const result = isFetched ? this.fetched.result : call.result;
-    const label = h("p", { class: "tool-label" }, is_error ? "Error" : "Result");
+    const label = h("p", { class: "tool-label" }, !is_error ? "Result" : this.isDenied ? "Answer" : "Error");
     if (bytes && !isFetched) return this.result.replaceChildren(label, omitted(bytes, is_error ? "the error" : "the result", () => this.#load()));
     const changes = diffs(result, 0).length;
     const said = changes ? result.text : result;

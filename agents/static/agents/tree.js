@@ -9,6 +9,7 @@ const OPEN_FILES = 30;
 export class Tree {
   /** `context`: {viewerUrl, remove(path) → promise} */
   constructor(list, context) {
+    this.list = list;
     this.context = { ...context, isOpen: null };
     this.known = new Map();
     this.rows = rowsOf(list, this.context);
@@ -30,6 +31,23 @@ export class Tree {
     // Decided once: folders that a reader has closed, or opened, stay so.
     if (paths.length) this.context.isOpen ??= paths.length <= OPEN_FILES;
     this.rows.update(entries(top, ""));
+  }
+
+  /** Opens the folders of a file and scrolls to it, within the list. */
+  reveal(path) {
+    let { rows } = this;
+    const folders = path.split("/").slice(0, -1);
+    for (const at of folders.keys()) {
+      const folder = rows.views.get(`${folders.slice(0, at + 1).join("/")}/`)?.view;
+      if (!folder) return;
+      folder.open();
+      rows = folder.rows;
+    }
+    const node = rows.views.get(path)?.view.node;
+    if (!node) return;
+    const middle = (one) => (one.getBoundingClientRect().top + one.getBoundingClientRect().bottom) / 2;
+    this.list.scrollTop += middle(node) - middle(this.list);
+    node.classList.add("arrived");
   }
 }
 
@@ -75,6 +93,11 @@ class FolderRow {
   update(item) {
     this.item = item;
     setText(this.count, String(item.folder.count));
+    this.#fill();
+  }
+
+  open() {
+    this.details.open = true;
     this.#fill();
   }
 
@@ -130,7 +153,7 @@ const NAME_WHOLE_CHARS = 12;
 const NAME_END_CHARS = 8;
 
 /** A long name is cut in its middle where there is no room; its end, and a short name, never. */
-function nameOf(name) {
+export function nameOf(name) {
   const start = [...visible(name)];
   const end = start.splice(start.length > NAME_WHOLE_CHARS ? -NAME_END_CHARS : -NAME_WHOLE_CHARS);
   return h("bdi", { class: "name" }, h("span", {}, ...start), h("span", {}, ...end));

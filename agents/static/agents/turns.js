@@ -1,72 +1,115 @@
 /**
- * The conversation as turns: what was asked of one run, and what came of it. A function of the folded state and of the
- * entries that this page holds.
+ * The conversation as units, the pieces that are mounted and unmounted as the reader scrolls, and as turns: what was asked of one
+ * run, and what came of it. A function of the folded state and of the pages that this page holds.
  */
 import { planOf } from "./plan.js";
 
-/** Parts that are shown to a reader who is at the end. */
-export const SHOWN_PARTS = 400;
-const STEP_PARTS = 200;
+/** Parts of one text that are one unit: 256 KiB. A longer text goes on in another unit. */
+const UNIT_PARTS = 8;
+const CALL_SIZE = 200;
 const ENDED_BADLY = new Set(["failed", "cancelled"]);
 
-/** The ordinal of the first part that is shown then. It moves in steps, so that the beginning does not keep moving. */
-export function windowStart(partsTotal) {
-  return Math.ceil(Math.max(0, partsTotal - SHOWN_PARTS) / STEP_PARTS) * STEP_PARTS + 1;
-}
+export const NO_UNITS = { units: [], latest: new Map() };
 
 /**
- * Turns of stretches of drawn parts: [{key, n, stretches, entries, approvals, run, isOld, plan, again}]. `entries`: of pages
- * and state, in the order of `n`. `first`: older parts are left out. `isOld`: its run has left the state.
+ * Adds entries, in the order of `n`, to units that were made before: {units: [{n, type, parts, entry, size}], latest}. A text that
+ * goes on in another part is one unit with it, unless a prompt stands between. `latest`: the last unit of each message.
  */
-export function group(state, entries, first) {
-  const runs = new Map(state.runs.map((run) => [run.id, run]));
-  const hasOldRuns = state.runs_total > state.runs.length + state.queue.length;
-  const byTurn = new Map();
-  for (const entry of entries) {
-    const id = entry.into ?? hostOf(runs.get(entry.run_id), state) ?? entry.run_id;
-    if (!byTurn.has(id)) byTurn.set(id, []);
-    byTurn.get(id).push(entry);
-  }
-  // One that works shows so, and what it asks, even when all that it said is on an earlier page.
-  if (state.active_run !== null && !byTurn.has(state.active_run)) byTurn.set(state.active_run, []);
-  const turns = [];
-  for (const [id, own] of byTurn) {
-    const stretches = stretchesOf(own, id, first);
-    if (!stretches.length && id !== state.active_run) continue;
-    const run = runs.get(id) ?? null;
-    const n = stretches[0]?.drawn[0].n ?? Infinity;
-    const approvals = [...left(own), ...state.approvals.filter((one) => one.run_id === id)];
-    const [plan, again] = [planOf(state.plan, run), againOf(run, state)];
-    turns.push({ key: String(id), n, stretches, entries: own, approvals, run, isOld: !run && hasOldRuns, plan, again });
-  }
-  return turns;
-}
-
-/**
- * What is shown together under one speaker: entries of one message that follow each other. A text that goes on in another part
- * is one text again, unless a prompt stands between.
- */
-function stretchesOf(entries, turnId, first) {
-  const stretches = [];
-  const latest = new Map(); // message → the part of it that was drawn last
+export function addUnits(before, entries) {
+  const units = [...before.units];
+  const latest = new Map(before.latest);
   for (const entry of entries) {
     if (entry.role === "user") latest.clear();
     const message = `${entry.run_id} ${entry.id}`;
     for (const part of entry.parts) {
-      if (part.n < first) continue;
-      const before = latest.get(message);
-      if (part.continued && before?.type === part.type) {
-        before.parts.push(part);
-        continue;
-      }
-      const drawn = { n: part.n, type: part.type, parts: [part] };
-      latest.set(message, drawn);
-      if (!stretches.length || !sameHead(stretches.at(-1), entry)) {
-        const { id, run_id, role } = entry;
-        stretches.push({ id, run_id, role, isSteering: role === "user" && run_id !== turnId, drawn: [] });
-      }
-      stretches.at(-1).drawn.push(drawn);
+      const last = latest.get(message);
+      const goesOn = part.continued && last?.type === part.type && last.parts.length < UNIT_PARTS;
+      const unit = goesOn ? { ...last, parts: [...last.parts, part], size: last.size + sizeOf(part) } : unitOf(entry, part);
+      if (goesOn) units[units.lastIndexOf(last)] = unit;
+      else units.push(unit);
+      latest.set(message, unit);
     }
+  }
+  // A call that stays open is in the state, and what came after it may have left.
+  if (units.some(({ n }, at) => at && n < units[at - 1].n)) units.sort((one, other) => one.n - other.n);
+  return { units, latest };
+}
+
+function unitOf(entry, part) {
+  return { n: part.n, type: part.type, parts: [part], entry, size: sizeOf(part) };
+}
+
+function sizeOf({ text }) {
+  return text === undefined ? CALL_SIZE : text.length;
+}
+
+/** The run under which a unit is shown. */
+export function turnOf({ entry }) {
+  return entry.into ?? entry.run_id;
+}
+
+/**
+ * Turns of the units that are mounted, those from index `from` until `to`: [{key, n, stretches, approvals, calls, run, isOld, isEnd,
+ * plan, again, place, total}]. `calls`: those that are asked about. `isEnd`: its last unit is among them. `isOld`: its run has left the state. `place`: its number of `total`.
+ */
+export function group(state, units, { from, to }) {
+  const runs = new Map(state.runs.map((run) => [run.id, run]));
+  const hasOldRuns = state.runs_total > state.runs.length + state.queue.length;
+  const idOf = (unit) => unit.entry.into ?? hostOf(runs.get(unit.entry.run_id), state) ?? unit.entry.run_id;
+  const byTurn = new Map();
+  for (const unit of units.slice(from, to)) {
+    const id = idOf(unit);
+    if (!byTurn.has(id)) byTurn.set(id, []);
+    byTurn.get(id).push(unit);
+  }
+  const isAtEnd = to === units.length;
+  const next = isAtEnd ? null : idOf(units[to]);
+  // One that works shows so, and what it asks, even when all that it said is on an earlier page.
+  if (isAtEnd && state.active_run !== null && !byTurn.has(state.active_run)) byTurn.set(state.active_run, []);
+  const total = Math.max(1, state.runs_total - state.queue.length);
+  let place = total - turnsBehind(units, to) - byTurn.size;
+  const turns = [];
+  for (const [id, own] of byTurn) {
+    const run = runs.get(id) ?? null;
+    const isEnd = isAtEnd || id !== next;
+    const approvals = [...answered(own), ...state.approvals.filter((one) => one.run_id === id)];
+    const [plan, again] = [planOf(state.plan, run), againOf(run, state)];
+    place += 1;
+    turns.push({
+      key: String(id), n: own[0]?.n ?? Infinity, stretches: stretchesOf(own, id), approvals, calls: callsOf(approvals, units), run,
+      isOld: !run && hasOldRuns, isEnd, plan, again, place: Math.max(1, place), total,
+    });
+  }
+  return turns;
+}
+
+/** The calls that questions without an answer are about, wherever they stand. */
+function callsOf(approvals, units) {
+  const asked = approvals.filter(({ decision, call_id }) => decision === null && call_id !== null);
+  const isOf = ({ run_id, call_id }) => ({ parts: [part], entry }) => part.call_id === call_id && entry.run_id === run_id;
+  return asked.map((one) => units.findLast(isOf(one))?.parts[0]).filter(Boolean);
+}
+
+/** How many turns begin after the mounted ones. */
+function turnsBehind(units, to) {
+  let [count, last] = [0, to && turnOf(units[to - 1])];
+  for (const unit of units.slice(to)) {
+    const id = turnOf(unit);
+    if (id !== last) count += 1;
+    last = id;
+  }
+  return count;
+}
+
+/** What is shown together under one speaker: units of one message that follow each other. */
+function stretchesOf(units, turnId) {
+  const stretches = [];
+  for (const unit of units) {
+    const { id, run_id, role } = unit.entry;
+    if (!stretches.length || !sameHead(stretches.at(-1), unit.entry)) {
+      stretches.push({ id, run_id, role, isSteering: role === "user" && run_id !== turnId, drawn: [] });
+    }
+    stretches.at(-1).drawn.push(unit);
   }
   return stretches;
 }
@@ -84,8 +127,8 @@ export function isHandedOver({ status, started_at }) {
 }
 
 /** Answered questions that left the state with their call. */
-function left(entries) {
-  return entries.flatMap(({ parts }) => parts.flatMap(({ approvals }) => approvals ?? []));
+function answered(own) {
+  return own.flatMap(({ parts }) => parts.flatMap(({ approvals }) => approvals ?? []));
 }
 
 /** Only behind the last run, and while nothing else is to be done: otherwise it is not clear what comes first. */
@@ -110,9 +153,14 @@ export function sameTurn(old, turn) {
     old &&
     old.run === turn.run &&
     old.isOld === turn.isOld &&
+    old.isEnd === turn.isEnd &&
+    old.place === turn.place &&
+    old.total === turn.total &&
     old.plan === turn.plan &&
     old.again === turn.again &&
+    old.pictures === turn.pictures &&
     sameList(old.approvals, turn.approvals) &&
+    sameList(old.calls, turn.calls) &&
     sameList(old.stretches, turn.stretches, sameStretch);
   return same ? old : turn;
 }
