@@ -1,6 +1,6 @@
 from django.urls import path
 
-from agents.pages import agent_actions, bulk, file_views, listing, new, overview, run_views, transcript, views
+from agents.pages import bulk, file_views, fork, listing, new, overview, run_views, transcript, views
 
 app_name = "pages"
 urlpatterns = [
@@ -12,8 +12,7 @@ urlpatterns = [
     path("agents/<uuid:agent_id>/prompt/", views.prompt, name="prompt"),
     path("agents/<uuid:agent_id>/stop/", views.stop, name="stop"),
     path("agents/<uuid:agent_id>/transcript/", transcript.transcript, name="transcript"),
-    path("agents/<uuid:agent_id>/clear/", agent_actions.clear, name="clear"),
-    path("agents/<uuid:agent_id>/fork/", agent_actions.fork, name="fork"),
+    path("agents/<uuid:agent_id>/fork/", fork.fork, name="fork"),
     path("agents/<uuid:agent_id>/side/", file_views.side, name="side"),
     path("agents/<uuid:agent_id>/files/", file_views.folder, name="files"),
     path("agents/<uuid:agent_id>/files/<path:path>", file_views.file_or_folder, name="file"),

@@ -6,7 +6,7 @@ import random
 import re
 
 import pytest
-from playwright.sync_api import Browser, Page, Route, expect
+from playwright.sync_api import Page, Route, expect
 
 from streaming.events import Event, draft
 from tests.browser.logs import AGENT, RUN, drawn, log_of, mounted, painted, settled, started, still, unrolled, words

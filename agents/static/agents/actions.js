@@ -12,7 +12,7 @@ export class Actions {
     const items = [
       { label: "Rename…", act: () => this.#rename() },
       { label: "Duplicate…", href: `/agents/new/?like=${agentId}` },
-      { label: "Fork", act: () => this.#fork() },
+      { label: "Fork…", href: `/agents/${agentId}/fork/` },
       { label: "Clear conversation…", act: () => this.#clear() },
       { label: "Export", href: `${agentUrl}/export`, download: "" },
       { label: isArchived ? "Unarchive" : "Archive", act: () => this.#archive(!this.isArchived) },
@@ -32,13 +32,6 @@ export class Actions {
       this.#said("Renamed.", () => this.#change({ title: before }));
     });
     input.select();
-  }
-
-  async #fork() {
-    await this.#try(async () => {
-      const { id } = await this.api.post(`${this.agentUrl}/fork`);
-      location.assign(`/agents/${encodeURIComponent(id)}/`);
-    });
   }
 
   #clear() {

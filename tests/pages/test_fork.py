@@ -1,4 +1,4 @@
-"""Clear and fork, as forms that ask first."""
+"""The page on which a fork is made."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ from agents import lifecycle
 from agents.models import Agent, Run
 from agents.workspace import Workspace
 from agents.workspace.history import History
-from streaming import journal
 from streaming.events import draft
 from tests.api.conftest import write
 
@@ -34,29 +33,6 @@ def text(response: object) -> str:
     return response.content.decode()  # type: ignore[attr-defined, no-any-return]
 
 
-def test_the_agents_page_leads_to_both(client: Client, agent: Agent) -> None:
-    page = text(client.get(f"/agents/{agent.pk}/"))
-    for action in ("clear", "fork"):
-        assert f'href="/agents/{agent.pk}/{action}/"' in page
-
-
-def test_clearing_asks_first(client: Client, agent: Agent, run: Run) -> None:
-    assert "Clear the conversation?" in text(client.get(f"/agents/{agent.pk}/clear/"))
-    assert journal.load(str(agent.pk)).state["messages"]
-    answer = client.post(f"/agents/{agent.pk}/clear/")
-    assert (answer.status_code, answer["Location"]) == (302, f"/agents/{agent.pk}/")
-    assert not journal.load(str(agent.pk)).state["messages"]
-    assert (
-        "Say it</"
-        not in text(client.get(answer["Location"])).partition('id="conversation"')[2].partition("</section>")[0]
-    )
-
-
-def test_clearing_says_that_a_run_is_open(client: Client, agent: Agent) -> None:
-    lifecycle.submit_run(agent, "Wait")
-    assert "a run is active or queued" in text(client.post(f"/agents/{agent.pk}/clear/", follow=True))
-
-
 def test_a_fork_opens_on_its_own_page(client: Client, agent: Agent, run: Run) -> None:
     form = text(client.get(f"/agents/{agent.pk}/fork/"))
     assert f'<option value="{run.pk}"' in form
@@ -64,7 +40,6 @@ def test_a_fork_opens_on_its_own_page(client: Client, agent: Agent, run: Run) ->
     fork = Agent.objects.exclude(pk=agent.pk).get()
     assert answer.redirect_chain[0][0] == f"/agents/{fork.pk}/"
     assert "Other" in text(answer)
-    assert "It." in text(answer)
 
 
 def test_what_can_not_be_forked_is_said(client: Client, agent: Agent, run: Run) -> None:
@@ -79,6 +54,5 @@ def test_without_an_ended_run_there_is_no_form(client: Client, agent: Agent) -> 
 
 
 def test_somebody_elses_agent_is_not_there(agent: Agent, ada: User, stranger: Client) -> None:
-    for action in ("clear", "fork"):
-        assert stranger.get(f"/agents/{agent.pk}/{action}/").status_code == 404
-        assert stranger.post(f"/agents/{agent.pk}/{action}/").status_code == 404
+    assert stranger.get(f"/agents/{agent.pk}/fork/").status_code == 404
+    assert stranger.post(f"/agents/{agent.pk}/fork/").status_code == 404

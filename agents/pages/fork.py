@@ -1,4 +1,4 @@
-"""What can be done to one agent beside asking it for something: a page that says what will happen, then does it."""
+"""The page on which a fork of an agent is made: from the end of which run, and with which title."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from django.shortcuts import get_object_or_404, redirect, render
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods
 
-from agents import lifecycle, transfer
+from agents import transfer
 from agents.access import run_of_agent
 from agents.errors import AgentsError
 from agents.models import Agent
@@ -24,22 +24,8 @@ SHOWN_RUNS = 100
 @login_required
 @never_cache
 @require_http_methods(["GET", "HEAD", "POST"])
-def clear(request: HttpRequest, agent_id: UUID) -> HttpResponse:
-    agent = get_object_or_404(Agent, pk=agent_id, owner=request.user.pk)
-    if request.method != "POST":
-        return render(request, "agents/clear.html", {"agent": agent})
-    try:
-        lifecycle.clear(agent)
-    except AgentsError as error:
-        messages.error(request, error.message)
-    return redirect("pages:agent", agent.id)
-
-
-@login_required
-@never_cache
-@require_http_methods(["GET", "HEAD", "POST"])
 def fork(request: HttpRequest, agent_id: UUID) -> HttpResponse:
-    """Answers a form that can't be followed with the form, and what is wrong."""
+    """Shows the form again, with what was wrong, if the agent can't be forked as it says."""
     agent = get_object_or_404(Agent, pk=agent_id, owner=request.user.pk)
     if request.method == "POST":
         try:
