@@ -183,8 +183,8 @@ def test_pages_come_along_and_what_was_cleared_stays_so(story, api):
 
 def test_pages_are_copied_one_by_one(story, monkeypatch):
     """However long the conversation is, little of it is in memory."""
-    for number in range(30):
-        story.run(f"{number}?", "x" * 30_000)
+    for number in range(12):
+        story.run(f"{number}?", "x" * 90_000)
     read, written = [0], [0]
     pages_before, add_page = journal.pages_before, journal.add_page
 
@@ -201,7 +201,7 @@ def test_pages_are_copied_one_by_one(story, monkeypatch):
     monkeypatch.setattr(journal, "pages_before", counted)
     monkeypatch.setattr(journal, "add_page", add)
     assert story.fork()[0] == 201
-    assert written[0] >= 8
+    assert written[0] >= 5
 
 
 def test_a_fork_of_a_trimmed_log_has_the_whole_conversation(story, api):
