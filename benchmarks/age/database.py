@@ -13,7 +13,7 @@ import asyncio
 from benchmarks.age.site import AgeSite
 from benchmarks.age.table import Row
 
-AGENTS, RUNS = 4, 4
+AGENTS, RUNS = 4, 8
 SESSION_BYTES = 1_000_000
 PAUSE_S = 0.005
 LIMIT = 0.5
