@@ -133,6 +133,13 @@ def conversation(folded: Folded, agent_id: str) -> list[Any]:
     return sorted(parts, key=lambda one: one[0])
 
 
+def parts_of(messages: list[Any]) -> list[Any]:
+    """In their order; a message may be in several entries if others' parts came between its own."""
+    heads = [{**one, "parts": None} for one in messages]
+    parts = [(part["n"], head, part) for head, one in zip(heads, messages, strict=True) for part in one["parts"]]
+    return sorted(parts, key=lambda one: one[0])
+
+
 def without_ids(value: Any) -> Any:
     return json.loads(UUID.sub("", encode(value)))
 
@@ -150,7 +157,8 @@ def test_a_fork_is_what_the_log_came_to_at_the_end_of_the_run(user, history, tim
     fork = transfer.fork_agent(user, agent, run)
     folded = journal.load(str(fork.pk))
     assert folded.cursor == then.cursor
-    for key in ("messages", "earlier", "cleared", "status", "title", "active_run", "queue", "runs_total"):
+    assert without_ids(parts_of(folded.state["messages"])) == without_ids(parts_of(then.state["messages"]))
+    for key in ("earlier", "cleared", "status", "title", "active_run", "queue", "runs_total"):
         assert without_ids(folded.state.get(key)) == without_ids(then.state.get(key)), key
     plan = without_ids(folded.state.get("plan"))
     assert plan in (None, without_ids(then.state.get("plan")))  # None where a later run has made one

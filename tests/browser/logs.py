@@ -79,7 +79,7 @@ def unrolled(page: Page) -> None:
 
 def drawn(page: Page) -> dict[str, str]:
     """What the page shows of the state, as HTML, with every card open: a closed one is filled when it is opened."""
-    page.evaluate("for (const node of document.querySelectorAll('#conversation details')) node.open = true")
+    page.evaluate("for (const node of document.querySelectorAll('#conversation .tool')) node.open = true")
     painted(page)
     parts = ("conversation", "file-list", "run-list", "title", "status", "usage", "prompt-hint", "queue")
     script = "(ids) => Object.fromEntries(ids.map((id) => [id, document.getElementById(id).outerHTML]))"

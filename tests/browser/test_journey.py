@@ -14,6 +14,7 @@ from playwright.sync_api import Browser, BrowserContext, Page, expect
 from agents.pages import markdown
 from streaming.events import Event
 from streaming.fold import State, fold
+from tests.browser.logs import drawn, mounted
 from tests.browser.site import running
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow, pytest.mark.timeout(240)]
@@ -110,12 +111,14 @@ def test_demo_started_with_one_click_is_followed_through_a_reload_and_the_page_e
     assert [event.type for event in events].count("done") == 1
     expect(tab.locator("#agent")).to_have_attribute("data-seq", str(len(events)))
 
+    mounted(tab)
     shown = [without_spaces(text) for text in tab.locator(".markdown").all_text_contents()]
     assert shown == [as_read(tab, markdown.render(text, f"/api/agents/{agent}/files/")) for text in texts_of(state)]
-    live = tab.locator("#conversation").inner_html()
+    live = drawn(tab)["conversation"]
     tab.reload()
     expect(tab.locator("#agent")).to_have_attribute("data-seq", str(len(events)))
-    assert tab.locator("#conversation").inner_html() == live
+    mounted(tab)
+    assert drawn(tab)["conversation"] == live
 
     snapshot = tab.request.get(f"/api/agents/{agent}/snapshot").json()
     assert rfc8785.dumps(snapshot["state"]) == rfc8785.dumps(state)
@@ -150,7 +153,7 @@ def test_uploaded_file_is_in_the_list_and_what_the_next_run_works_on(tab: Page) 
     upload = [{"name": "heat table.csv", "mimeType": "text/csv", "buffer": table.encode()}]
     tab.locator("#upload-input").set_input_files(upload)  # type: ignore[arg-type]
     expect(tab.locator("#file-list")).to_contain_text("heat table.csv")
-    expect(tab.locator("#uploads li")).to_have_count(0)
+    expect(tab.locator("#uploads li")).to_contain_text("uploaded")
     tab.get_by_label("Prompt").fill("Analyse the data.")
     tab.get_by_label("Prompt").press("Enter")
     ended(tab, "completed")

@@ -3,7 +3,7 @@ import { problem } from "./api.js";
 import { h, setText } from "./dom.js";
 import { fileUrl, pathOf } from "./links.js";
 import { size } from "./measures.js";
-import { Tree, nameOf } from "./tree.js";
+import { Tree, linkTo, nameOf } from "./tree.js";
 
 export class Files {
   constructor({ list, counts, note, upload, input, uploads, filesUrl, api, toasts }) {
@@ -99,7 +99,7 @@ class Upload {
       const arrived = () => {
         bar.remove();
         row.classList.add("uploaded");
-        name.replaceWith(h("a", { href: fileUrl(path, viewerUrl) }, name.cloneNode(true)));
+        name.replaceWith(linkTo(fileUrl(path, viewerUrl), file.name));
         note.textContent = `${size(file.size)} uploaded`;
         arriving.add(path);
         resolve(file.name);

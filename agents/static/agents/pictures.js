@@ -1,7 +1,7 @@
 /** Pictures of the workspace, shown in the conversation. */
 import { h } from "./dom.js";
 import { image } from "./links.js";
-import { nameOf } from "./tree.js";
+import { linkTo } from "./tree.js";
 import { turnOf } from "./turns.js";
 
 const IMAGE = /\.(png|jpe?g|gif|webp|avif|svg)$/i;
@@ -14,7 +14,7 @@ export function picture(path, { filesUrl, viewerUrl }) {
   const href = image(path, viewerUrl);
   const name = path.slice(path.lastIndexOf("/") + 1);
   const shown = h("img", { src, alt: name, loading: "lazy", onerror: () => node.remove() });
-  const node = h("figure", { class: "picture" }, h("a", { href, title: path }, shown), h("figcaption", {}, h("a", { href, title: path }, nameOf(name))));
+  const node = h("figure", { class: "picture" }, h("a", { href, title: path }, shown), h("figcaption", { title: path }, linkTo(href, name)));
   return node;
 }
 

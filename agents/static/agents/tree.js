@@ -111,13 +111,13 @@ class FileRow {
     this.size = h("span", { class: "size" });
     this.mark = h("span", { class: "file-mark" });
     const url = fileUrl(item.path, viewerUrl);
-    const name = nameOf(item.path.slice(item.path.lastIndexOf("/") + 1));
+    const name = item.path.slice(item.path.lastIndexOf("/") + 1);
     const button = h(
       "button",
       { type: "button", class: "quiet remove", "aria-label": `Delete ${item.path}`, title: "Delete", onclick: () => this.#delete(button, remove) },
       "×",
     );
-    this.node = h("li", { title: visible(item.path) }, url ? h("a", { href: url }, name) : name, this.mark, this.size, url ? button : null);
+    this.node = h("li", { title: visible(item.path) }, url ? linkTo(url, name) : nameOf(name), this.mark, this.size, url ? button : null);
     this.update(item);
   }
 
@@ -151,6 +151,11 @@ class MoreRow {
 
 const NAME_WHOLE_CHARS = 12;
 const NAME_END_CHARS = 8;
+
+/** A link with such a name, which is read in one piece. */
+export function linkTo(href, name) {
+  return h("a", { href, "aria-label": visible(name) }, nameOf(name));
+}
 
 /** A long name is cut in its middle where there is no room; its end, and a short name, never. */
 export function nameOf(name) {

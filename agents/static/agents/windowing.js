@@ -70,7 +70,7 @@ export class Windowing {
     if (from >= to) [from, to] = [stepBack(units, units.length), units.length];
     if (isNew && isMuch(units, from, to)) {
       if (follow.following) from = stepBack(units, to);
-      else to = stepOn(units, from);
+      else to = Math.max(stepOn(units, from), indexAfter(units, this.shown?.end ?? 0)); // what the reader sees stays
     }
     return this.#shown(from, to);
   }
@@ -80,7 +80,7 @@ export class Windowing {
     this.first = units[from]?.n ?? null;
     this.last = to === units.length ? Infinity : units[to - 1].n;
     const isMoved = this.shown?.from !== from || this.shown.to !== to || this.shown.total !== units.length;
-    this.shown = { units, from, to, total: units.length };
+    this.shown = { units, from, to, total: units.length, end: units[to - 1]?.n ?? 0 };
     if (isMoved) this.#pad();
     return this.shown;
   }
