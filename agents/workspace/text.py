@@ -25,7 +25,7 @@ _MARKS = (
     (codecs.BOM_UTF16_BE, "utf-16"),
 )
 _CANDIDATES = ["cp1252", "gb18030", "cp932"]
-"""Encodings that are guessed. Among all that there are, a text as short as the first rows of a table is guessed wrong."""
+"""Encodings that are guessed. Among all that exist, a text as short as the first rows of a table is guessed wrong."""
 _GUESSED_NAMES = {"cp1252": "Windows-1252", "gb18030": "GBK", "cp932": "Shift_JIS", "latin-1": "ISO 8859-1"}
 """For people, by Python's codec. Nothing in a file says that it is written in one of these."""
 _CHARSETS = {
