@@ -54,8 +54,9 @@ class Column:
 
     def row(self) -> str:
         numbers = [min(self.numbers), fmean(self.numbers), max(self.numbers)] if self.is_numeric else []
+        distinct = len(set(self.numbers)) if self.is_numeric else len(self.values)
         common = "" if self.is_numeric else ", ".join(code(value) for value, _ in self.values.most_common(3))
-        counts = [f"{count:,}" for count in (self.values.total(), self.missing, len(self.values))]
+        counts = [f"{count:,}" for count in (self.values.total(), self.missing, distinct)]
         return f"| {' | '.join([code(self.name), *counts, *([shown(n) for n in numbers] or ['', '', '']), common])} |"
 
 
@@ -112,10 +113,9 @@ def describe_table(path: Path, about: list[str]) -> tuple[list[str], list[str], 
     """What was found, in sentences; the report's table; a title and bars for the chart."""
     columns, is_whole = read_table(path)
     count = len(columns[0].cells)
-    print(f"{count:,} rows and {len(columns)} columns read")
-    found = [
-        f"{code(path)}: {count:,} row{'s' * (count != 1)}{'' if is_whole else ' (there are more)'}, {len(columns)} columns."
-    ]
+    print(f"{counted(count, 'row')} and {counted(len(columns), 'column')} read")
+    size = f"{counted(count, 'row')}{'' if is_whole else ' (there are more)'}, {counted(len(columns), 'column')}"
+    found = [f"{code(path)}: {size}."]
     gaps = [f"{code(c.name)} ({c.missing:,})" for c in sorted(columns, key=lambda c: -c.missing) if c.missing]
     found.append(f"Values are missing in {', '.join(gaps[:3])}." if gaps else "No value is missing.")
     wanted = sorted(columns, key=lambda column: column.name not in about)
@@ -190,6 +190,10 @@ def draw(title: str, bars: Bars) -> str:
 
 def shown(value: float) -> str:
     return f"{value:,.0f}" if value.is_integer() and abs(value) < 1e15 else f"{value:,.4g}"
+
+
+def counted(count: int, thing: str) -> str:
+    return f"{count:,} {thing}{'' if count == 1 else 's'}"
 
 
 def code(name: object) -> str:
