@@ -61,9 +61,8 @@ class Session:
             return await self.say(f"{str(refusal).rstrip('.')}. So I stop here. I have written {written or 'nothing'}.")
 
     async def follow_plan(self) -> str:
-        history = self.start.get("history")
-        turns = history if isinstance(history, list) else []
-        is_again = any(isinstance(turn, dict) and turn.get("role") == "assistant" for turn in turns)
+        turns = self.start.get("history") or []
+        is_again = any(turn.get("role") == "assistant" for turn in turns if isinstance(turn, dict))
         await self.say(AGAIN if is_again else SCRIPTED)
         self.show_plan(0)
         asked = f"The prompt is: “{self.request[:300]}”." if self.request else "There is no prompt: an overview, then."
