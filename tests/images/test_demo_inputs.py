@@ -122,7 +122,7 @@ def test_a_table_without_rows_is_an_error_in_a_sentence(demo: Demo, workspace: P
     (workspace / "blank.csv").write_bytes(b",,\n,,\n")
     run = demo()
     check(run)
-    assert (run.of("error")[0]["code"], run.done["result"]) == ("unusable-file", "blank.csv has no rows.")
+    assert (run.of("error")[0]["code"], run.done["result"]) == ("file-error", "blank.csv has no rows.")
 
 
 def test_markup_in_data_is_shown_as_text(demo: Demo, workspace: Path) -> None:

@@ -16,7 +16,7 @@ from typing import Any
 from uuid import uuid4
 
 from . import analysis
-from .analysis import MARK, TABLES, Unusable, code
+from .analysis import MARK, TABLES, Unusable, code, encoding_of, read_table
 from .approvals import needs_approval
 from .protocol import AgentError, Inbox, Json, Wire, ask_approval, config_of, prompt_of, run
 
@@ -48,6 +48,7 @@ class Session:
         self.root = Path(os.environ.get("WORKSPACE") or "/workspace")
         self.written: list[str] = []
         self.left_out: list[str] = []
+        self.columns: list[str] = []
         self.random = random.Random(7)  # the same rhythm every time
         pace = os.environ.get("DEMO_PACE", "")
         self.pace = float(pace) if re.fullmatch(r"[0-9]{1,2}(\.[0-9]+)?", pace) else 1.0
@@ -72,17 +73,18 @@ class Session:
             return await self.say(f"There is nothing that I could analyse: {'; '.join(self.left_out)}.")
         self.show_plan(1)
         await self.call("read_file", f"Read the head of {path}", lambda _: self.read_head(path), path=path)
-        columns = self.columns_of(path)
-        await self.think(f"{code(path)} is a {'table with ' + ', '.join(columns[:12]) if columns else 'text'}.")
+        await self.think(
+            f"{code(path)} is a {'table with ' + ', '.join(self.columns[:12]) if self.columns else 'text'}."
+        )
         await self.take_messages()
         self.show_plan(2)
         await self.think("I write a program for this and run it, rather than guess: the numbers must be exact.")
         program = self.free_name("analysis.py")
         arguments = {"path": program, "content": PROGRAM}
         await self.call("write_file", f"Write {program}", lambda _: self.write(**arguments), **arguments)
-        answer = await self.analyse(program, path, columns)
+        answer = await self.analyse(program, path)
         while await self.take_messages():
-            answer = await self.analyse(program, path, columns)
+            answer = await self.analyse(program, path)
         return answer
 
     async def choose_file(self) -> str | None:
@@ -96,7 +98,7 @@ class Session:
 
         for path in sorted((path for path in paths if not self.is_own(path)), key=rank):
             try:
-                analysis.encoding_of(self.root / path)
+                encoding_of(self.root / path)
                 return path
             except Unusable as reason:
                 self.left_out.append(f"{code(path)} {reason}")
@@ -108,11 +110,11 @@ class Session:
         )
         return SAMPLE.name
 
-    async def analyse(self, program: str, path: str, columns: list[str]) -> str:
+    async def analyse(self, program: str, path: str) -> str:
         """Runs the program and says what it found. Returns that."""
         self.show_plan(3)
         report, chart = self.free_name("report.md"), self.free_name("chart.svg")
-        about = named_columns(self.request, columns)
+        about = named_columns(self.request, self.columns)
         if about:
             await self.think(f"The request names {', '.join(about)}, so that comes first.")
         target = f"./{path}" if path.startswith("-") else path  # it is no option
@@ -188,7 +190,11 @@ class Session:
             result = str(error)
             raise
         except (OSError, Unusable) as error:
-            result = f"{error.filename}: {error.strerror}." if isinstance(error, OSError) else f"The file {error}."
+            result = (
+                f"{error.filename}: {error.strerror}."
+                if isinstance(error, OSError)
+                else f"{arguments['path']} {error}."
+            )
             raise AgentError("file-error", result) from error
         finally:
             passed_ms = round((time.monotonic() - started) * 1000)
@@ -206,16 +212,10 @@ class Session:
         return "\n".join(f"{path}  {(self.root / path).stat().st_size:,} bytes" for path in paths) or "It is empty."
 
     def read_head(self, path: str) -> str:
-        with (self.root / path).open(encoding=analysis.encoding_of(self.root / path), errors="replace") as file:
-            return "".join(file.readline(2_000) for _ in range(HEAD_LINES)).replace("\0", "\ufffd")
-
-    def columns_of(self, path: str) -> list[str]:
-        """Of a table. Raises AgentError."""
-        try:
-            is_table = path.lower().endswith(TABLES)
-            return [column.name for column in analysis.read_table(self.root / path, 0)[0]] if is_table else []
-        except Unusable as reason:
-            raise AgentError("unusable-file", f"{path} {reason}.") from reason
+        file = self.root / path
+        self.columns = [column.name for column in read_table(file, 0)[0]] if path.lower().endswith(TABLES) else []
+        with file.open(encoding=encoding_of(file), errors="replace") as lines:
+            return "".join(lines.readline(2_000) for _ in range(HEAD_LINES)).replace("\0", "\ufffd")
 
     def read_report(self, path: str) -> str:
         return (self.root / path).read_text(encoding="utf-8")[:SHOWN_CHARACTERS]
