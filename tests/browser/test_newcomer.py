@@ -51,7 +51,7 @@ trusted = true
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[UpSite]:
-    site = UpSite(tmp_path_factory.mktemp("site"), engine="process", definitions=DEFINITION)
+    site = UpSite(tmp_path_factory.mktemp("site"), engine="process", definitions=DEFINITION, asks=True)
     try:
         yield site.start()
     finally:
@@ -80,12 +80,17 @@ def start(page: Page, prompt: str) -> None:
     expect(page.get_by_role("heading", level=1)).to_be_visible()
 
 
-def test_the_demo_is_started_watched_and_stopped(page: Page, pictures: Path) -> None:
+def test_the_demo_is_started_watched_and_approved(page: Page, pictures: Path) -> None:
     page.get_by_role("button", name=re.compile("^Try it")).click()
     expect(page.locator("details.tool, .tool").first).to_be_visible(timeout=RUN_MS)
+    card = page.get_by_role("group", name="Approval needed")
+    expect(card).to_contain_text("Run analysis.py on penguins.csv? It writes report.md and chart.svg.", timeout=RUN_MS)
     page.screenshot(path=pictures / "live-light.png")
-    page.get_by_role("button", name="Stop").click()
-    expect(page.get_by_text("Stopped.")).to_be_visible(timeout=RUN_MS)
+    card.get_by_role("button", name="Approve").click()
+    expect(page.locator("#status")).to_have_text("completed", timeout=RUN_MS)
+    expect(page.locator(".markdown img")).to_have_js_property("complete", True)
+    expect(page.locator("#file-list")).to_contain_text("report.md")
+    page.screenshot(path=pictures / "live-end-light.png", full_page=True)
 
 
 def test_an_approval_is_given_and_what_came_of_it_is_read(page: Page, pictures: Path) -> None:

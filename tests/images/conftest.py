@@ -1,10 +1,7 @@
-"""The bundled agents, ready to be driven: a whole run, a running process, or a program alone."""
+"""The bundled agents, ready to be driven: a whole run, or a running process."""
 
 from __future__ import annotations
 
-import json
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -12,7 +9,7 @@ from typing import Any
 import pytest
 
 from .agent_fixtures import agent, provider
-from .driving import DEMO, Process, Run, start_line
+from .driving import Process, Run, start_line
 
 __all__ = ["agent", "provider"]
 
@@ -50,16 +47,3 @@ def demo(launch: Callable[..., Process]) -> Callable[..., Run]:
         return process.finish()
 
     return run
-
-
-@pytest.fixture
-def analyse(workspace: Path) -> Callable[..., dict[str, Any]]:
-    """The written program by itself, on one file: what it found."""
-
-    def analysed(content: str | bytes, name: str = "data.csv", *options: str) -> dict[str, Any]:
-        (workspace / name).write_bytes(content if isinstance(content, bytes) else content.encode())
-        command = [sys.executable, "-I", "-B", str(DEMO / "programs" / "analysis.py"), name, *options]
-        subprocess.run(command, cwd=workspace, check=True, capture_output=True)
-        return json.loads((workspace / "analysis.json").read_text())["files"][0]  # type: ignore[no-any-return]
-
-    return analysed

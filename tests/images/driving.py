@@ -19,14 +19,21 @@ FIELDS: dict[str, dict[str, type]] = {
     "tool-call": {"call_id": str, "name": str, "arguments": dict, "title": str},
     "tool-output": {"call_id": str, "content": str},
     "tool-result": {"call_id": str, "result": str, "is_error": bool, "duration_ms": int},
+    "plan": {"entries": list},
+    "approval-request": {"approval_id": str, "call_id": str, "question": str, "options": list},
     "error": {"code": str, "message": str, "retryable": bool},
     "done": {"status": str, "result": str},
 }
 
 
-def start_line(prompt: object = "What is in my data?", run_id: str = "r1", history: Sequence[object] = ()) -> bytes:
+def start_line(
+    prompt: object = "What is in my data?",
+    run_id: str = "r1",
+    history: Sequence[object] = (),
+    config: Mapping[str, object] | None = None,
+) -> bytes:
     start = {"type": "start", "protocol": 1, "run_id": run_id, "input": {"content": prompt}, "history": list(history)}
-    return json.dumps({**start, "config": {}}).encode() + b"\n"
+    return json.dumps({**start, "config": dict(config or {})}).encode() + b"\n"
 
 
 @dataclass
@@ -46,24 +53,16 @@ class Run:
         return "".join(event["content"] for event in self.of("text"))
 
     @property
-    def thinking(self) -> str:
-        return "".join(event["content"] for event in self.of("thinking"))
-
-    @property
     def done(self) -> Event:
         return self.events[-1]
-
-    @property
-    def analysis(self) -> list[dict[str, Any]]:
-        return json.loads((self.workspace / "analysis.json").read_text())["files"]  # type: ignore[no-any-return]
 
     @property
     def report(self) -> str:
         return (self.workspace / "report.md").read_text()
 
-    @property
-    def charts(self) -> list[Path]:
-        return sorted((self.workspace / "charts").glob("*.svg"))
+    def output_of(self, tool: str) -> str:
+        calls = {event["call_id"] for event in self.of("tool-call") if event["name"] == tool}
+        return "".join(event["content"] for event in self.of("tool-output") if event["call_id"] in calls)
 
 
 class Process:

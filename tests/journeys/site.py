@@ -42,7 +42,8 @@ class Stopped(NamedTuple):
 class UpSite:
     """One data directory, `directory/data`, with which `up` is started, stopped and started again.
 
-    Its definitions are the bundled ones, `load`, the workload of tests/faults, and `definitions`.
+    Its definitions are the bundled ones, `load`, the workload of tests/faults, and `definitions`. The bundled demo asks
+    for an approval only if `asks`, so that most tests need not answer.
     """
 
     def __init__(
@@ -51,12 +52,16 @@ class UpSite:
         engine: str | None = None,
         settings: Mapping[str, str] | None = None,
         definitions: str = "",
+        *,
+        asks: bool = False,
     ) -> None:
         self.data = directory / "data"
         self.engine_name = engine or best_engine()
         self._port = ReservedPort()
         load = definition("load", IMAGE, memory_mib=128, wall_s=600)
-        (directory / "agents.toml").write_text((REPOSITORY / "agents.toml").read_text() + load + definitions)
+        bundled = (REPOSITORY / "agents.toml").read_text()
+        bundled = bundled if asks else re.sub(r"(?m)^approvals = .*\n", "", bundled)
+        (directory / "agents.toml").write_text(bundled + load + definitions)
         command = [sys.executable, "-m", "agentsite", "up", "--port", str(self._port.number)]
         options = ["--data-dir", str(self.data), "--engine", self.engine_name]
         self._up = Process("up", [*command, *options], environment(**(settings or {})), directory)

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from time import monotonic, time
-from typing import Any
 
 import numpy as np
 import pandas as pd  # type: ignore[import-untyped]
@@ -28,28 +27,13 @@ pytestmark = [
     pytest.mark.long,
     pytest.mark.timeout(400),
 ]
-Json = dict[str, Any]
 NAME = "sales of 2023.csv"
 LEAST_BYTES = 50 * 10**6
 ROWS = 120_000
 RUN_S = 300.0
 LIVE_S = 5.0
 """Most seconds from when an event was made until it was heard."""
-EXACT = 1e-9
-TYPES = {
-    "order": "integer",
-    "customer": "integer",
-    "amount": "number",
-    "temperature": "number",
-    "share": "number",
-    "balance": "number",
-    "ordered at": "datetime",
-    "region": "category",
-    "returned": "boolean",
-    "code": "text",
-    "note": "text",
-}
-NUMBERS = [name for name, kind in TYPES.items() if kind in ("integer", "number")]
+NUMBERS = ["order", "customer", "amount", "temperature", "share", "balance"]
 WORDS = [
     "größer",
     "said, again",
@@ -98,19 +82,19 @@ def notes(rng: np.random.Generator, rows: int) -> list[str]:
 
 @dataclass
 class Analysed:
-    """`read`: the file by pandas. `found`: by the agent. `late_s`: how long after it was made each event was heard."""
+    """`read`: the file by pandas. `late_s`: how long after it was made each event was heard."""
 
     path: Path
     read: pd.DataFrame
-    found: Json
     report: str
     events: list[Event]
-    heard_at: list[float]
     late_s: list[float]
     subscriber: Subscriber
 
-    def column(self, name: str) -> Json:
-        return next(column for column in self.found["columns"] if column["name"] == name)
+    def row(self, column: str) -> list[str]:
+        """What the report's table says of a column."""
+        (line,) = (line for line in self.report.splitlines() if line.startswith(f"| `{column}` |"))
+        return [cell.strip() for cell in line.split("|")[2:-1]]
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
@@ -138,7 +122,6 @@ async def analyse(site: UpSite, path: Path) -> Analysed:
         assert (await client.post(f"/api/agents/{agent_id}/runs", json=prompt)).status_code == 202
         await until(lambda: has_ended(subscriber), RUN_S, "the end of the analysis", every_s=0.1)
         await subscriber.stop()
-        (found,) = (await client.get(f"{files}/analysis.json")).json()["files"]
         report = (await client.get(f"{files}/report.md")).text
     events = [decode(seen.payload.decode()) for seen in subscriber.events]
     heard_at = [seen.at for seen in subscriber.events]
@@ -147,7 +130,7 @@ async def analyse(site: UpSite, path: Path) -> Analysed:
         for at, event in zip(heard_at, events, strict=True)
     ]
     read = await asyncio.to_thread(read_by_pandas, path)
-    return Analysed(path, read, found, report, events, heard_at, late_s, subscriber)
+    return Analysed(path, read, report, events, late_s, subscriber)
 
 
 def has_ended(subscriber: Subscriber) -> bool:
@@ -158,17 +141,17 @@ def read_by_pandas(path: Path) -> pd.DataFrame:
     return pd.read_csv(path, dtype={"code": str}, parse_dates=["ordered at"])
 
 
-def same(ours: float, theirs: float) -> None:
-    assert ours == pytest.approx(theirs, rel=EXACT, abs=0)
+def shown(number: float) -> str:
+    """As the report has numbers."""
+    return f"{number:,.0f}" if float(number).is_integer() else f"{number:,.4g}"
 
 
 async def test_it_is_large_and_was_analysed_to_its_end(analysed: Analysed):
     assert analysed.path.stat().st_size >= LEAST_BYTES
-    assert analysed.found["bytes"] == analysed.path.stat().st_size
-    assert analysed.found["sampled_every"] == 1
     assert analysed.events[-1].data["status"] == "completed"
     assert [event for event in analysed.events if event.type == "error"] == []
-    assert f"{ROWS:,}" in analysed.report
+    assert f"{len(analysed.read):,} rows, {len(analysed.read.columns)} columns." in analysed.report
+    assert len(analysed.read) == ROWS
 
 
 async def test_it_was_followed_without_a_gap(analysed: Analysed):
@@ -179,70 +162,33 @@ async def test_it_was_followed_without_a_gap(analysed: Analysed):
 
 async def test_it_was_followed_live(analysed: Analysed):
     """Progress came while the program worked, each event soon after it was made."""
-    progress = [
-        at
-        for at, event in zip(analysed.heard_at, analysed.events, strict=True)
-        if event.type == "tool-output" and "pass " in event.data["content"]
-    ]
-    assert len(progress) >= 4
-    assert progress[-1] - progress[0] > 2
+    output = "".join(event.data["content"] for event in analysed.events if event.type == "tool-output")
+    assert output.count("rows read ...") == ROWS // 20_000
     assert max(analysed.late_s) < LIVE_S
 
 
-async def test_rows_and_types_are_right(analysed: Analysed):
-    assert analysed.found["rows"] == len(analysed.read) == ROWS
-    assert analysed.found["ragged"] == {"short": 0, "long": 0}
-    types = {column["name"]: column["type"] for column in analysed.found["columns"]}
-    assert types == TYPES
+async def test_values_and_gaps_are_counted_as_by_pandas(analysed: Analysed):
     for name in analysed.read:
-        column, series = analysed.column(name), analysed.read[name]
-        assert (column["count"], column["missing"]) == (series.count(), series.isna().sum())
+        series = analysed.read[name]
+        assert analysed.row(name)[:2] == [f"{series.count():,}", f"{series.isna().sum():,}"], name
 
 
 @pytest.mark.parametrize("name", NUMBERS)
 async def test_numbers_are_those_of_pandas(analysed: Analysed, name: str):
-    column, series = analysed.column(name), analysed.read[name].astype(float)
-    assert column["distinct"] == series.nunique()
-    same(column["mean"], series.mean())
-    same(column["std"], series.std())
-    for ours, share in {"min": 0, "q1": 0.25, "median": 0.5, "q3": 0.75, "max": 1}.items():
-        same(column[ours], series.quantile(share))
-
-
-async def test_dates_are_those_of_pandas(analysed: Analysed):
-    column, series = analysed.column("ordered at"), analysed.read["ordered at"]
-    for ours, theirs in {"min": series.min(), "median": series.median(), "max": series.max()}.items():
-        assert abs(pd.Timestamp(column[ours]) - theirs) < pd.Timedelta("1ms")
+    series = analysed.read[name].astype(float)
+    assert analysed.row(name)[2:6] == [
+        f"{series.nunique():,}",
+        *map(shown, (series.min(), series.mean(), series.max())),
+    ]
 
 
 async def test_texts_are_those_of_pandas(analysed: Analysed):
-    regions = {top["value"]: top["count"] for top in analysed.column("region")["top"]}
-    assert regions == analysed.read["region"].value_counts().to_dict()
-    lengths = analysed.read["note"].dropna().str.strip().str.len()
-    column = analysed.column("note")["length"]
-    assert (column["min"], column["max"]) == (lengths.min(), lengths.max())
-    same(column["mean"], lengths.mean())
-
-
-async def test_correlations_are_those_of_pandas(analysed: Analysed):
-    theirs = analysed.read[NUMBERS].astype(float).corr()
-    pairs = analysed.found["correlations"]
-    assert len(pairs) == len(NUMBERS) * (len(NUMBERS) - 1) // 2
-    for pair in pairs:
-        # Of a correlation of nothing with nothing, the last digits are rounding; 1 is its scale.
-        assert pair["r"] == pytest.approx(theirs.loc[pair["a"], pair["b"]], rel=EXACT, abs=1e-13)
-        assert pair["n"] == len(analysed.read[[pair["a"], pair["b"]]].dropna())
+    common = analysed.read["region"].value_counts().index[:3]
+    assert analysed.row("region")[6] == ", ".join(f"`{value}`" for value in common)
+    assert analysed.row("code")[3:6] == ["", "", ""], "leading zeros: no numbers"
 
 
 async def test_groups_are_those_of_pandas(analysed: Analysed):
-    groups = analysed.found["groups"]
-    assert groups["by"] == "region"
-    assert set(groups["columns"]) >= {"amount", "temperature", "share", "balance"}
-    for name, parts in groups["columns"].items():
-        series = analysed.read[name].astype(float).groupby(analysed.read["region"])
-        assert {part["value"] for part in parts} == set(series.groups)
-        for part in parts:
-            values = series.get_group(part["value"])
-            assert part["count"] == values.count()
-            for ours, theirs in {"mean": values.mean(), "std": values.std(), "median": values.median()}.items():
-                same(part[ours], theirs)
+    means = analysed.read.groupby("region")["amount"].mean()
+    low, high = (f"`{name}` ({shown(means[name])})" for name in (means.idxmin(), means.idxmax()))
+    assert f"`amount` by `region`: its mean is lowest for {low}, highest for {high}." in analysed.report

@@ -52,6 +52,8 @@ WRITTEN = [
     ("name,preis\nMüller,5 €\n", "cp1252", "Windows-1252 (guessed)"),
     ("“gut” \u2013 don\u2019t\n", "cp1252", "Windows-1252 (guessed)"),
     ("café\n", "latin-1", "Windows-1252 (guessed)"),
+    ("å,ä,ö\n1,2,3\n", "cp1252", "Windows-1252 (guessed)"),
+    ("n,city\n" + "1,plain\n" * 2000 + "2,Jürgen\n", "latin-1", "Windows-1252 (guessed)"),
     ("姓名,金额\n张三,12\n", "gbk", "GBK (guessed)"),
     ("名前,金額\n山田,12\n", "shift_jis", "Shift_JIS (guessed)"),
     ("città,n\nNapoli,1\n", "utf-16", "UTF-16"),

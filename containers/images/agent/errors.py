@@ -8,6 +8,8 @@ from dataclasses import dataclass
 
 from pydantic_ai import exceptions as wrong
 
+from .protocol import AgentError as AgentError
+
 GATEWAY_CODES = (
     "budget-exceeded",
     "provider-not-allowed",
@@ -48,14 +50,6 @@ _PAGE = re.compile(r"<(!doctype|html|head|body)\b", re.I)
 _KNOWN_CODES = ("model_not_found", "invalid_api_key", "insufficient_quota", "content_policy_violation")
 ENDED_EARLY = "ended without"
 """As pydantic-ai words it."""
-
-
-class AgentError(Exception):
-    """Ends the run with an `error` event of this code. `retryable`: the same run may work later."""
-
-    def __init__(self, code: str, message: str, retryable: bool = False) -> None:
-        super().__init__(message)
-        self.code, self.retryable = code, retryable
 
 
 @dataclass(frozen=True, slots=True)

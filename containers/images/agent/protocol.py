@@ -1,17 +1,32 @@
-"""Container protocol v1: JSON Lines. Events go out on stdout; the start and later commands come in on stdin."""
+"""Container protocol v1: JSON Lines. Events go out on stdout; the start and later commands come in on stdin.
+
+The bundled demo uses this file, too: `demo/protocol.py` is a link to it. Standard library only.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import json
 import os
+import signal
+import sys
 import threading
-from collections.abc import Callable, Iterator
+import traceback
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import suppress
 from typing import IO, Any
 
 Json = dict[str, Any]
 READ_BYTES = 1 << 16
+APPROVE, DENY = "approve", "deny"
+
+
+class AgentError(Exception):
+    """Ends the run with an `error` event of this code. `retryable`: the same run may work later."""
+
+    def __init__(self, code: str, message: str, retryable: bool = False) -> None:
+        super().__init__(message)
+        self.code, self.retryable = code, retryable
 
 
 class Wire:
@@ -100,6 +115,69 @@ class Inbox:
     def _end(self) -> None:
         if not self.start.done():
             self.start.set_result(None)
+
+
+def run(work: Callable[[Wire, Inbox, Json], Awaitable[str]], defect_code: str) -> None:
+    """One run from start to done. `work` gets the start line and returns the run's result.
+
+    There is exactly one done, whatever happens. The exit code stays 0: the events have said how the run ended.
+    """
+    try:
+        asyncio.run(_run(work, defect_code))
+    except BrokenPipeError:  # nobody reads any more, so nobody can be told
+        os._exit(0)
+
+
+async def _run(work: Callable[[Wire, Inbox, Json], Awaitable[str]], defect_code: str) -> None:
+    wire, inbox = Wire(sys.stdout.buffer), Inbox()
+    inbox.listen()
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, inbox.cancel)
+    working = asyncio.create_task(_work(work, wire, inbox))
+    inbox.when_cancelled(working.cancel)
+    try:
+        wire.send("done", status="completed", result=await working)
+    except asyncio.CancelledError:
+        wire.send("done", status="cancelled", result="Cancelled.")
+    except AgentError as error:
+        _fail(wire, error)
+    except BrokenPipeError:
+        raise
+    except Exception as error:  # noqa: BLE001 - the edge of the process; the traceback goes to the log
+        traceback.print_exc()
+        _fail(wire, AgentError(defect_code, f"The agent has a defect: {type(error).__name__}: {error}"))
+
+
+async def _work(work: Callable[[Wire, Inbox, Json], Awaitable[str]], wire: Wire, inbox: Inbox) -> str:
+    start = await inbox.start
+    if start is None:
+        raise AgentError("no-start", "Standard input ended before a start line came.")
+    return await work(wire, inbox, start)
+
+
+def _fail(wire: Wire, error: AgentError) -> None:
+    wire.send("error", code=error.code, message=str(error), retryable=error.retryable)
+    wire.send("done", status="failed", result=str(error))
+
+
+async def ask_approval(wire: Wire, inbox: Inbox, call_id: str, question: str) -> str | None:
+    """None if it is approved, else the refusal in words. Waits as long as it takes: the site says for how long."""
+    approval_id = f"approve-{call_id}"
+    wire.send("approval-request", approval_id=approval_id, call_id=call_id, question=question, options=[APPROVE, DENY])
+    answer = await inbox.answer(approval_id)
+    if answer.get("decision") == APPROVE:
+        return None
+    reason = answer.get("reason")
+    return "The user denied this." + (f" The reason: {reason}" if reason else "")
+
+
+def prompt_of(start: Json) -> str:
+    given = start.get("input")
+    return text_of(given.get("content") if isinstance(given, dict) else given)
+
+
+def config_of(start: Json) -> Json:
+    config = start.get("config")
+    return config if isinstance(config, dict) else {}
 
 
 def lines(descriptor: int) -> Iterator[bytes]:

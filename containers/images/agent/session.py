@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
-import signal
-import sys
-import traceback
 from contextlib import AsyncExitStack
 
 from .asking import Asking
@@ -16,7 +12,7 @@ from .errors import AgentError
 from .history import messages_of
 from .mcp import open_servers
 from .models import images_are_taken
-from .protocol import Inbox, Json, Wire, text_of
+from .protocol import Inbox, Json, Wire, config_of, prompt_of, run
 from .toolbox import Toolbox
 from .tools import Tool, built_in
 
@@ -29,42 +25,11 @@ INSTRUCTIONS = (
 
 
 def main() -> None:
-    try:
-        asyncio.run(_run())
-    except BrokenPipeError:  # nobody reads any more, so nobody can be told
-        os._exit(0)
+    run(_work, defect_code="agent-failed")
 
 
-async def _run() -> None:
-    """Exactly one done, whatever happens. The exit code stays 0: the events have said how it ended."""
-    wire, inbox = Wire(sys.stdout.buffer), Inbox()
-    inbox.listen()
-    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, inbox.cancel)
-    work = asyncio.create_task(_work(wire, inbox))
-    inbox.when_cancelled(work.cancel)
-    try:
-        wire.send("done", status="completed", result=await work)
-    except asyncio.CancelledError:
-        wire.send("done", status="cancelled", result="Cancelled.")
-    except AgentError as error:
-        _fail(wire, error)
-    except BrokenPipeError:
-        raise
-    except Exception as error:  # noqa: BLE001 - the edge of the process; the traceback goes to the log
-        traceback.print_exc()
-        _fail(wire, AgentError("agent-failed", f"The agent has a defect: {type(error).__name__}: {error}"))
-
-
-def _fail(wire: Wire, error: AgentError) -> None:
-    wire.send("error", code=error.code, message=str(error), retryable=error.retryable)
-    wire.send("done", status="failed", result=str(error))
-
-
-async def _work(wire: Wire, inbox: Inbox) -> str:
-    start = await inbox.start
-    if start is None:
-        raise AgentError("no-start", "Standard input ended before a start line came.")
-    config = start["config"] if isinstance(start.get("config"), dict) else {}
+async def _work(wire: Wire, inbox: Inbox, start: Json) -> str:
+    config = config_of(start)
     asking = Asking(config.get("model"), wire)
     async with AsyncExitStack() as stack:
         stack.push_async_callback(asking.close)
@@ -78,7 +43,7 @@ async def _work(wire: Wire, inbox: Inbox) -> str:
             "\n\n".join(filter(None, (INSTRUCTIONS, config.get("system_prompt")))),
             _budget(),
         )
-        return await conversation.run(messages_of(start.get("history")), _prompt(start))
+        return await conversation.run(messages_of(start.get("history")), prompt_of(start).strip() or "Go on.")
 
 
 def _wanted(config: Json) -> list[Tool]:
@@ -88,11 +53,6 @@ def _wanted(config: Json) -> list[Tool]:
     if unknown := [name for name in wanted if name not in known]:
         raise AgentError("unknown-tool", f"There is no tool {unknown[0]!r}; there are: {', '.join(known)}.")
     return [tool for tool in tools if tool.name in wanted or not wanted]
-
-
-def _prompt(start: Json) -> str:
-    given = start.get("input")
-    return text_of(given.get("content") if isinstance(given, dict) else given).strip() or "Go on."
 
 
 def _budget() -> int:

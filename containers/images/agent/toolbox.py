@@ -13,11 +13,10 @@ from pydantic_ai.tools import ToolDefinition
 
 from .approvals import SUBJECTS, needs_approval
 from .names import safe_name
-from .protocol import Inbox, Wire
+from .protocol import Inbox, Wire, ask_approval
 from .text import clean
 from .tools import Output, Tool, ToolFailed
 
-APPROVE, DENY = "approve", "deny"
 TITLE_CHARACTERS = 120
 EVENT_NAME_CHARACTERS = 200
 MOST_TITLES = 20
@@ -104,23 +103,13 @@ class Toolbox:
         if arguments is None:
             raise ToolFailed("The arguments are not a JSON object.")
         if needs_approval(self._approvals, tool.name, arguments):
-            await self._ask(tool.name, call_id, arguments)
+            question = f"May it {_title(tool.name, arguments)}?"
+            if refusal := await ask_approval(self._wire, self._inbox, call_id, question):
+                raise ToolFailed(refusal)
         try:
             return await tool.call(arguments, output)
         except OSError as error:
             raise ToolFailed(f"It failed: {error.strerror or error}.") from error
-
-    async def _ask(self, name: str, call_id: str, arguments: dict[str, Any]) -> None:
-        """Waits as long as it takes: the site says for how long. Raises ToolFailed if it is denied."""
-        approval_id = f"approve-{call_id}"
-        question = f"May it {_title(name, arguments)}?"
-        self._wire.send(
-            "approval-request", approval_id=approval_id, call_id=call_id, question=question, options=[APPROVE, DENY]
-        )
-        answer = await self._inbox.answer(approval_id)
-        if answer.get("decision") != APPROVE:
-            reason = answer.get("reason")
-            raise ToolFailed("The user denied this." + (f" The reason: {reason}" if reason else ""))
 
 
 def _title(name: str, arguments: dict[str, Any]) -> str:

@@ -1,229 +1,271 @@
-"""One run from start to done: look, choose, program, run, draw, report, answer."""
+"""One run of the demo: look, read, write a program, run it if that is approved, report. Scripted: there is no model."""
 
 from __future__ import annotations
 
-import json
+import asyncio
+import codecs
 import os
+import random
+import re
 import sys
-import traceback
+import time
+from asyncio.subprocess import DEVNULL, PIPE, STDOUT
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
-from . import pictures, report
-from .markdown import code
-from .pace import Cancelled, Pace, Voice
-from .programs.table_reading import Table
-from .protocol import Inbox, Wire, has_answered_before, prompt_of
-from .request import Request
-from .tools import Toolbox, ToolFailed
-from .workspace import Entry, free_name, inputs, is_sample
+from . import analysis
+from .analysis import MARK, TABLES, Unusable, code, encoding_of, read_table
+from .approvals import needs_approval
+from .protocol import AgentError, Inbox, Json, Wire, ask_approval, config_of, prompt_of, run
 
-PROGRAMS = Path(__file__).parent / "programs"
-MAX_FILES, MAX_CHARTS = 5, 12
+PROGRAM = Path(analysis.__file__).read_text(encoding="utf-8")
+SAMPLE = Path(__file__).parent / "data" / "penguins.csv"
+PYTHON_OPTIONS = ("-I", "-B", "-u", "-X", "utf8")
+"""-I: a file of the workspace that is called csv.py is data, not a module to import."""
+MAX_FILES, SHOWN_CHARACTERS, READ_BYTES, HEAD_LINES = 500, 16_000, 1 << 14, 6
+PLAN = ("See which files there are", "Look into the data", "Write a program", "Run it", "Read its report and answer")
 SCRIPTED = (
     "I am Agentsite's demo agent. **I am scripted: no model is involved**, so I follow a fixed plan and understand "
-    "only simple requests. The work is real, though: I write a program, run it on your data, draw charts and report."
+    "only simple requests. The work is real, though: I write a program, run it on your data and report what it found."
 )
-Json = dict[str, Any]
+AGAIN = "Still the scripted demo (no model). I look at the workspace again."
+
+
+class Denied(Exception):
+    """The user did not approve a call. The message says so."""
 
 
 def main() -> None:
-    wire, inbox = Wire(sys.stdout.buffer), Inbox()
-    inbox.listen()
-    start = inbox.start()
-    try:
-        conclude(wire, inbox, start)
-    except BrokenPipeError:  # nobody reads any more, so nobody can be told
-        os._exit(0)
-
-
-def conclude(wire: Wire, inbox: Inbox, start: Json | None) -> None:
-    """Exactly one done, whatever happens. The exit code stays 0: the events have said how it ended."""
-    session = Session(wire, inbox, start or {})
-    try:
-        if start is None:
-            raise ToolFailed("no-start", "Standard input ended before a start line came.")
-        session.run()
-        wire.send("done", status="completed", result=session.voice.said)
-    except Cancelled:
-        wire.send("text", content="\n\nCancelled: I stopped here. Files that were written so far are kept.\n")
-        wire.send("done", status="cancelled", result="Cancelled.")
-    except ToolFailed as error:
-        fail(wire, error.code, str(error))
-    except BrokenPipeError:
-        raise
-    except Exception as error:  # noqa: BLE001 - the edge of the process; the traceback goes to the log
-        traceback.print_exc()
-        fail(wire, "demo-failed", f"The demo agent has a defect: {type(error).__name__}: {error}")
-
-
-def fail(wire: Wire, error_code: str, message: str) -> None:
-    wire.send("error", code=error_code, message=message, retryable=False)
-    wire.send("done", status="failed", result=message)
+    run(lambda wire, inbox, start: Session(wire, inbox, start).run(), defect_code="demo-failed")
 
 
 class Session:
-    """The plan, step by step. What one step finds out is kept here for the next."""
-
     def __init__(self, wire: Wire, inbox: Inbox, start: Json) -> None:
         self.wire, self.inbox, self.start = wire, inbox, start
-        self.pace = Pace(inbox.cancelled)
-        self.voice = Voice(wire, self.pace)
+        self.request = prompt_of(start).strip()
         self.root = Path(os.environ.get("WORKSPACE") or "/workspace")
-        self.tools = Toolbox(wire, self.pace, self.root)
-        self.request = Request(prompt_of(start))
-        self.columns: list[str] = []
+        self.written: list[str] = []
         self.left_out: list[str] = []
+        self.columns: list[str] = []
+        self.random = random.Random(7)  # the same rhythm every time
+        pace = os.environ.get("DEMO_PACE", "")
+        self.pace = float(pace) if re.fullmatch(r"[0-9]{1,2}(\.[0-9]+)?", pace) else 1.0
 
-    def run(self) -> None:
-        self.introduce()
-        chosen = self.choose(self.look())
-        if not chosen:
-            self.voice.say("There is nothing that I could analyse: " + "; ".join(self.left_out) + ".")
-            return
-        self.peek(chosen)
-        results = self.analyse(chosen)
-        drawn = self.draw(results)
-        self.answer(results, drawn)
+    async def run(self) -> str:
+        """Returns the run's result. Raises AgentError."""
+        try:
+            return await self.follow_plan()
+        except Denied as refusal:
+            written = ", ".join(map(code, self.written))
+            return await self.say(f"{str(refusal).rstrip('.')}. So I stop here. I have written {written or 'nothing'}.")
 
-    def introduce(self) -> None:
-        again = has_answered_before(self.start)
-        self.voice.say("Still the scripted demo (no model); I look at the workspace again." if again else SCRIPTED)
-        asked = (
-            f"The prompt is: “{self.request.prompt[:300]}”."
-            if self.request.prompt
-            else "There is no prompt: an overview, then."
+    async def follow_plan(self) -> str:
+        turns = self.start.get("history") or []
+        is_again = any(turn.get("role") == "assistant" for turn in turns if isinstance(turn, dict))
+        await self.say(AGAIN if is_again else SCRIPTED)
+        self.show_plan(0)
+        asked = f"The prompt is: “{self.request[:300]}”." if self.request else "There is no prompt: an overview, then."
+        await self.think(f"{asked} First I look at which files are there.")
+        path = await self.choose_file()
+        if path is None:
+            return await self.say(f"There is nothing that I could analyse: {'; '.join(self.left_out)}.")
+        self.show_plan(1)
+        await self.call("read_file", f"Read the head of {path}", lambda _: self.read_head(path), path=path)
+        await self.think(
+            f"{code(path)} is a {'table with ' + ', '.join(self.columns[:12]) if self.columns else 'text'}."
         )
-        self.voice.think(f"{asked} First I look at which files are there.")
+        await self.take_messages()
+        self.show_plan(2)
+        await self.think("I write a program for this and run it, rather than guess: the numbers must be exact.")
+        program = self.free_name("analysis.py")
+        arguments = {"path": program, "content": PROGRAM}
+        await self.call("write_file", f"Write {program}", lambda _: self.write(**arguments), **arguments)
+        answer = await self.analyse(program, path)
+        while await self.take_messages():
+            answer = await self.analyse(program, path)
+        return answer
 
-    def look(self) -> list[Entry]:
-        entries = self.tools.list_files()
-        self.left_out += [
-            f"{code(e.path)} is {describe(e)}" for e in entries if e.kind in ("binary", "empty", "unreadable")
-        ][:10]
-        if inputs(self.root, entries) or self.left_out:
-            return entries
-        self.voice.think("There is no data file. I bring a small real data set: 344 penguins, measured in Antarctica.")
-        self.voice.say(
-            "There is no data yet, so I take the bundled data set. Upload a CSV or text file to have yours analysed."
+    async def choose_file(self) -> str | None:
+        """The file that the prompt names, or the first one: tables before texts, the user's before the sample."""
+        paths: list[str] = []
+        await self.call("list_files", "List the workspace", lambda _: self.list_files(paths), path=".")
+
+        def rank(path: str) -> tuple[bool, bool, bool]:
+            is_named = path.rpartition("/")[2].lower() in self.request.lower()
+            return not is_named, path == SAMPLE.name, not path.lower().endswith(TABLES)
+
+        for path in sorted((path for path in paths if not self.is_own(path)), key=rank):
+            try:
+                encoding_of(self.root / path)
+                return path
+            except Unusable as reason:
+                self.left_out.append(f"{code(path)} {reason}")
+        if self.left_out:
+            return None
+        await self.say("There is no data yet, so I bring a sample: 344 penguins. Upload a CSV or text file for yours.")
+        await self.call(
+            "load_sample", "Bring the sample", lambda _: self.write(SAMPLE.name, SAMPLE.read_text()), path=SAMPLE.name
         )
-        self.tools.load_dataset()
-        return self.tools.list_files()
+        return SAMPLE.name
 
-    def choose(self, entries: list[Entry]) -> list[Entry]:
-        """The files that the prompt names, else all; never more than a handful."""
-        data = inputs(self.root, entries)
-        named = [entry.path for entry in entries if entry.is_data]
-        self.request = Request.read(self.request.prompt, named)
-        chosen = [entry for entry in entries if entry.path in self.request.files] or data
-        if len(chosen) > MAX_FILES:
-            rest = ", ".join(code(entry.path) for entry in chosen[MAX_FILES : MAX_FILES + 10])
-            self.left_out.append(f"only {MAX_FILES} files at a time, so not {rest} ({len(chosen) - MAX_FILES} in all)")
-        return chosen[:MAX_FILES]
+    async def analyse(self, program: str, path: str) -> str:
+        """Runs the program and says what it found. Returns that."""
+        self.show_plan(3)
+        report, chart = self.free_name("report.md"), self.free_name("chart.svg")
+        about = named_columns(self.request, self.columns)
+        if about:
+            await self.think(f"The request names {', '.join(about)}, so that comes first.")
+        target = f"./{path}" if path.startswith("-") else path  # it is no option
+        arguments = [target, *(f"--about={name}" for name in about), f"--report={report}", f"--chart={chart}"]
+        title, command = f"Run {program} on {path}", ["python3", *PYTHON_OPTIONS, program, *arguments]
+        question = f"Run {program} on {path}? It writes {report} and {chart}."
+        work = lambda call_id: self.run_program(call_id, program, *arguments)  # noqa: E731
+        await self.call("run_python", title, work, question, command=command)
+        self.show_plan(4)
+        text = await self.call("read_file", f"Read {report}", lambda _: self.read_report(report), path=report)
+        found = "\n".join(line for line in text.splitlines() if line.startswith("- "))
+        image = next((f"\n\n{line}" for line in text.splitlines() if line.startswith("![")), "")
+        left_out = f"\n\nLeft out: {'; '.join(self.left_out)}." if self.left_out else ""
+        answer = f"This is what the program found:\n\n{found}{image}\n\nMore is in [{report}]({report}).{left_out}"
+        self.show_plan(len(PLAN))
+        return await self.say(answer)
 
-    def peek(self, chosen: list[Entry]) -> None:
-        """Look into the files, and at what the prompt says of their columns."""
-        for entry in chosen[:3]:
-            self.tools.read_file(entry.path)
-        for entry in chosen:
-            if entry.kind == "table":
-                self.columns += column_names(self.root / entry.path)
-        self.request.find_columns(self.columns)
-        self.voice.think(self.thoughts(chosen))
+    # Talking ------------------------------------------------------------------------------------------------------
 
-    def thoughts(self, chosen: list[Entry]) -> str:
-        named = ", ".join(code(entry.path) for entry in chosen)
-        kinds = {"table": "a table", "text": "a text"}
-        said = [f"I take {named}: " + ", ".join(kinds[entry.kind] for entry in chosen) + "."]
-        if any(is_sample(self.root, entry) for entry in chosen):
-            said.append("That is the bundled data set.")
-        if self.columns:
-            said.append(f"Its columns: {', '.join(self.columns[:12])}{' …' if len(self.columns) > 12 else ''}.")
-        if self.request.columns:
-            said.append(f"The prompt names {', '.join(self.request.columns)}, so that comes first.")
-        if self.request.by:
-            said.append(f"It asks for groups by {self.request.by}.")
-        if not self.request.columns and not self.request.charts:
-            said.append("The prompt asks for nothing that I can pin to a column, so a general overview it is.")
-        return " ".join(said)
+    async def say(self, text: str) -> str:
+        return await self.stream("text", text)
 
-    def heed(self) -> None:
-        """Answer messages that came in meanwhile."""
-        while self.inbox.messages:
-            message = self.inbox.messages.popleft()
-            self.request.add(message, self.columns)
-            known = [name for name in self.columns if name in self.request.columns]
-            focus = f" I look at {', '.join(map(code, known))} with more attention." if known else ""
-            self.voice.say(f"I have your message: “{message[:200]}”.{focus} I go on from here.")
+    async def think(self, text: str) -> None:
+        await self.stream("thinking", text)
 
-    def analyse(self, chosen: list[Entry]) -> list[Json]:
-        """Write the programs, run them, read what they found."""
-        self.heed()
-        tables = [entry.path for entry in chosen if entry.kind == "table"]
-        texts = [entry.path for entry in chosen if entry.kind == "text"]
-        folder, output = self.program_folder(), free_name(self.root, "analysis.json")
-        self.voice.think("I write a program for this and run it, rather than guess: the numbers must be exact.")
-        names = ["table_reading.py", "analysis.py"] if tables else []
-        for name in ["text_encoding.py", *names, *(["text_analysis.py"] if texts else [])]:
-            self.tools.write_file(folder + name, (PROGRAMS / name).read_text(encoding="utf-8"))
-        if tables:
-            self.tools.run_python(
-                f"{folder}analysis.py", [*map(safe, tables), *self.options(), "--output", output], output
+    async def stream(self, kind: str, text: str) -> str:
+        """In pieces of one to four words, as from a model."""
+        words = re.findall(r"\s*\S+|\s+$", f"{text}\n\n")
+        while words:
+            count = self.random.randint(1, 4)
+            self.wire.send(kind, content="".join(words[:count]))
+            del words[:count]
+            await asyncio.sleep(0.08 * self.pace)
+        return text
+
+    def show_plan(self, step: int) -> None:
+        statuses = ["completed"] * step + ["in_progress"] + ["pending"] * len(PLAN)
+        entries = [
+            {"content": entry, "priority": "medium", "status": s} for entry, s in zip(PLAN, statuses, strict=False)
+        ]
+        self.wire.send("plan", entries=entries)
+
+    async def take_messages(self) -> bool:
+        """Adds what the user said meanwhile to the request."""
+        messages = self.inbox.take_messages()
+        for message in messages:
+            self.request += f"\n{message}"
+            await self.say(f"I have your message: “{message[:200]}”. I go on with it.")
+        return bool(messages)
+
+    # Tools --------------------------------------------------------------------------------------------------------
+
+    async def call(
+        self, name: str, title: str, work: Callable[[str], str | Awaitable[str]], question: str = "", **arguments: Any
+    ) -> str:
+        """Announces a call, asks if it has to be approved, and ends it with one result. Raises Denied, AgentError."""
+        call_id, started = f"call-{uuid4().hex[:12]}", time.monotonic()
+        self.wire.send("tool-call", call_id=call_id, name=name, arguments=arguments, title=title)
+        result, is_error = "Cancelled.", True
+        try:
+            is_free = not needs_approval(config_of(self.start).get("approvals"), name, arguments)
+            if (
+                refusal := None
+                if is_free
+                else await ask_approval(self.wire, self.inbox, call_id, question or f"{title}?")
+            ):
+                raise Denied(refusal)
+            await asyncio.sleep(0.8 * self.pace)
+            done = work(call_id)
+            result, is_error = done if isinstance(done, str) else await done, False
+            return result
+        except (Denied, AgentError) as error:
+            result = str(error)
+            raise
+        except (OSError, Unusable) as error:
+            result = (
+                f"{error.filename}: {error.strerror}."
+                if isinstance(error, OSError)
+                else f"{arguments['path']} {error}."
             )
-        if texts:
-            more = ["--append"] if tables else []
-            self.tools.run_python(f"{folder}text_analysis.py", [*map(safe, texts), "--output", output, *more], output)
-        return self.results(output, tables + texts)
+            raise AgentError("file-error", result) from error
+        finally:
+            passed_ms = round((time.monotonic() - started) * 1000)
+            self.wire.send("tool-result", call_id=call_id, result=result, is_error=is_error, duration_ms=passed_ms)
 
-    def program_folder(self) -> str:
-        """The workspace itself, unless the user has files of these names there."""
-        names = ("analysis.py", "table_reading.py", "text_analysis.py", "text_encoding.py")
-        return "" if all(free_name(self.root, name) == name for name in names) else "demo-programs/"
+    def list_files(self, paths: list[str]) -> str:
+        """Hidden files are left out. Links are not followed: they may lead out of the workspace."""
+        if not self.root.is_dir():
+            raise AgentError("workspace-missing", f"There is no workspace at {self.root}.")
+        for folder, folders, names in os.walk(self.root):
+            folders[:] = sorted(name for name in folders if not name.startswith((".", "__")))
+            files = [Path(folder, name) for name in sorted(names) if not name.startswith(".")]
+            paths += [str(file.relative_to(self.root)) for file in files if file.is_file() and not file.is_symlink()]
+            del paths[MAX_FILES:]
+        return "\n".join(f"{path}  {(self.root / path).stat().st_size:,} bytes" for path in paths) or "It is empty."
 
-    def options(self) -> list[str]:
-        by = [f"--by={self.request.by}"] if self.request.by else []
-        return by + [f"--focus={name}" for name in self.request.columns[:8]]
+    def read_head(self, path: str) -> str:
+        file = self.root / path
+        self.columns = [column.name for column in read_table(file, 0)[0]] if path.lower().endswith(TABLES) else []
+        with file.open(encoding=encoding_of(file), errors="replace") as lines:
+            return "".join(lines.readline(2_000) for _ in range(HEAD_LINES)).replace("\0", "\ufffd")
 
-    def results(self, output: str, paths: list[str]) -> list[Json]:
-        found: list[Json] = json.loads((self.root / output).read_text(encoding="utf-8"))["files"]
-        return [{**about, "file": path} for about, path in zip(found, paths, strict=True)]
+    def read_report(self, path: str) -> str:
+        return (self.root / path).read_text(encoding="utf-8")[:SHOWN_CHARACTERS]
 
-    def draw(self, results: list[Json]) -> dict[str, list[pictures.Picture]]:
-        self.heed()
-        good = [about for about in results if "error" not in about]
-        each = max(2, min(8, MAX_CHARTS // max(1, len(good))))
-        drawn = {about["file"]: pictures.of_file(about, self.request, each) for about in good}
-        total = sum(map(len, drawn.values()))
-        self.voice.think(
-            f"The numbers are there. Now {total} charts, the most telling first."
-            if total
-            else "There is nothing to draw."
+    def write(self, path: str, content: str) -> str:
+        analysis.write(self.root / path, content)
+        self.written.append(path)
+        return f"Wrote {path} ({len(content):,} characters)."
+
+    async def run_program(self, call_id: str, *arguments: str) -> str:
+        """Its output streams while it works. It ends with the run."""
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, *PYTHON_OPTIONS, *arguments), cwd=self.root, stdin=DEVNULL, stdout=PIPE, stderr=STDOUT
         )
-        for found in drawn.values():
-            for picture in found:
-                self.tools.draw_chart(picture)
-                self.pace.pause(0.15)
-        return drawn
+        assert process.stdout is not None
+        output, decoder = "", codecs.getincrementaldecoder("utf-8")("replace")
+        try:
+            while piece := await process.stdout.read(READ_BYTES):
+                text = decoder.decode(piece)
+                self.wire.send("tool-output", call_id=call_id, content=text)
+                output += text
+            exit_code = await process.wait()
+        finally:
+            if process.returncode is None:
+                process.kill()
+                await process.wait()
+        if exit_code:
+            last = output.strip().rpartition("\n")[2] or "no output"
+            raise AgentError("program-failed", f"The program ended with exit code {exit_code}: {last}")
+        return "Exit code 0."
 
-    def answer(self, results: list[Json], drawn: dict[str, list[pictures.Picture]]) -> None:
-        self.heed()
-        name = free_name(self.root, "report.md")
-        self.tools.write_file(name, report.whole(results, drawn, self.request, self.left_out))
-        files = sorted(self.tools.written, key=lambda path: (path != name, path))
-        self.voice.say(report.answer(results, self.request, files, self.left_out))
+    def free_name(self, name: str) -> str:
+        """The name, or one beside it: a file of the user's is not overwritten."""
+        while os.path.lexists(self.root / name) and not self.is_own(name):
+            name = f"demo-{name}"
+        return name
+
+    def is_own(self, path: str) -> bool:
+        """Whether an earlier run of the demo wrote it."""
+        try:
+            with (self.root / path).open("rb") as file:
+                return MARK.encode() in file.read(READ_BYTES) and not (self.root / path).is_symlink()
+        except OSError:
+            return False
 
 
-def describe(entry: Entry) -> str:
-    return {"binary": "not a text file", "empty": "empty", "unreadable": "not readable"}[entry.kind]
-
-
-def column_names(path: Path) -> list[str]:
-    try:
-        return Table(str(path)).names
-    except (OSError, ValueError):  # the analysis will say why
-        return []
-
-
-def safe(path: str) -> str:
-    """A file called --by must not become an option."""
-    return f"./{path}" if path.startswith("-") else path
+def named_columns(request: str, columns: list[str]) -> list[str]:
+    """Those that the request names, also without underscores or a unit: "body mass" is body_mass_g."""
+    plain = [" ".join(re.findall(r"[^\W_]+", text.lower())) for text in (request, *columns)]
+    shortened = [re.sub(r" .{1,2}$", "", name) for name in plain[1:]]
+    return [
+        column for column, name in zip(columns, shortened, strict=True) if name[1:] and f" {name} " in f" {plain[0]} "
+    ]
