@@ -24,7 +24,7 @@ from rich.console import Console
 from rich.table import Table
 
 SHORT, LONG = 10, 5_000
-PAINTED_MOST, INTERACTIVE_MOST, WEIGHT_MOST_BYTES = 1.5, 2.0, 150_000
+PAINTED_MOST, INTERACTIVE_MOST, WEIGHT_MOST_BYTES = 1.5, 2.0, 220_000
 PATIENCE_MS = 60_000
 WATCH = """() => {
     window.painted = new Map();
