@@ -218,6 +218,7 @@ def test_a_run_is_tried_again_from_the_panel_and_the_page_stays(tab: Page, run: 
     assert Run.objects.filter(retry_of=run).count() == 1
 
 
+@pytest.mark.long
 def test_screenshots_of_what_a_run_left(tab: Page, run: Run, live_server: LiveServer, pictures: Path) -> None:
     failed = story.new_run(run.agent, "Too much.")
     story.write(failed, story.FAILED)

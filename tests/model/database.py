@@ -127,11 +127,13 @@ class Database:
 
     def load(self, agent_id: str) -> Work:
         row = yield from self.snapshot(agent_id)
-        folded = Folded(row.cursor, json.loads(row.state))
+        stored_chars = len(row.state) + len("{}") if row.cursor != START else 0
+        folded = Folded(row.cursor, json.loads(row.state), stored_chars=stored_chars)
         while True:
             yield
             found: Page = yield from self.page(agent_id, folded.cursor)
             folded.take(decode(stored.payload) for stored in found.events)
+            folded.later_chars += sum(len(stored.payload) for stored in found.events)
             if found.complete or not found.events:
                 return folded
 
