@@ -14,7 +14,7 @@ from playwright.sync_api import Page, expect
 
 from tests.journeys.site import UpSite
 
-pytestmark = [pytest.mark.browser, pytest.mark.slow, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.browser, pytest.mark.slow, pytest.mark.long, pytest.mark.timeout(240)]
 DOCUMENT = Path(__file__).resolve().parents[2] / "docs" / "events.md"
 
 
