@@ -13,6 +13,8 @@ from typing import Any
 
 from aiohttp import web
 
+from tests.provider.server import abort_connections
+
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
@@ -70,6 +72,7 @@ class MockUpstream:
 
     def close(self) -> None:
         self._run(self._runner.cleanup())
+        self.loop.call_soon_threadsafe(abort_connections, self.loop)
         self.loop.call_soon_threadsafe(self.loop.stop)
         self._thread.join(5)
         self.loop.close()

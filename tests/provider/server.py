@@ -43,6 +43,13 @@ class Recorded:
     at_s: float = field(default_factory=time.monotonic)
 
 
+def abort_connections(loop: asyncio.AbstractEventLoop) -> None:
+    """Aborts what the clean-up of a server leaves open: connections with bytes that their client never took."""
+    transports = loop._transports  # type: ignore[attr-defined]  # asyncio has no public list of them
+    for transport in list(transports.values()):
+        transport.abort()
+
+
 class MockProvider:
     """`key`: what clients must send (in their format's way), else they are refused; None takes any. `without`: formats
     that this server does not know. `author` may be replaced by anything that answers a request with a turn. Paths may
@@ -119,6 +126,7 @@ class MockProvider:
     async def _stop(self) -> None:
         if self._runner:
             await self._runner.cleanup()
+        abort_connections(self._loop)
 
     def _handler(self, name: str, wire: Wire) -> Callable[[web.Request], Coroutine[Any, Any, web.StreamResponse]]:
         async def handle(request: web.Request) -> web.StreamResponse:
