@@ -129,6 +129,7 @@ def test_what_a_reader_has_on_screen_stays_when_it_leaves_the_state(stub: Stub, 
     assert stub.pages_asked == []
 
 
+@pytest.mark.long
 def test_reader_at_the_end_has_a_bounded_page(stub: Stub, watched: Page) -> None:
     stub.append(log_of(*started()))
     watched.goto(stub.page_url)

@@ -19,6 +19,8 @@ from packaging.utils import canonicalize_name
 from tests.packaging.stub_index import PIN, build_index
 from tests.packaging.test_locks import LOCKS, ROOT
 
+pytestmark = pytest.mark.long
+
 OLDEST_PIP = Path(__file__).with_name("oldest-pip.txt")
 UV = [str(Path(sys.executable).with_name("uv")), "pip", "install", "--no-config"]
 """What scripts/venv installs with."""
