@@ -47,7 +47,8 @@ def test_reader_need_not_wait_for_the_next_attempt(stub: Stub, watched: Page) ->
     stub.refuse = 503
     now = datetime.now(UTC)
     watched.clock.install(time=now)
-    watched.clock.pause_at(now)  # so that the next attempt can't begin by itself before "Now" is pressed
+    # So that the next attempt can't begin by itself before "Now" is pressed. Later than the clock can be by now.
+    watched.clock.pause_at(now + timedelta(hours=1))
     watched.goto(stub.page_url)
     expect(watched.locator("#connection")).to_have_text(re.compile(r"^Reconnecting in \d+ s$"))
     stub.append(log_of(*words("hello"), after=3))

@@ -6,7 +6,6 @@ import json
 import re
 import shutil
 import subprocess
-import tarfile
 import tomllib
 from pathlib import Path
 from typing import Any
@@ -50,8 +49,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     run("npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--prefer-offline", cwd=directory)
     run("npm", "pack", "--silent", "--pack-destination", str(directory), str(PACKAGE), cwd=directory)
     (archive,) = directory.glob("*.tgz")
-    with tarfile.open(archive) as packed:
-        packed.extractall(directory, filter="data")
+    run("tar", "-xzf", str(archive), cwd=directory)
     (directory / "package").rename(directory / "node_modules" / "agentsite-client")
     (directory / "package.json").write_text('{"private": true, "type": "module"}')
     return directory
