@@ -47,6 +47,7 @@ def test_what_is_posted_to_steer_during_a_tool_is_in_the_next_request(
     assert statuses(site.events(handed)) == ["queued", "completed"]
 
 
+@pytest.mark.long
 def test_a_failed_run_goes_on_with_what_it_had_said_and_done(
     docker_site: Site, provider: MockProvider, agent_image: str
 ) -> None:

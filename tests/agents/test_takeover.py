@@ -240,7 +240,7 @@ def _is_swept(run: Run) -> bool:
     return not run.attempts.filter(finished_at=None).exists()
 
 
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("seed", [0, *(pytest.param(seed, marks=pytest.mark.long) for seed in (1, 2))])
 @pytest.mark.slow
 def test_by_chance_again_and_again(site: Site, seed: int) -> None:
     """A program that prints all the time, and workers that are stopped, killed and fenced at random moments."""

@@ -16,7 +16,7 @@ from tests.browser.test_accessibility import found
 from tests.journeys.site import UpSite
 from tests.nightly import some
 
-pytestmark = [pytest.mark.browser, pytest.mark.slow, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.browser, pytest.mark.slow, pytest.mark.long, pytest.mark.timeout(240)]
 RUN_MS = 90_000
 PROGRAM = r"""
 import json, pathlib, sys

@@ -15,7 +15,7 @@ from tests.faults.site import Site
 from tests.faults.stack import Process, Profile, Stack, remove_containers
 from tests.faults.waiting import aside, until
 
-pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.slow]
+pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.slow, pytest.mark.long]
 HOST_LOST_S = 120.0
 PATIENCE_S = 60.0
 HOSTS = ("host0", "host1")
