@@ -76,7 +76,7 @@ async def clear(agent_id: str) -> bool:
     JournalUnavailable.
 
     A run that is posted between our look and our append begins behind it: its first event is not in the log yet, and
-    until we give the lease back nobody else writes.
+    no other process can write before this one releases the lease.
     """
     bus = Bus()
     try:

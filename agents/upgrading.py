@@ -28,7 +28,7 @@ def count_old() -> int:
 
 def upgrade(most: int | None = AT_ONCE) -> Iterator[str]:
     """Upgrades up to `most` logs while it is iterated over; yields the agent of each. One that can't be upgraded is
-    reported and left out: it keeps nobody else waiting. Raises DatabaseError."""
+    reported and left out, so that the other logs do not wait for it. Raises DatabaseError."""
     done = 0
     for agent_id in _old_logs():
         if done == most:

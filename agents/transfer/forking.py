@@ -41,7 +41,7 @@ SHOWN_RUNS = 100
 
 def fork_agent(owner: Any, agent: Agent, run: Run | None = None, title: str | None = None) -> Agent:
     """`run`: by default the latest that has begun and ended. The workspace comes first: until the transaction has
-    ended nobody knows of it, and where this dies it is a workspace without an agent (agents.workspace.unowned).
+    ended, no row names it. If the process dies meanwhile, the sweep removes it (agents.workspace.unowned).
 
     Raises RunNotEnded, WorkspaceNotKept, EventsTrimmed, DiskFull, NotFound if the original is deleted meanwhile; then
     nothing is left.
@@ -142,10 +142,10 @@ class _Then:
         a run that has ended does not.
         """
         own = _Own(set(map(str, self._runs.values_list("pk", flat=True))))
-        entries = own.of(self._folded.state["messages"])
+        entries = own.select(self._folded.state["messages"])
         pages = journal.pages_before(self._agent_id, self._folded)
         for page in pages:
-            found = own.of(page.messages)
+            found = own.select(page.messages)
             if page.before.seq <= self._end_seq and len(found) == len(page.messages):
                 return conversation.in_order(entries), chain([page], pages)
             entries += found
@@ -193,7 +193,7 @@ class _Own:
         self._run_ids = run_ids
         self._later_n = float("inf")
 
-    def of(self, entries: list[Entry]) -> list[Entry]:
+    def select(self, entries: list[Entry]) -> list[Entry]:
         later = [one for one in entries if one["run_id"] is not None and one["run_id"] not in self._run_ids]
         self._later_n = min([self._later_n, *(part["n"] for one in later for part in one["parts"])])
         return [one for one in entries if one not in later and one["parts"][0]["n"] < self._later_n]
