@@ -1,6 +1,6 @@
 """Who is asking: API tokens, login sessions, one-time login links, and whose agent that is.
 
-Synchronous; coroutines call it through `streaming.database.in_database`. Raw ASGI applications use `identify` and
+Synchronous; coroutines call it through `streaming.store.database.in_database`. Raw ASGI applications use `identify` and
 `csrf_problem`; Django's views have `request.user`, and the API's own callables in `agents.api.auth`.
 """
 

@@ -17,9 +17,9 @@ from django.conf import settings
 
 from agents import revocation
 from agents.revocation import NOTICE, Grant
-from streaming.database import in_database
 from streaming.errors import JournalUnavailable
-from streaming.hub import Hub, current_hub
+from streaming.read.hub import Hub, current_hub
+from streaming.store.database import in_database
 
 log = structlog.get_logger(__name__)
 PAUSE_S = 0.1
@@ -82,7 +82,7 @@ class AccessWatch:
 
 @dataclass(frozen=True, slots=True)
 class GrantedAccess:
-    """streaming.access.Access for a grant."""
+    """streaming.http.access.Access for a grant."""
 
     grant: Grant
 

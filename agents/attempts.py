@@ -1,4 +1,4 @@
-"""Attempts: which container tries which run. Synchronous; see streaming.database."""
+"""Attempts: which container tries which run. Synchronous; see streaming.store.database."""
 
 from __future__ import annotations
 

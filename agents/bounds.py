@@ -9,8 +9,8 @@ from django.conf import settings
 from django.http import parse_cookie
 
 from agents.gate import not_authenticated
-from streaming.bodies import Bound, Headers
-from streaming.sse import Problem
+from streaming.http.request_limits import Bound, Headers
+from streaming.http.sse import Problem
 
 ANONYMOUS_MAX_BYTES = 2**20
 """So much is read of a call that names nobody, before it is told to."""

@@ -1,4 +1,4 @@
-"""Who may use a WebSocket, and the commands over it: the other half of streaming.websocket.
+"""Who may use a WebSocket, and the commands over it: the other half of streaming.http.websocket.
 
 `input` {agent_id, input, strategy?, budget?, metadata?, idempotency_key?}, `cancel` {run_id},
 `approve` {run_id, approval_id, decision, reason?}: as the HTTP API has them, and refused in the same words.
@@ -21,10 +21,10 @@ from agents.errors import NotAuthenticated, NotFound
 from agents.gate import as_problems, checked, identify_ticket, refuse_other_hosts
 from agents.origins import Source, source_of_scope
 from agents.revocation import Grant
-from streaming.access import Access
-from streaming.database import in_database, in_thread
-from streaming.sse import Problem, Scope
-from streaming.websocket import Session
+from streaming.http.access import Access
+from streaming.http.sse import Problem, Scope
+from streaming.http.websocket import Session
+from streaming.store.database import in_database, in_thread
 
 
 class AuthenticateCommand(Body):

@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple, Self
 
 from agents import tip
-from streaming import journal
-from streaming.cursor import Cursor, parse
-from streaming.events import encode
+from streaming.model.cursor import Cursor, parse
+from streaming.model.events import encode
+from streaming.store import journal
 
 SEARCHED_BYTES = 4 * 1024 * 1024
 """Pages are read until they have so much JSON together."""

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from agents.origins import Source, source_of_scope
-from streaming.sse import Receive, Scope, Send, header
+from streaming.http.sse import Receive, Scope, Send, header
 
 Application = Callable[[Any, Receive, Send], Awaitable[None]]
 

@@ -13,7 +13,7 @@ from agents import lifecycle
 from agents.models import Agent
 from agents.settle import end_streams
 from agents.workspace import belongings
-from streaming import journal
+from streaming.store import journal
 
 
 def connect_signals() -> None:

@@ -18,7 +18,7 @@ from agents.providers.server import ProviderGateway
 from agents.providers.upstream import upstream
 from containers.gateway import Allowlist, Connection, Gateway, GatewayPlace, Pattern
 from streaming.errors import Fenced
-from streaming.events import Draft, draft
+from streaming.model.events import Draft, draft
 
 
 def place() -> GatewayPlace:

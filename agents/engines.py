@@ -9,8 +9,8 @@ import structlog
 from django.conf import settings
 
 from agents import hosts
-from containers.engine import Engine
 from containers.errors import EngineError
+from containers.interface import Engine
 from containers.registry import Place, choose
 
 log = structlog.get_logger(__name__)

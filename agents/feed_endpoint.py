@@ -17,9 +17,9 @@ from agents.client_address import address_of_scope
 from agents.gate import as_problems, not_authenticated
 from agents.origins import source_of_scope
 from agents.revocation import Grant
-from streaming.database import in_database
-from streaming.hub import current_hub
-from streaming.sse import HEADERS, Problem, Receive, Scope, Send, answer
+from streaming.http.sse import HEADERS, Problem, Receive, Scope, Send, answer
+from streaming.read.hub import current_hub
+from streaming.store.database import in_database
 
 Application = Callable[[dict[str, Any], Receive, Send], Awaitable[None]]
 

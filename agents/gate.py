@@ -1,4 +1,4 @@
-"""Who may open which event stream, and what `POST …/stream` starts. The other half of streaming.sse."""
+"""Who may open which event stream, and what `POST …/stream` starts. The other half of streaming.http.sse."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ from agents.errors import AgentsError, NotAuthenticated, NotFound
 from agents.models import Agent, Run
 from agents.origins import request_of, source_of_scope, ticket_origin
 from agents.revocation import Grant
-from streaming import journal
-from streaming.cursor import Cursor
-from streaming.database import in_database, in_thread
-from streaming.dialects import FORMATS, NATIVE
-from streaming.hub import current_hub
-from streaming.sse import Problem, Receive, Scope, Wanted, cursor_of, header, query_of
+from streaming.http.dialects import FORMATS, NATIVE
+from streaming.http.sse import Problem, Receive, Scope, Wanted, cursor_of, header, query_of
+from streaming.model.cursor import Cursor
+from streaming.read.hub import current_hub
+from streaming.store import journal
+from streaming.store.database import in_database, in_thread
 
 log = structlog.get_logger(__name__)
 

@@ -7,9 +7,9 @@ from itertools import takewhile
 from typing import Any
 
 from agents.models import Run
-from streaming import journal
-from streaming.events import encode
-from streaming.folded import Folded
+from streaming.model.events import encode
+from streaming.model.folded import Folded
+from streaming.store import journal
 
 Message = dict[str, Any]
 StatusOf = Callable[[str | None], str | None]

@@ -6,7 +6,7 @@ with an open attempt belongs to the host of that attempt, and the workers of tha
     lost    not seen for HOST_LOST_S, while another host was: its runs end with `host-lost`
 
 All times are the database's. A database that was away makes nobody lost: that takes another host that was seen without
-a gap for as long. Synchronous; see streaming.database.
+a gap for as long. Synchronous; see streaming.store.database.
 """
 
 from __future__ import annotations

@@ -6,7 +6,7 @@ the order of what was said never changes.
 
 from __future__ import annotations
 
-from streaming.events import Draft
+from streaming.model.events import Draft
 
 COALESCE_S = 0.025
 MERGED_CHARS = 64 * 1024

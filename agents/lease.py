@@ -1,6 +1,7 @@
 """The lease: who may write an agent's log, until when. On the database's clock only, so skewed machines change nothing.
 
-Becoming the writer is one compare-and-set that grows the epoch, the fencing token. Synchronous; see streaming.database.
+Becoming the writer is one compare-and-set that grows the epoch, the fencing token. Synchronous; see
+streaming.store.database.
 """
 
 from __future__ import annotations

@@ -49,7 +49,7 @@ from agents.tip import state_at_tip
 from agents.workspace import Workspace
 from agents.workspace.room import refuse_low_disk
 from containers.spec import MIB
-from streaming import journal
+from streaming.store import journal
 
 log = structlog.get_logger(__name__)
 STRATEGIES = ("enqueue", "reject", "interrupt", "steer")

@@ -13,8 +13,8 @@ from time import monotonic
 from agents import lease as leases
 from agents.lease import Lease
 from agents.models import Run
-from streaming.database import in_database
 from streaming.models import Log
+from streaming.store.database import in_database
 
 MOMENT_S = 2.0
 """Longer than any append takes. Who holds the lease after that has died with it, or is a worker with a run."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from streaming.bus import Bus
+from streaming.store.bus import Bus
 
 CHANNEL = "agentsite:pokes"
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from containers.engine import Offset
+from containers.interface import Offset
 
 
 def write(run_id: str, attempt: int, offset: Offset, begin: Offset | None = None) -> str:

@@ -16,8 +16,8 @@ from agents import feed
 from agents.budgets import spending
 from agents.models import Agent, Run
 from agents.models.run import ACTIVE, RunStatus, lock
-from streaming.events import FINAL, Event
-from streaming.fold import TITLE_LENGTH
+from streaming.model.events import FINAL, Event
+from streaming.model.fold import TITLE_LENGTH
 
 _SHOWN = frozenset(("status", "done", "title", "message", "error"))
 
@@ -90,8 +90,8 @@ def _message(agent_id: str, event: Event) -> None:
 
 
 def _settle(agent_id: str, changes: Sequence[Event]) -> None:
-    """The same rule as in streaming.fold: the active run's status, else queued, else that of the run that changed last;
-    as it was if none did."""
+    """The same rule as in streaming.model.fold: the active run's status, else queued, else that of the run that changed
+    last; as it was if none did."""
     runs = Run.objects.filter(agent_id=agent_id)
     status = (
         runs.filter(status__in=ACTIVE).values_list("status", flat=True).first()

@@ -8,8 +8,8 @@ from contextlib import aclosing
 
 from django.conf import settings
 
-from containers.engine import Engine, Puller, PullProgress
 from containers.errors import PullFailed
+from containers.interface import Engine, Puller, PullProgress
 
 PROGRESS_S = 1.0
 """From one report to the next at least: each becomes an event, for every subscriber."""

@@ -15,9 +15,9 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from agents.intake import COALESCE_S, Intake
 from agents.protocols.conversation import Conversation
 from agents.surrogates import SurrogateJoiner
-from containers.engine import BEGINNING, Offset, Output, Stream
+from containers.interface import BEGINNING, Offset, Output, Stream
 from containers.protocols.jsonl import Line
-from streaming.events import Draft, Event
+from streaming.model.events import Draft, Event
 
 HELD_CHARS = 256 * 1024
 """Text that may wait for the writer before reading the container's output stops."""

@@ -16,9 +16,9 @@ from agents.tally import Tally
 from agents.translate import user_message_id
 from agents.workspace import Workspace
 from streaming.errors import LogMissing
-from streaming.events import Draft, Event, draft
-from streaming.fold import State, waiting_runs
-from streaming.manifest import Manifest
+from streaming.model.events import Draft, Event, draft
+from streaming.model.fold import State, waiting_runs
+from streaming.model.manifest import Manifest
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +37,7 @@ class Intents:
 
 
 def read(agent_id: str) -> Intents:
-    """Synchronous; see streaming.database. Raises LogMissing if the agent was deleted."""
+    """Synchronous; see streaming.store.database. Raises LogMissing if the agent was deleted."""
     agent = Agent.objects.filter(pk=agent_id).values("wanted_title").first()
     if agent is None:
         raise LogMissing(agent_id)

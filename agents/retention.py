@@ -2,7 +2,7 @@
 after their run. What they came to stays, in the snapshot and in the rows of runs. Synchronous.
 
 Never of a run that has not ended, however old it is: whoever takes it over counts its events again. Older cursors get
-`reset` with reason `trimmed`, and a snapshot (streaming.cursor). By the database's clock only.
+`reset` with reason `trimmed`, and a snapshot (streaming.model.cursor). By the database's clock only.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ from django.db.models import Exists, OuterRef, Q
 
 from agents.models import Run
 from agents.workspace.history import History
-from streaming import journal
 from streaming.errors import LogBroken, LogMissing
 from streaming.models import EventChunk, Log
+from streaming.store import journal
 
 log = structlog.get_logger(__name__)
 END = 2**62

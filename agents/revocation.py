@@ -26,7 +26,7 @@ from redis.exceptions import RedisError
 from agents import presence
 from agents.access import Credential, Identity, usable_tickets, usable_tokens
 from agents.models import Agent, ApiToken
-from streaming.hub import HUB_CHANNEL
+from streaming.read.hub import HUB_CHANNEL
 
 log = structlog.get_logger(__name__)
 NOTICE = b"access "

@@ -11,10 +11,10 @@ from collections.abc import Iterator
 from itertools import takewhile
 
 from agents.models import Run
-from streaming import journal
-from streaming.cursor import START, Cursor
-from streaming.events import Event, decode
-from streaming.journal import Stored
+from streaming.model.cursor import START, Cursor
+from streaming.model.events import Event, decode
+from streaming.store import journal
+from streaming.store.journal import Stored
 
 PART_BYTES = 4 * 1024 * 1024
 """Of the log's JSON, about: the page of the log that reaches it is the last one that is read."""

@@ -36,9 +36,9 @@ from agents.providers.upstream import close_upstream
 from agents.supervisor import Supervisor, is_deleted
 from agents.workspace import belongings
 from containers.errors import EngineError
-from streaming.bus import Bus
-from streaming.database import in_database
 from streaming.errors import BusUnavailable, Fenced, JournalUnavailable, LogMissing
+from streaming.store.bus import Bus
+from streaming.store.database import in_database
 
 log = structlog.get_logger(__name__)
 PRESENCE_TTL_S = 30

@@ -23,14 +23,14 @@ from agents.models import Run
 from agents.moment import MOMENT_S, acquire_soon, owner_for_a_moment
 from agents.projection import projection
 from agents.workspace import Workspace
-from streaming import journal
-from streaming.bus import Bus
-from streaming.database import in_database
 from streaming.errors import BusUnavailable, Fenced, LogMissing
-from streaming.events import Draft, draft
+from streaming.model.events import Draft, draft
 from streaming.models import Log
-from streaming.takeover import Opening, take_over
-from streaming.writer import Writer
+from streaming.store import journal
+from streaming.store.bus import Bus
+from streaming.store.database import in_database
+from streaming.write.takeover import Opening, take_over
+from streaming.write.writer import Writer
 
 log = structlog.get_logger(__name__)
 HEADSTART_S = 0.1

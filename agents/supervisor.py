@@ -25,13 +25,13 @@ from agents.projection import projection
 from agents.reconcile import Intents
 from agents.tally import Tally
 from containers.errors import EngineError
-from streaming.bus import Bus
-from streaming.database import in_database
 from streaming.errors import Fenced, JournalUnavailable, LogMissing
-from streaming.events import draft
-from streaming.fold import waiting_runs
-from streaming.takeover import take_over
-from streaming.writer import Writer
+from streaming.model.events import draft
+from streaming.model.fold import waiting_runs
+from streaming.store.bus import Bus
+from streaming.store.database import in_database
+from streaming.write.takeover import take_over
+from streaming.write.writer import Writer
 
 log = structlog.get_logger(__name__)
 DETACH_PATIENCE_S = 2.0

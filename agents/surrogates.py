@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterable
 
 from agents.translate import DELTAS
-from streaming.events import Draft, clean
+from streaming.model.events import Draft, clean
 
 _HALF = re.compile("[\ud800-\udfff]")
 _FIRST_HALVES = ("\ud800", "\udbff")

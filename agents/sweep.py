@@ -17,9 +17,9 @@ from django.conf import settings
 from agents import attempts, egress
 from agents.attempts import LABEL
 from agents.engines import Engines
-from containers.engine import Engine, Inspection
 from containers.errors import EngineError
-from streaming.database import in_database
+from containers.interface import Engine, Inspection
+from streaming.store.database import in_database
 
 log = structlog.get_logger(__name__)
 TIDY_S = 60.0

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from datetime import datetime
 from typing import Any
 
-from streaming.events import Draft, Event, draft, now
+from streaming.model.events import Draft, Event, draft, now
 
 RESULT_CHARS = 256 * 1024
 """The text of the last message becomes the run's result up to this length; all of it stands in the log."""

@@ -7,11 +7,11 @@ from contextlib import asynccontextmanager
 
 from asgiref.sync import async_to_sync
 
-from streaming.bus import Bus
-from streaming.cursor import Cursor, ResetReason
 from streaming.errors import BusUnavailable
-from streaming.fold import State
-from streaming.reader import Reader, Reset
+from streaming.model.cursor import Cursor, ResetReason
+from streaming.model.fold import State
+from streaming.read.reader import Reader, Reset
+from streaming.store.bus import Bus
 
 
 def state_at_tip(agent_id: str) -> State:
@@ -20,7 +20,7 @@ def state_at_tip(agent_id: str) -> State:
 
 
 def conversation_page(agent_id: str, before: Cursor) -> tuple[str, bool] | None:
-    """As streaming.reader.Reader.conversation_page."""
+    """As streaming.read.reader.Reader.conversation_page."""
     return async_to_sync(_conversation_page)(agent_id, before)
 
 

@@ -9,9 +9,9 @@ from typing import Any, Literal
 from agents import retention, run_events, tip
 from agents.errors import EventsTrimmed, NotFound
 from agents.models import Run
-from streaming import journal
-from streaming.cursor import START
-from streaming.events import Event, decode, encode
+from streaming.model.cursor import START
+from streaming.model.events import Event, decode, encode
+from streaming.store import journal
 
 _TYPES = frozenset(("tool-call", "tool-output", "tool-result"))
 

@@ -15,7 +15,7 @@ from typing import Any
 from agents.budgets.guard import is_ours
 from containers.protocols.jsonl import Line
 from streaming.errors import EventInvalid
-from streaming.events import NAME_CHARS, SCHEMA, Draft, draft
+from streaming.model.events import NAME_CHARS, SCHEMA, Draft, draft
 
 SAYABLE = frozenset(
     (

@@ -1,4 +1,4 @@
-"""States that an older version of the fold has stored (streaming.upgrade), stored anew, log by log.
+"""States that an older version of the fold has stored (streaming.model.upgrade), stored anew, log by log.
 
 Nobody waits for it: until then such a state is made anew for each reader, and a writer stores its own. Each log is a
 step of its own, so this may be ended at any time and goes on with the next one. Synchronous.
@@ -10,10 +10,10 @@ from collections.abc import Iterator
 
 import structlog
 
-from streaming import journal
 from streaming.errors import StreamingError
-from streaming.fold import FOLD
+from streaming.model.fold import FOLD
 from streaming.models import Snapshot
+from streaming.store import journal
 
 log = structlog.get_logger(__name__)
 AT_ONCE = 50

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from agents.definitions import DefinitionLimits
-from containers.engine import Exit
-from streaming.events import Draft
+from containers.interface import Exit
+from streaming.model.events import Draft
 
 STDERR_CHARS = 4000
 Problem = tuple[str, str]

@@ -19,9 +19,9 @@ from agents.control import ControlGate
 from agents.cross_origin import CrossOrigin
 from agents.feed_endpoint import FeedApplication
 from agents.gate import AgentGate
-from streaming.hub import current_hub
-from streaming.sse import Receive, Scope, Send, SseApplication
-from streaming.websocket import WebSocketApplication
+from streaming.http.sse import Receive, Scope, Send, SseApplication
+from streaming.http.websocket import WebSocketApplication
+from streaming.read.hub import current_hub
 
 streams = SseApplication(current_hub, AgentGate())
 sockets = WebSocketApplication(current_hub, ControlGate())

@@ -31,7 +31,7 @@ from agentsite.data_directory import SECRET_KEY
 from agentsite.listening import hosts_of
 from agentsite.problem import SiteProblem
 from containers.gateway.destinations import patterns
-from streaming.validation import plain_problems
+from streaming.model.validation import plain_problems
 
 UP_PID = "AGENTSITE_UP_PID"
 """The process id of the `up` that started a process: that one has given the warnings already."""

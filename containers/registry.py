@@ -8,13 +8,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-from containers.engine import Availability, Engine
 from containers.engines import docker, podman
 from containers.engines.bwrap import BwrapEngine
 from containers.engines.docker import DockerEngine
 from containers.engines.podman import PodmanEngine
 from containers.engines.process import ProcessEngine
 from containers.errors import EngineError, EngineUnavailable
+from containers.interface import Availability, Engine
 
 AUTO = "auto"
 

@@ -1,4 +1,5 @@
-"""The log: event types, fold, bus, journal, writer, hub, and the SSE application.
+"""The log engine. It knows an agent only by its id.
 
-Knows an agent only by its id. The write side (`writer`) and the read side (`hub`, `sse`) meet only in the log.
+Data flows one way: `write` → `store` → `read` → `http`. All four build on `model`. The write side and the read side
+meet only in the store.
 """

@@ -1,4 +1,4 @@
-"""The truth: what the database keeps of every log. Written only through `streaming.journal`."""
+"""The truth: what the database keeps of every log. Written only through `streaming.store.journal`."""
 
 from __future__ import annotations
 
@@ -46,7 +46,8 @@ class EpochStart(models.Model):
 class EventChunk(models.Model):
     """Consecutive events of one epoch: one row a flush, since a row an event is 14 times slower to write.
 
-    One event's JSON a line, first_seq to last_seq: packed (streaming.packing), or in `body` as older sites wrote it.
+    One event's JSON a line, first_seq to last_seq: packed (streaming.store.packing), or in `body` as older sites wrote
+    it.
     """
 
     agent_id = models.UUIDField()
@@ -71,9 +72,9 @@ class EventChunk(models.Model):
 class Snapshot(models.Model):
     """The folded state at a cursor, as JSON text: streams embed it as it is, so nobody parses or re-orders it.
 
-    Packed (streaming.packing), with all files of the workspace (streaming.manifest). `state` is what older sites wrote.
-    `fold` is the version of the rules that made it (streaming.fold.FOLD); one of an older version is made anew before
-    anybody gets it (streaming.upgrade).
+    Packed (streaming.store.packing), with all files of the workspace (streaming.model.manifest). `state` is what older
+    sites wrote. `fold` is the version of the rules that made it (streaming.model.fold.FOLD); one of an older version is
+    made anew before anybody gets it (streaming.model.upgrade).
     """
 
     agent_id = models.UUIDField(primary_key=True)

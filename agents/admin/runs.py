@@ -19,7 +19,7 @@ from agents.admin.readonly import HistoryAdmin, ReadOnly
 from agents.admin.search import HELP
 from agents.errors import RunFinished
 from agents.models import ApprovalAnswer, Attempt, Run
-from streaming.cursor import parse
+from streaming.model.cursor import parse
 
 
 class AttemptInline(ReadOnly, admin.TabularInline):  # type: ignore[type-arg]  # not generic at run time

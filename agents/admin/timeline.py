@@ -11,8 +11,8 @@ from datetime import datetime
 
 from agents import retention, run_events
 from agents.models import Run
-from streaming.cursor import Cursor
-from streaming.events import Event
+from streaming.model.cursor import Cursor
+from streaming.model.events import Event
 
 LINES_MOST = 500
 BODY_MOST = 4000

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Iterator
 from django.core.handlers.asgi import ASGIRequest
 from django.http import HttpRequest
 
-from streaming.database import in_database
+from streaming.store.database import in_database
 
 CHUNK_BYTES = 256 * 1024
 

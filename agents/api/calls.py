@@ -13,7 +13,7 @@ from agents.access import agent_for, run_of_agent
 from agents.api.auth import caller
 from agents.api.schemas import Answer
 from agents.tool_calls import load_call
-from streaming.events import encode
+from streaming.model.events import encode
 
 router = Router(tags=["runs"])
 

@@ -19,7 +19,7 @@ from redis.exceptions import RedisError
 
 from agents.errors import AgentsError, NotAuthenticated
 from streaming.errors import BusUnavailable, JournalUnavailable, LogMissing
-from streaming.validation import plain_problems
+from streaming.model.validation import plain_problems
 
 log = structlog.get_logger(__name__)
 RETRY_AFTER_S = 2

@@ -1,4 +1,4 @@
-"""An agent's log by request: the folded state, and pages of events. Live, it is the event stream (streaming.sse).
+"""An agent's log by request: the folded state, and pages of events. Live, it is the event stream (streaming.http.sse).
 
 Answers are put together from the stored JSON as it is, so an event here is byte for byte the one on the wire.
 """
@@ -21,10 +21,10 @@ from agents.api.errors import CursorGone, FieldInvalid, OriginNotAllowed, answer
 from agents.api.schemas import ErrorAnswer, NewRun
 from agents.api.text import IdempotencyKey, Name
 from agents.origins import Source, source_of, ticket_origin
-from streaming import journal
-from streaming.cursor import Cursor, judge, parse
-from streaming.events import SCHEMA, decode, encode
-from streaming.journal import PAGE_BYTES, Page, Stored
+from streaming.model.cursor import Cursor, judge, parse
+from streaming.model.events import SCHEMA, decode, encode
+from streaming.store import journal
+from streaming.store.journal import PAGE_BYTES, Page, Stored
 
 router = Router(tags=["events"])
 EVENTS_MOST = 1000
@@ -104,7 +104,7 @@ class EventQuery(BaseModel):
 
 
 Format = Literal["native", "ai-sdk", "ag-ui"]
-"""streaming.dialects.FORMATS: a type can't be made of it."""
+"""streaming.http.dialects.FORMATS: a type can't be made of it."""
 FORMAT = "Events as the log has them, or as the AI SDK's UI message stream or AG-UI have them."
 
 

@@ -22,8 +22,8 @@ from agents.api.text import IdempotencyKey
 from agents.errors import NotAuthenticated, NotFound
 from agents.models import Run
 from agents.revocation import Grant, users_of
-from streaming.database import in_database, in_thread
-from streaming.hub import current_hub
+from streaming.read.hub import current_hub
+from streaming.store.database import in_database, in_thread
 
 router = Router(tags=["runs"])
 LOOK_FIRST_S, LOOK_MOST_S = 0.05, 1.0

@@ -15,7 +15,7 @@ from agents.access import agent_for
 from agents.api.auth import caller
 from agents.api.errors import PageUnknown
 from agents.api.text import Name, Search
-from streaming.cursor import parse
+from streaming.model.cursor import parse
 
 router = Router(tags=["events"])
 FOR_EVER = "private, immutable, max-age=31536000"

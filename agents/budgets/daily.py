@@ -1,4 +1,4 @@
-"""What was used of each model on each day, for overviews. Synchronous; see streaming.database."""
+"""What was used of each model on each day, for overviews. Synchronous; see streaming.store.database."""
 
 from __future__ import annotations
 

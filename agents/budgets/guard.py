@@ -19,8 +19,8 @@ from agents.budgets.meter import APPROVAL, GRANT, WARN_AT, Meter, Share
 from agents.definitions.budget import Budget, Kind, RunBudget, narrowed
 from agents.providers.refusals import BudgetExceeded
 from agents.verdict import Stop
-from streaming.database import in_database
-from streaming.events import Draft, Event, draft
+from streaming.model.events import Draft, Event, draft
+from streaming.store.database import in_database
 
 OF_CALLS: tuple[Kind, ...] = ("tokens", "cost_usd", "model_calls")
 Append = Callable[[list[Draft]], Awaitable[object]]

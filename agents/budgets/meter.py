@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from agents.definitions.budget import Kind
-from streaming.events import Draft, Event
+from streaming.model.events import Draft, Event
 
 WARN_AT = 0.8
 APPROVAL = "budget:"

@@ -1,4 +1,4 @@
-"""What an agent, and a user on a day, have used over all their runs. Synchronous; see streaming.database."""
+"""What an agent, and a user on a day, have used over all their runs. Synchronous; see streaming.store.database."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from agents.budgets import daily
 from agents.budgets.meter import Share
 from agents.definitions.budget import Kind
 from agents.models import Agent, Attempt, Spending
-from streaming.events import Event
+from streaming.model.events import Event
 
 
 def is_limited(kind: Kind | None = None) -> bool:

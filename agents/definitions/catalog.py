@@ -22,7 +22,7 @@ from pydantic import ValidationError
 from agents.definitions.ceilings import Ceilings, TooWide
 from agents.definitions.definition import Definition
 from agents.definitions.location import line_of
-from streaming.validation import plain_problems
+from streaming.model.validation import plain_problems
 
 log = structlog.get_logger(__name__)
 Identity = tuple[int, int, int, int]

@@ -8,7 +8,7 @@ from agents import reconcile
 from agents.budgets.guard import is_ours
 from agents.execution.errands import Errands
 from agents.execution.run_log import RunLog
-from streaming.events import draft
+from streaming.model.events import draft
 
 
 class Answers:

@@ -9,9 +9,9 @@ import structlog
 
 from agents import attempts
 from agents.models import Attempt
-from streaming.database import in_database
 from streaming.errors import JournalUnavailable
-from streaming.events import Event
+from streaming.model.events import Event
+from streaming.store.database import in_database
 
 log = structlog.get_logger(__name__)
 

@@ -17,7 +17,7 @@ from agents.workspace.history import History
 from agents.workspace.history.store import Moment
 from containers.spec import MIB
 from streaming.errors import Fenced
-from streaming.events import Draft
+from streaming.model.events import Draft
 
 log = structlog.get_logger(__name__)
 SCAN_INTERVAL_S = 2.0

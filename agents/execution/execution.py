@@ -31,12 +31,12 @@ from agents.protocols import Opening, conversation
 from agents.pump import Pump, late_drafts
 from agents.verdict import Stop, Verdict, judge
 from agents.workspace import WorkspaceMissing
-from containers.engine import Engine, Exit
 from containers.errors import ContainerGone, EngineError, StartFailed
-from streaming.database import in_database
+from containers.interface import Engine, Exit
 from streaming.errors import JournalUnavailable, StreamingError
-from streaming.events import Draft, Event, draft
-from streaming.writer import Writer
+from streaming.model.events import Draft, Event, draft
+from streaming.store.database import in_database
+from streaming.write.writer import Writer
 
 log = structlog.get_logger(__name__)
 INSIDE = "/workspace"

@@ -11,7 +11,7 @@ from agents import lifecycle
 from agents.errors import AgentsError
 from agents.execution.run_log import RunLog
 from agents.verdict import Stop
-from streaming.database import in_database
+from streaming.store.database import in_database
 
 BY = "timeout"
 

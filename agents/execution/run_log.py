@@ -10,11 +10,11 @@ from collections.abc import Awaitable, Callable, Collection
 from agents import position
 from agents.models import Attempt
 from agents.tally import Tally
-from containers.engine import Offset
-from streaming.events import Draft, Event, draft
-from streaming.fold import State
-from streaming.manifest import Manifest
-from streaming.writer import Writer
+from containers.interface import Offset
+from streaming.model.events import Draft, Event, draft
+from streaming.model.fold import State
+from streaming.model.manifest import Manifest
+from streaming.write.writer import Writer
 
 Watcher = Callable[[list[Draft]], list[Draft]]
 Hearer = Callable[[list[Event]], Awaitable[None]]

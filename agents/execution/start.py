@@ -15,12 +15,12 @@ from agents.providers import access
 from agents.verdict import Stop
 from agents.workspace import DiskFull
 from agents.workspace.room import refuse_low_disk
-from containers.engine import Engine
 from containers.errors import ImageMissing
+from containers.interface import Engine
 from containers.spec import Spec
 from containers.workspace import program_user
-from streaming.database import in_database
-from streaming.writer import Writer
+from streaming.store.database import in_database
+from streaming.write.writer import Writer
 
 Report = Callable[[str], Awaitable[object]]
 

@@ -13,8 +13,8 @@ from agents.execution.run_log import RunLog
 from agents.reconcile import prompt_again
 from agents.tally import Tally
 from containers.protocols import jsonl
-from streaming.events import draft
-from streaming.fold import waiting_runs
+from streaming.model.events import draft
+from streaming.model.fold import waiting_runs
 
 
 class Steering:

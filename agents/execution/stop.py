@@ -11,8 +11,8 @@ from django.conf import settings
 
 from agents.execution.wishes import Wishes
 from agents.verdict import Stop
-from containers.engine import Engine
 from containers.errors import ContainerGone, EngineError, EngineUnavailable
+from containers.interface import Engine
 
 log = structlog.get_logger(__name__)
 DRAIN_S = 10.0

@@ -12,9 +12,9 @@ from agents import reconcile
 from agents.lease import clock
 from agents.verdict import Stop
 from containers.errors import EngineUnavailable
-from streaming.database import in_database
 from streaming.errors import Fenced, JournalUnavailable
-from streaming.writer import Writer
+from streaming.store.database import in_database
+from streaming.write.writer import Writer
 
 CANCEL_PATIENCE_S = 1.0
 """From `cancel` on stdin to SIGTERM: a program that listens ends by itself."""

@@ -50,7 +50,7 @@ class Attempt(models.Model):
 
     @property
     def key(self) -> str:
-        """By which starting its container twice starts it once (see containers.engine)."""
+        """By which starting its container twice starts it once (see containers.interface)."""
         return f"{self.run_id}-{self.number}"
 
     def __str__(self) -> str:

@@ -20,7 +20,7 @@ from agents.pages import side as side_of
 from agents.pages.links import file_url
 from agents.workspace import PathInvalid, Workspace, WorkspaceMissing
 from agents.workspace.history import past
-from streaming import journal
+from streaming.store import journal
 
 
 @login_required

@@ -14,8 +14,8 @@ from agents.models.run import RunStatus
 from agents.pages import advice, markdown, measures, timeline, waterfall
 from agents.pages.timeline import Timeline
 from agents.pages.waterfall import Waterfall
-from streaming import journal
-from streaming.cursor import START, Cursor
+from streaming.model.cursor import START, Cursor
+from streaming.store import journal
 
 RESULT_CHARS = 20_000
 INPUT_CHARS = 20_000

@@ -25,7 +25,7 @@ from agents.pages import measures
 from agents.pages import run as run_of
 from agents.pages.views import cancel
 from agents.workspace import history
-from streaming.cursor import parse
+from streaming.model.cursor import parse
 
 RUNS_PER_PAGE = 50
 

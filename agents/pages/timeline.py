@@ -18,7 +18,7 @@ from typing import Any, Literal
 
 from agents.pages import measures
 from agents.translate import SAYABLE
-from streaming.events import Event
+from streaming.model.events import Event
 
 Kind = Literal["queued", "starting", "model", "words", "thinking", "tool", "waiting", "working"]
 LAG_MS = 1000.0

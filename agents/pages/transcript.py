@@ -19,8 +19,8 @@ from django.views.decorators.cache import never_cache
 from agents import tip
 from agents.models import Agent, Run
 from agents.pages import measures, visible
-from streaming import journal
-from streaming.cursor import parse
+from streaming.model.cursor import parse
+from streaming.store import journal
 
 SPEAKERS = {"user": "You", "assistant": "Agent", "system": "System"}
 CALL_STATES = {"running": "running", "completed": "done", "failed": "failed", "interrupted": "interrupted"}

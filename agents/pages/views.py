@@ -21,9 +21,9 @@ from agents.models.run import ACTIVE
 from agents.pages import side as side_of
 from agents.pages.advice import ADVICE
 from agents.pages.forms import PromptForm
-from streaming import journal
-from streaming.cursor import Cursor
-from streaming.fold import State
+from streaming.model.cursor import Cursor
+from streaming.model.fold import State
+from streaming.store import journal
 
 
 @login_required

@@ -14,12 +14,12 @@ import structlog
 from agents.protocols.conversation import Opening, Send, Sent
 from agents.translate import Translator
 from agents.verdict import Problem
-from containers.engine import BEGINNING, Offset
 from containers.errors import EngineUnavailable
+from containers.interface import BEGINNING, Offset
 from containers.protocols.acp import Outgoing, Session, messages, prompt
 from containers.protocols.acp.updates import Said
 from containers.protocols.jsonl import Line, Parser
-from streaming.events import Draft, draft
+from streaming.model.events import Draft, draft
 
 log = structlog.get_logger(__name__)
 LOG_CHARS = 64 * 1024

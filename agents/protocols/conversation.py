@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from agents.verdict import Problem
-from containers.engine import Offset
+from containers.interface import Offset
 from containers.protocols.jsonl import Line, Parser
-from streaming.events import Draft
+from streaming.model.events import Draft
 
 Send = Callable[[bytes], Awaitable[None]]
 Sent = Callable[[str], Awaitable[None]]

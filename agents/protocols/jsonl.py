@@ -8,10 +8,10 @@ from typing import Any
 from agents.protocols.conversation import Opening, Send, Sent
 from agents.translate import Translator
 from agents.verdict import Problem
-from containers.engine import Offset
+from containers.interface import Offset
 from containers.protocols import jsonl
 from containers.protocols.jsonl import Line, Parser
-from streaming.events import Draft
+from streaming.model.events import Draft
 
 DONE_PATIENCE_S = 5.0
 """From a program's `done` line to SIGTERM."""

@@ -21,7 +21,7 @@ from django.conf import settings
 from agents.models import ProviderKey
 from agents.providers.provider import PROVIDERS, Provider
 from agents.providers.refusals import ProviderNotConfigured
-from streaming.database import in_database
+from streaming.store.database import in_database
 
 _PURPOSE = b"agentsite provider keys v1"
 KEPT_S = 5.0

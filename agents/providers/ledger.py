@@ -10,7 +10,7 @@ from agents.budgets.guard import Guard
 from agents.providers.counting import Counted
 from agents.providers.prices import cost_usd
 from containers.gateway.pace import Pace
-from streaming.events import MAX_SAFE_INTEGER, Draft, draft
+from streaming.model.events import MAX_SAFE_INTEGER, Draft, draft
 
 MODEL_CHARS = 200
 NOTES_PER_S, NOTES_AT_ONCE = 20.0, 100

@@ -15,13 +15,13 @@ from agents.models import Agent, Run
 from agents.transfer.lines import FILE_DATA_BYTES, AgentLine, EndedRun, EndLine, FileDataLine, FileLine, RunLine
 from agents.workspace import Workspace
 from agents.workspace.walk import Listing
-from streaming import journal
-from streaming.bounds import Page
-from streaming.cursor import Cursor
 from streaming.errors import LogBroken
-from streaming.events import UsageTotal, encode
-from streaming.folded import Folded
-from streaming.journal import Stored
+from streaming.model.bounds import Page
+from streaming.model.cursor import Cursor
+from streaming.model.events import UsageTotal, encode
+from streaming.model.folded import Folded
+from streaming.store import journal
+from streaming.store.journal import Stored
 
 RUNS_AT_ONCE = 200
 

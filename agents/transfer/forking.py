@@ -25,15 +25,16 @@ from agents.transfer.lines import AgentLine, EndLine, Line, PageLine, StateLine
 from agents.workspace import Workspace, WorkspaceNotKept, belongings
 from agents.workspace.history import History, copy_as_it_was
 from agents.workspace.history.manifest import Manifest, Record
-from streaming import conversation, journal
-from streaming.bounds import Page, bounded_error, within_limits
-from streaming.conversation import Entry
-from streaming.cursor import Cursor
 from streaming.errors import LogMissing, PageMissing
-from streaming.fold import State, initial
-from streaming.folded import Folded
+from streaming.model import conversation
+from streaming.model.bounds import Page, bounded_error, within_limits
+from streaming.model.conversation import Entry
+from streaming.model.cursor import Cursor
+from streaming.model.fold import State, initial
+from streaming.model.folded import Folded
+from streaming.model.weight import weight
 from streaming.models import ConversationPage
-from streaming.weight import weight
+from streaming.store import journal
 
 SHOWN_RUNS = 100
 """Of those that the state shows; their rows are all there."""

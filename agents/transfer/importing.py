@@ -25,12 +25,12 @@ from agents.workspace import Workspace, belongings
 from agents.workspace.errors import FileTooLarge, PathInvalid, PathTaken
 from agents.workspace.room import refuse_low_disk
 from containers.spec import MIB
-from streaming import journal
-from streaming.bounds import Page
-from streaming.cursor import Cursor
-from streaming.events import Event, encode
-from streaming.folded import Folded
-from streaming.journal import Commit, Kept, Stored
+from streaming.model.bounds import Page
+from streaming.model.cursor import Cursor
+from streaming.model.events import Event, encode
+from streaming.model.folded import Folded
+from streaming.store import journal
+from streaming.store.journal import Commit, Kept, Stored
 
 COMMIT_EVENTS = 500
 """Events that are held at once."""

@@ -14,8 +14,8 @@ from agents.api.text import Metadata, Name, Text, Title
 from agents.definitions.budget import RunBudget
 from agents.errors import AgentsError
 from agents.transfer.states import Earlier, Entry, KnownFile, State
-from streaming.events import MAX_DEPTH, MAX_SAFE_INTEGER, Count, FinalStatus, UsageTotal, clean
-from streaming.validation import plain_problems
+from streaming.model.events import MAX_DEPTH, MAX_SAFE_INTEGER, Count, FinalStatus, UsageTotal, clean
+from streaming.model.validation import plain_problems
 
 FORMAT: Literal[2] = 2
 """1: without `state` and `page`, and its events get places from 1 on."""
@@ -121,7 +121,7 @@ class PageLine(_Line):
 
 
 class EventLine(_Line):
-    """As in CONTRACT section 2. Which data a type has is for streaming.events to say."""
+    """As in CONTRACT section 2. Which data a type has is for streaming.model.events to say."""
 
     type: Name
     run_id: Name | None

@@ -14,11 +14,11 @@ from agents.models.ids import new_id
 from agents.tally import Tally
 from agents.transfer.lines import EventLine, ImportInvalid
 from agents.translate import user_message_id
-from streaming.conversation import Entry, State
-from streaming.cursor import Cursor
 from streaming.errors import EventInvalid
-from streaming.events import FINAL, Draft, Event, draft
-from streaming.weight import weight
+from streaming.model.conversation import Entry, State
+from streaming.model.cursor import Cursor
+from streaming.model.events import FINAL, Draft, Event, draft
+from streaming.model.weight import weight
 
 CUT_REASON = "exported before it ended"
 

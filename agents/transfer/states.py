@@ -1,4 +1,5 @@
-"""The shapes of a state and of its conversation's pages, as they are in an export: docs/events.md, streaming.fold.
+"""The shapes of a state and of its conversation's pages, as they are in an export: docs/events.md,
+streaming.model.fold.
 
 What was written by another site, or by anybody, becomes the state that this site folds on and shows, so that each of
 its fields is checked. A field that this version does not know is refused: the state would not be the same without it.
@@ -10,8 +11,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from streaming.events import Budget, Count, Name, PlanEntry, RunStatus
-from streaming.fold import FOLD
+from streaming.model.events import Budget, Count, Name, PlanEntry, RunStatus
+from streaming.model.fold import FOLD
 
 assert FOLD == 2
 Sum = Annotated[int, Field(ge=0)]

@@ -56,7 +56,7 @@ def _usage_problem(error: Any) -> int:
     context = getattr(error, "ctx", None)
     invalid = error.__cause__ or error.__context__
     if isinstance(invalid, ValidationError):  # typer checks values with pydantic
-        from streaming.validation import plain_problems
+        from streaming.model.validation import plain_problems
 
         error.message = plain_problems(invalid.errors())[0][1]
     words = " ".join(error.format_message().split())

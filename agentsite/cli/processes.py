@@ -14,8 +14,8 @@ def web() -> None:
     from agents.bounds import bound_of
     from agentsite.asgi import drain
     from agentsite.cli.joining import join_as_web
-    from streaming.backpressure import serve
-    from streaming.websocket import max_message_bytes
+    from streaming.http.backpressure import serve
+    from streaming.http.websocket import max_message_bytes
 
     join_as_web()
     host, port = settings.ENVIRONMENT.host, settings.ENVIRONMENT.port

@@ -53,6 +53,6 @@ async def _size(site: AgeSite, table: str) -> int:
 
 
 def _json_bytes(agent_id: str) -> int:
-    from streaming import journal
+    from streaming.store import journal
 
     return sum(len(event.encode().encode()) for event in journal.events(agent_id))

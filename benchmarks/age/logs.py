@@ -13,10 +13,10 @@ from agents import lease as leases
 from agents.models import Agent, Run
 from agents.models.ids import new_id
 from benchmarks.age.corpus import Line
-from streaming import journal
-from streaming.cursor import Cursor
-from streaming.events import Draft, Event, draft, now
-from streaming.journal import Commit, Kept, Stored
+from streaming.model.cursor import Cursor
+from streaming.model.events import Draft, Event, draft, now
+from streaming.store import journal
+from streaming.store.journal import Commit, Kept, Stored
 
 COMMIT_EVENTS = 500
 SNAPSHOT_EVENTS = 20_000

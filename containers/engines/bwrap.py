@@ -16,7 +16,6 @@ import uuid
 from contextlib import suppress
 from pathlib import Path
 
-from containers.engine import Availability
 from containers.engines.bwrap_command import (
     Interpreter,
     command,
@@ -29,6 +28,7 @@ from containers.engines.cgroups import CONTROLLERS, Groups, find_groups
 from containers.engines.recorded import NEW, Order, RecordedEngine
 from containers.engines.seccomp_bpf import AUDIT_ARCH, compiled
 from containers.errors import EngineError, SpecRefused
+from containers.interface import Availability
 from containers.programs import SYSTEM_PATH, filled_in
 from containers.spec import Spec
 from containers.workspace import give_to, program_user

@@ -14,7 +14,6 @@ from weakref import WeakValueDictionary
 
 from aiodocker.exceptions import DockerError
 
-from containers.engine import BEGINNING, Availability, Exit, Inspection, Offset, Output, PullProgress
 from containers.engines.docker_api import DockerApi
 from containers.engines.docker_config import create_config
 from containers.engines.frames import FrameReader
@@ -31,6 +30,7 @@ from containers.errors import (
     StartFailed,
 )
 from containers.images.build import remedy, with_tag
+from containers.interface import BEGINNING, Availability, Exit, Inspection, Offset, Output, PullProgress
 from containers.spec import Spec
 from containers.workspace import give_to
 

@@ -6,8 +6,8 @@ from __future__ import annotations
 
 import struct
 
-from containers.engine import Offset, Output, Stream
 from containers.errors import EngineError
+from containers.interface import Offset, Output, Stream
 
 HEADER = struct.Struct(">BxxxL")
 STREAMS: dict[int, Stream] = {0: "stdout", 1: "stdout", 2: "stderr"}

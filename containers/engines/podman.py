@@ -25,7 +25,6 @@ from typing import Any
 
 from aiodocker.exceptions import DockerError
 
-from containers.engine import BEGINNING, Availability, Offset, Output
 from containers.engines.docker import DockerEngine
 from containers.engines.docker_config import PROFILE, TMP_FILES
 from containers.engines.podman_log import LogReader
@@ -33,6 +32,7 @@ from containers.engines.seccomp import profile_json
 from containers.engines.sender import write_all
 from containers.engines.watch import Watcher
 from containers.errors import ContainerGone, EngineError, StartFailed
+from containers.interface import BEGINNING, Availability, Offset, Output
 from containers.spec import Spec
 
 DEFAULT_URL = "unix:///run/podman/podman.sock"

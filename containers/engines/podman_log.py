@@ -5,8 +5,8 @@ F ends a line; P is a part of one, that goes on in the next record of its stream
 
 from __future__ import annotations
 
-from containers.engine import Offset, Output, Stream
 from containers.errors import EngineError
+from containers.interface import Offset, Output, Stream
 
 STREAMS: dict[bytes, Stream] = {b"stdout": "stdout", b"stderr": "stderr"}
 ENDS = {b"F": b"\n", b"P": b""}

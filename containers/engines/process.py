@@ -10,9 +10,9 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from containers.engine import Availability
 from containers.engines.recorded import Order, RecordedEngine
 from containers.gateway.place import GATEWAY_VARIABLE, SOCKET
+from containers.interface import Availability
 from containers.programs import IMAGES_DIR, SYSTEM_PATH, filled_in
 from containers.spec import Spec
 

@@ -15,8 +15,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from containers.engine import Exit, Inspection
 from containers.errors import ContainerGone
+from containers.interface import Exit, Inspection
 
 LOST_CODE = 128 + signal.SIGKILL
 """Exit code of a program whose recorder was killed: it was killed with it."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from containers.engine import PullProgress
+from containers.interface import PullProgress
 
 _WHOLE = ("Download complete", "Verifying Checksum", "Extracting", "Pull complete")
 

@@ -25,7 +25,6 @@ from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from containers.engine import BEGINNING, Availability, Exit, Inspection, Offset, Output
 from containers.engines import recorder
 from containers.engines.confinement import remove_groups
 from containers.engines.frames import FrameReader
@@ -34,6 +33,7 @@ from containers.engines.process_state import State
 from containers.engines.sender import Sender, write_all
 from containers.engines.watch import Watcher
 from containers.errors import ContainerGone, EngineError, SpecRefused, StartFailed
+from containers.interface import BEGINNING, Availability, Exit, Inspection, Offset, Output
 from containers.programs import refusal
 from containers.spec import Spec
 

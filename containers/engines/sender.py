@@ -8,8 +8,8 @@ import time
 from collections.abc import Callable, Coroutine
 from weakref import WeakValueDictionary
 
-from containers.engine import SEND_TIMEOUT_S
 from containers.errors import EngineError
+from containers.interface import SEND_TIMEOUT_S
 
 
 class Sender:

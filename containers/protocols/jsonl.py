@@ -16,7 +16,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
 
-from containers.engine import BEGINNING, Offset, Stream
+from containers.interface import BEGINNING, Offset, Stream
 
 PROTOCOL_VERSION = 1
 LINE_BYTES = 1024 * 1024

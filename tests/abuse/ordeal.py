@@ -11,7 +11,7 @@ from agents import lifecycle
 from agents.models import Agent
 from containers.engines import cgroups
 from containers.engines.bwrap_command import counts_processes
-from streaming.events import Event
+from streaming.model.events import Event
 from tests.agents.site import Site, errors, text, until
 
 MIB = 2**20

@@ -42,7 +42,7 @@ WORDS = {
         SITES_WORDS,
         [
             Change(TRANSLATE, " if key in SCHEMA[type_].model_fields}", "}"),
-            Change("streaming/events.py", 'extra="ignore"', 'extra="allow"'),
+            Change("streaming/model/events.py", 'extra="ignore"', 'extra="allow"'),
         ],
     ),
     "done and more": Mutant(

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from streaming.events import Event
+from streaming.model.events import Event
 from tests.acp.test_conversation import of_type
 from tests.agents.site import statuses, text
 from tests.nightly import some

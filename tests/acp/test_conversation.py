@@ -10,7 +10,7 @@ import pytest
 
 from agents import lifecycle
 from agents.models import Attempt, Run
-from streaming.events import Event
+from streaming.model.events import Event
 from tests.agents.site import Site, errors, statuses, text
 
 AGENT = Path(__file__).with_name("agent.py").read_text("utf-8")

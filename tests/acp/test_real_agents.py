@@ -15,7 +15,7 @@ from pydantic import SecretStr
 
 from agents import lifecycle
 from agents.models import Run
-from streaming.events import Event
+from streaming.model.events import Event
 from tests.acp.real_agents import AGENTS, CONTENT, Real, check_log, documented, writes
 from tests.agents.site import Site, attempts, errors, text
 from tests.agents.test_canary import KEYS, Search, of_processes, of_stores

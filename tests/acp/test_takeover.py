@@ -11,7 +11,7 @@ from agents import lifecycle
 from agents.execution import Execution
 from agents.models import Run
 from agents.protocols.acp import AcpConversation
-from streaming.events import Event
+from streaming.model.events import Event
 from tests.acp.test_conversation import define, of_type, received, run_of
 from tests.agents.site import Site, errors, text, until
 from tests.agents.takeover import Halt, halt_in, take

@@ -18,12 +18,12 @@ from agents import lease as leases
 from agents import presence
 from agents.admin import operations
 from agents.models import Run
-from streaming import journal
-from streaming.cursor import Cursor
 from streaming.errors import Fenced
-from streaming.events import Event, draft
-from streaming.events import now as now_text
+from streaming.model.cursor import Cursor
+from streaming.model.events import Event, draft
+from streaming.model.events import now as now_text
 from streaming.models import Log
+from streaming.store import journal
 from tests.admin.pages import get
 from tests.api.conftest import write
 

@@ -8,8 +8,8 @@ import re
 from agents import reconcile
 from agents.admin import timeline
 from agents.models import Run
-from streaming import journal
-from streaming.events import draft
+from streaming.model.events import draft
+from streaming.store import journal
 from tests.admin.pages import get
 from tests.api.conftest import write
 

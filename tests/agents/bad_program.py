@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from agents import lifecycle
-from streaming.events import Event
+from streaming.model.events import Event
 from tests.agents.site import Site, text
 
 

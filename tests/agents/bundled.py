@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from streaming.events import Event
+from streaming.model.events import Event
 from tests.agents.site import Site
 from tests.images.agent_driving import settled
 

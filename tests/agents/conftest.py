@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 def database_threads(django_db_setup: None) -> Iterator[None]:
     """The log's own connections, closed before the test database is dropped."""
     yield
-    from streaming.database import close_threads
+    from streaming.store.database import close_threads
 
     close_threads()
 

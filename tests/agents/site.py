@@ -25,12 +25,12 @@ from agents.attempts import LABEL, site_id
 from agents.models import Agent, Attempt, Run
 from agents.runner import Runner
 from agents.workspace import Workspace
-from containers.engine import Inspection
-from streaming import journal
-from streaming.database import close_threads
-from streaming.events import Event, encode
-from streaming.fold import State, fold
+from containers.interface import Inspection
+from streaming.model.events import Event, encode
+from streaming.model.fold import State, fold
 from streaming.models import Log
+from streaming.store import journal
+from streaming.store.database import close_threads
 
 PATIENCE_S = 30.0
 PRELUDE = """

@@ -12,7 +12,7 @@ from django.db.models.functions import Now
 
 from agents.models import Run
 from agents.runner import Runner
-from streaming.events import Event
+from streaming.model.events import Event
 from streaming.models import Log
 from tests.agents.site import Site, attempts, errors, text, until
 

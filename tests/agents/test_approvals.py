@@ -11,8 +11,8 @@ from agents import lifecycle
 from agents.errors import AlreadyAnswered, InputInvalid, NoSuchApproval, RunFinished
 from agents.models import Attempt, Run
 from agents.tip import state_at_tip
-from streaming import journal
 from streaming.errors import JournalUnavailable
+from streaming.store import journal
 from tests.agents.site import Site, attempts, errors, statuses, until
 from tests.agents.test_order import in_threads
 

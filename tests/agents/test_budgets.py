@@ -13,7 +13,7 @@ from agents.budgets import spending
 from agents.definitions.budget import RunBudget
 from agents.errors import InputInvalid
 from agents.models import ApprovalAnswer, Attempt, Run, Spending
-from streaming.events import Event
+from streaming.model.events import Event
 from tests.agents import mock_upstream as said
 from tests.agents.mock_upstream import MockUpstream, stream, whole
 from tests.agents.site import Site, errors, text, until

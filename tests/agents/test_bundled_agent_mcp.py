@@ -12,7 +12,7 @@ import pytest
 from agents import egress, lifecycle
 from agents.models import Run
 from containers.gateway import Gateway
-from streaming.events import Event
+from streaming.model.events import Event
 from tests.agents.bundled import PATIENCE_S, define
 from tests.agents.mcp_site import PUBLIC_ADDRESS, McpOnTheInternet
 from tests.agents.site import Site, errors

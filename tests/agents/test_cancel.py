@@ -10,7 +10,7 @@ import pytest
 from agents import lifecycle, pokes
 from agents.models import Run
 from streaming.errors import BusUnavailable
-from streaming.events import Event
+from streaming.model.events import Event
 from tests.agents.site import Site, errors, statuses, until
 
 STUBBORN = """
@@ -143,7 +143,7 @@ def test_while_it_starts(any_site: Site, moment: str, monkeypatch: pytest.Monkey
         method = getattr(engine, moment)
 
         async def later(*arguments: object) -> object:
-            from streaming.database import in_thread
+            from streaming.store.database import in_thread
 
             await in_thread(ask)
             return await method(*arguments)

@@ -19,8 +19,8 @@ from django.utils import timezone
 
 from agents import access, reaper, retention, sweep, tally, tasks
 from agents.models import ApiToken, Run
-from streaming import journal
 from streaming.models import EventChunk, Log
+from streaming.store import journal
 from tests.agents.site import Site, attempts, errors, until
 from tests.agents.takeover import COUNTS, is_whole, let_all
 
@@ -179,7 +179,7 @@ ALLOWED = {
     "containers/engines/recorded.py:_age_s": "compared with the disk's clock",
     "containers/engines/recorder.py:start": "a stamp for people, and for the sweep's grace",
     "containers/engines/recorder.py:record": "a stamp for people, and for the sweep's grace",
-    "streaming/events.py:now": "events' timestamps are for people; order is by seq",
+    "streaming/model/events.py:now": "events' timestamps are for people; order is by seq",
 }
 CLOCKS = {"now", "utcnow", "today", "time", "time_ns", "localtime", "gmtime"}
 

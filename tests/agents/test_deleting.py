@@ -17,7 +17,7 @@ from agents import lifecycle
 from agents.errors import NotFound
 from agents.models import Agent, Run
 from agents.supervisor import Supervisor
-from streaming import database
+from streaming.store import database
 from tests.agents.site import Site, until
 from tests.agents.test_order import in_threads
 

@@ -13,7 +13,7 @@ from agents import egress, sweep
 from containers.gateway import Gateway
 from containers.gateway.destinations import patterns
 from containers.gateway.server import Streams
-from streaming.events import Event
+from streaming.model.events import Event
 from tests.agents.conftest import Parts
 from tests.agents.site import PRELUDE, Site, errors, text, until
 

@@ -18,8 +18,8 @@ from agents.intake import COALESCE_S, MERGED_CHARS, Intake
 from agents.protocols.jsonl import JsonlConversation
 from agents.pump import HELD_CHARS, Pump
 from agents.translate import Translator
-from containers.engine import Offset, Output
-from streaming.events import Draft, draft
+from containers.interface import Offset, Output
+from streaming.model.events import Draft, draft
 
 RUN = "01990000-0000-7000-8000-000000000001"
 

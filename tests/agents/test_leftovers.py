@@ -17,7 +17,7 @@ from agents.attempts import open_attempt
 from agents.models import Run
 from agents.runner import Runner
 from containers.engines.process_state import State
-from streaming.events import Event
+from streaming.model.events import Event
 from streaming.models import Log
 from tests.agents.site import Site, attempts, errors, statuses, text, until
 from tests.agents.takeover import COUNTS, halt_in, is_whole, let_all

@@ -24,8 +24,8 @@ from agents.errors import (
     UnknownDefinition,
 )
 from agents.models import Agent, Run
-from streaming.events import Event, draft, now
-from streaming.fold import fold, waiting_runs
+from streaming.model.events import Event, draft, now
+from streaming.model.fold import fold, waiting_runs
 from tests.agents.site import Site, statuses, until
 
 NOTES = """

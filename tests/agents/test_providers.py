@@ -12,7 +12,7 @@ from pydantic import SecretStr
 
 from agents.models import ProviderKey
 from agents.providers import keys
-from streaming.events import Event
+from streaming.model.events import Event
 from tests.agents import mock_upstream as said
 from tests.agents.conftest import Parts
 from tests.agents.mock_upstream import MockUpstream, stream, whole

@@ -14,10 +14,10 @@ import pytest
 from agents import attempts as attempts_module
 from agents import lifecycle, pulling, supervisor
 from agents.models import Run
-from containers.engine import PullProgress
 from containers.engines.docker import DockerEngine
 from containers.images.base import is_local
-from streaming.events import Event
+from containers.interface import PullProgress
+from streaming.model.events import Event
 from streaming.models import Log
 from tests.agents.site import Site, attempts, errors, statuses, text, until
 from tests.agents.takeover import take

@@ -13,9 +13,9 @@ from django.db.models.functions import Now
 from agents import lifecycle, retention, tasks
 from agents.models import Run
 from agentsite.environment import Environment
-from streaming import journal
-from streaming.cursor import Cursor, judge
+from streaming.model.cursor import Cursor, judge
 from streaming.models import EventChunk
+from streaming.store import journal
 from tests.agents.site import Site, until
 from tests.agents.takeover import COUNTS, WHOLE, let_all, take
 

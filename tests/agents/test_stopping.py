@@ -13,7 +13,7 @@ from agents.errors import AgentsError, RunStopping
 from agents.models import ApprovalAnswer, Run
 from agents.runner import Runner
 from agents.settle import is_held
-from streaming.database import close_threads
+from streaming.store.database import close_threads
 from tests.agents.site import Site, statuses, until
 from tests.agents.test_order import in_threads
 

@@ -17,9 +17,9 @@ from agents.protocols.conversation import Conversation, Opening
 from agents.protocols.jsonl import JsonlConversation
 from agents.pump import Pump
 from agents.translate import Translator
-from containers.engine import BEGINNING, Offset, Output
+from containers.interface import BEGINNING, Offset, Output
 from containers.protocols.acp.session import INITIALIZE_ID
-from streaming.events import Draft, Event
+from streaming.model.events import Draft, Event
 
 RUN = "01990000-0000-7000-8000-000000000001"
 SMILE = "\U0001f600"

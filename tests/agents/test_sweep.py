@@ -12,7 +12,7 @@ from agents import lifecycle, reaper, sweep
 from agents.models import Run
 from agents.runner import Runner
 from containers.errors import EngineError
-from streaming.database import in_thread
+from streaming.store.database import in_thread
 from tests.agents.site import Site, attempts, until
 
 WAITS = 'note("up"); wait("go")'

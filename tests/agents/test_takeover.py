@@ -16,9 +16,9 @@ from agents.attempts import close_stale
 from agents.models import Run
 from agents.runner import Runner
 from streaming.errors import Fenced
-from streaming.events import draft
+from streaming.model.events import draft
 from streaming.models import Log
-from streaming.writer import Writer
+from streaming.write.writer import Writer
 from tests.agents.site import Site, attempts, errors, statuses, text, until
 from tests.agents.takeover import COUNTS, halt_in, is_whole, let_all, take
 from tests.servers import RedisServer

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from agents.translate import Translator, user_message_id
 from containers.protocols.jsonl import Parser
 from streaming.errors import EventInvalid
-from streaming.events import Draft, Event, draft
-from streaming.fold import fold
+from streaming.model.events import Draft, Event, draft
+from streaming.model.fold import fold
 
 RUN = "0199c3f0-0000-7000-8000-000000000001"
 whole = st.integers(-(2**63), 2**63 - 1)

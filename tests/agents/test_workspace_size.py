@@ -14,7 +14,7 @@ from agents.models import Run
 from agents.workspace.removal import empty
 from agents.workspace.usage import ENTRY_BYTES, measure
 from containers.spec import MIB
-from streaming.events import Event
+from streaming.model.events import Event
 from tests.agents.site import Site
 
 FILL = """

@@ -108,7 +108,7 @@ def no_worker(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 def database_threads(django_db_setup: None) -> Iterator[None]:
     """The log's own connections, closed before the test database is dropped."""
     yield
-    from streaming.database import close_threads
+    from streaming.store.database import close_threads
 
     close_threads()
 
@@ -162,9 +162,9 @@ def write(agent_id: str, drafts: Sequence[Any], *, snapshot: bool = True) -> Non
     """Append events to an agent's log, as a supervisor does."""
     from agents import lease as leases
     from agents.projection import projection
-    from streaming import journal
-    from streaming.cursor import Cursor
-    from streaming.events import Event, now
+    from streaming.model.cursor import Cursor
+    from streaming.model.events import Event, now
+    from streaming.store import journal
 
     deadline = time.monotonic() + 10
     while (lease := leases.acquire(agent_id, f"test-{uuid.uuid4()}")) is None:

@@ -8,9 +8,9 @@ import pytest
 
 from agents.models import Agent, Run
 from agents.workspace import Workspace
-from streaming import journal
 from streaming.errors import LogMissing
-from streaming.events import draft
+from streaming.model.events import draft
+from streaming.store import journal
 from tests.api.conftest import field, problem, write
 
 # POST /api/agents --------------------------------------------------------------------------------------------------

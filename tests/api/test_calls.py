@@ -11,11 +11,11 @@ from asgiref.sync import async_to_sync
 
 from agents import run_events
 from agents.tool_calls import fold_call, own_event
-from streaming import journal
-from streaming.bus import Bus
-from streaming.database import in_database
-from streaming.events import Draft, Event, decode, draft, now
-from streaming.fold import fold
+from streaming.model.events import Draft, Event, decode, draft, now
+from streaming.model.fold import fold
+from streaming.store import journal
+from streaming.store.bus import Bus
+from streaming.store.database import in_database
 from tests.api.conftest import problem, write
 from tests.golden.test_golden import LOGS, lines_of
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from agents import history, lifecycle
 from agents.models import Run
 from agents.translate import user_message_id
-from streaming import journal
-from streaming.events import draft
+from streaming.model.events import draft
+from streaming.store import journal
 from tests.api.conftest import problem, write
 
 
@@ -81,7 +81,7 @@ def test_a_run_that_is_posted_meanwhile_begins_behind_it(api, agent_id, monkeypa
     append = settle._append
 
     async def slowly(*args):
-        from streaming.database import in_database
+        from streaming.store.database import in_database
 
         posted.append(await in_database(lambda: Run.objects.create(agent=agent, number=1, input="Mine")))
         await append(*args)

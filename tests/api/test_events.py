@@ -8,11 +8,11 @@ import uuid
 import pytest
 from asgiref.sync import async_to_sync
 
-from streaming import journal
-from streaming.bus import Bus
-from streaming.events import Event, decode, draft, encode, now
-from streaming.fold import fold
+from streaming.model.events import Event, decode, draft, encode, now
+from streaming.model.fold import fold
 from streaming.models import Snapshot
+from streaming.store import journal
+from streaming.store.bus import Bus
 from tests.api.conftest import field, problem, write
 
 
@@ -169,7 +169,7 @@ def test_a_cursor_of_an_event_that_is_live_and_not_yet_stored_waits_for_it(api, 
 
 def test_a_cursor_ahead_of_what_is_live_is_gone(api, agent_id, run_id, monkeypatch):
     """Its events would be skipped without a word, once there are so many."""
-    monkeypatch.setattr("streaming.reader.TIP_PATIENCE_S", 0.0)
+    monkeypatch.setattr("streaming.read.reader.TIP_PATIENCE_S", 0.0)
     tip = journal.head(agent_id).tip
     ahead = f"/api/agents/{agent_id}/events?after={tip.epoch}-{tip.seq + 3}"
     assert gone(api.call("GET", ahead)) == "unknown-cursor"

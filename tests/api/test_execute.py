@@ -12,8 +12,8 @@ from django.db import connection
 from django.utils import timezone
 
 from agents.models import Run
-from streaming.database import in_database
-from streaming.events import draft
+from streaming.model.events import draft
+from streaming.store.database import in_database
 from tests.api.conftest import field, on_postgres, over_asgi, problem, write
 
 

@@ -10,7 +10,7 @@ from urllib.parse import quote
 import pytest
 
 from agents.workspace import Workspace
-from streaming.events import draft
+from streaming.model.events import draft
 from tests.api.conftest import field, over_asgi, problem, write
 
 

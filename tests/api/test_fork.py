@@ -15,9 +15,9 @@ from agents import history, transfer
 from agents.models import Agent, Run, Spending
 from agents.workspace import Workspace, unowned
 from agents.workspace.history import History
-from streaming import journal
-from streaming.events import draft
+from streaming.model.events import draft
 from streaming.models import ConversationPage, Log
+from streaming.store import journal
 from tests.api.conftest import on_postgres, problem, write
 from tests.api.test_transfer import export, take
 

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from streaming import journal
-from streaming.events import Draft, draft
+from streaming.model.events import Draft, draft
+from streaming.store import journal
 from tests.api.conftest import ApiClient, write
 
 

@@ -12,8 +12,8 @@ from pydantic import TypeAdapter
 
 from agents.api import errors
 from agents.api.events import StreamFrame
-from streaming.dialects import FORMATS
-from streaming.events import SCHEMA
+from streaming.http.dialects import FORMATS
+from streaming.model.events import SCHEMA
 from tests.api.conftest import ApiClient
 
 REPOSITORY = Path(__file__).parents[2]

@@ -15,8 +15,8 @@ from agents.definitions.definition import Definition
 from agents.transfer.lines import _KINDS as IMPORTED
 from agents.transfer.lines import EventLine
 from agentsite.environment import Environment
-from streaming.events import SCHEMA
-from streaming.validation import plain_problems
+from streaming.model.events import SCHEMA
+from streaming.model.validation import plain_problems
 
 BAD: list[Any] = [
     None, 5, -1, 0, 10**400, 1.5, math.inf, math.nan, True, "", "x", "x" * 5000, "\0", [], [5], ["x"] * 1001,

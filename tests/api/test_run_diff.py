@@ -9,7 +9,7 @@ import pytest
 from agents.models import Run
 from agents.workspace import Workspace
 from agents.workspace.history import History
-from streaming.events import draft
+from streaming.model.events import draft
 from tests.api.conftest import problem, write
 
 

@@ -11,7 +11,7 @@ from django.test import Client
 
 from agents import lifecycle
 from agents.models import ApprovalAnswer, Run
-from streaming.events import draft
+from streaming.model.events import draft
 from tests.admin.test_actions import act
 from tests.api.conftest import problem, write
 

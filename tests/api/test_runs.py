@@ -10,8 +10,8 @@ from django.db import connection
 from django.utils import timezone
 
 from agents.models import Attempt, Run
-from streaming.events import draft
-from streaming.fold import waiting_runs
+from streaming.model.events import draft
+from streaming.model.fold import waiting_runs
 from tests.api.conftest import field, problem, write
 
 

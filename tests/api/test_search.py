@@ -8,7 +8,7 @@ from urllib.parse import quote
 import pytest
 
 from agents import conversation_search
-from streaming.events import Draft, draft
+from streaming.model.events import Draft, draft
 from tests.api.conftest import ApiClient, write
 
 

@@ -16,14 +16,14 @@ from agents import lease as leases
 from agents import lifecycle
 from agents.gate import AgentGate
 from agents.models import Agent, Run
-from streaming import journal
-from streaming.cursor import START, Cursor
-from streaming.database import in_database
-from streaming.events import Event, draft, now
-from streaming.folded import Folded
-from streaming.hub import current_hub
-from streaming.reader import Reader
-from streaming.sse import Problem, Wanted
+from streaming.http.sse import Problem, Wanted
+from streaming.model.cursor import START, Cursor
+from streaming.model.events import Event, draft, now
+from streaming.model.folded import Folded
+from streaming.read.hub import current_hub
+from streaming.read.reader import Reader
+from streaming.store import journal
+from streaming.store.database import in_database
 from tests.api.conftest import ApiClient, write
 
 

@@ -17,8 +17,8 @@ from agents.cross_origin import CrossOrigin
 from agents.gate import AgentGate
 from agents.models import ApiToken, StreamTicket
 from agents.revocation import Grant, ended
-from streaming.cursor import Cursor
-from streaming.sse import Problem, Wanted, answer
+from streaming.http.sse import Problem, Wanted, answer
+from streaming.model.cursor import Cursor
 from tests.api.conftest import ApiClient, problem
 
 APP = "https://app.example.org"

@@ -11,10 +11,10 @@ from django.contrib.auth.models import User
 
 from agents.models import Agent, Run, Spending
 from agents.workspace import Workspace
-from streaming import journal
-from streaming.cursor import Cursor
-from streaming.events import draft
-from streaming.fold import initial
+from streaming.model.cursor import Cursor
+from streaming.model.events import draft
+from streaming.model.fold import initial
+from streaming.store import journal
 from tests.api.conftest import field, over_asgi, problem, write
 
 TIME = "2026-11-20T12:00:00.123456Z"

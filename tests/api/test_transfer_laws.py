@@ -14,9 +14,9 @@ from agents.models import Agent, Run
 from agents.translate import user_message_id
 from agents.workspace import Workspace
 from agents.workspace.history import History
-from streaming import journal
-from streaming.events import Draft, Event, draft, encode
-from streaming.folded import Folded
+from streaming.model.events import Draft, Event, draft, encode
+from streaming.model.folded import Folded
+from streaming.store import journal
 from tests.api.conftest import write
 from tests.golden.logs import DATA, large
 from tests.nightly import examples

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 import structlog
 
-from streaming.events import Event, decode
+from streaming.model.events import Event, decode
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page

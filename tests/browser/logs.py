@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from playwright.sync_api import Page, expect
 
-from streaming.events import Event, draft
+from streaming.model.events import Event, draft
 
 if TYPE_CHECKING:
     from tests.browser.stub import Stub

@@ -27,9 +27,9 @@ from agents.definitions import Definition
 from agents.models import Agent
 from agents.pages.views import page_context
 from agentsite.security import POLICY
-from streaming.cursor import Cursor, parse
-from streaming.events import Event, encode
-from streaming.fold import fold, initial, step
+from streaming.model.cursor import Cursor, parse
+from streaming.model.events import Event, encode
+from streaming.model.fold import fold, initial, step
 
 
 @dataclass

@@ -9,7 +9,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from agents.definitions import Definition
-from streaming.events import Event, draft
+from streaming.model.events import Event, draft
 from tests.browser.logs import AGENT, RUN, log_of, settled, started
 from tests.browser.stub import Stub
 

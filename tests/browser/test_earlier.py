@@ -8,7 +8,7 @@ import re
 import pytest
 from playwright.sync_api import Page, Route, expect
 
-from streaming.events import Event, draft
+from streaming.model.events import Event, draft
 from tests.browser.logs import AGENT, RUN, drawn, log_of, mounted, painted, settled, started, still, unrolled, words
 from tests.browser.stub import Stub
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from playwright.sync_api import Page, expect
 
-from streaming.events import Event, draft
+from streaming.model.events import Event, draft
 from tests.browser.logs import AGENT, log_of, settled, started
 from tests.browser.stub import Stub
 from tests.browser.test_approvals import Steps, answered, asked

@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from playwright.sync_api import Page, expect
 
-from streaming.events import Event
+from streaming.model.events import Event
 from tests.browser.logs import log_of, settled, started, words
 from tests.browser.stub import Stub
 from tests.browser.test_composer import STEERED

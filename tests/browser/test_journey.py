@@ -12,8 +12,8 @@ import rfc8785
 from playwright.sync_api import Browser, BrowserContext, Page, expect
 
 from agents.pages import markdown
-from streaming.events import Event
-from streaming.fold import State, fold
+from streaming.model.events import Event
+from streaming.model.fold import State, fold
 from tests.browser.logs import drawn, mounted
 from tests.browser.site import running
 

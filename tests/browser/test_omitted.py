@@ -7,7 +7,7 @@ import re
 import pytest
 from playwright.sync_api import Page, expect
 
-from streaming.events import Event, draft
+from streaming.model.events import Event, draft
 from tests.browser.logs import AGENT, RUN, log_of, settled, started
 from tests.browser.stub import Stub
 

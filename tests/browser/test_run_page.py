@@ -17,7 +17,7 @@ from pytest_django.live_server_helper import LiveServer
 from agents import lifecycle
 from agents.models import Agent, Run
 from agents.workspace import Workspace
-from streaming.database import close_threads
+from streaming.store.database import close_threads
 from tests.nightly import some
 from tests.pages import story
 from tests.pages.conftest import DEFINITIONS

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Locator, Page, expect
 
-from streaming.events import Event
+from streaming.model.events import Event
 from tests.browser.logs import RUN, log_of, settled, started
 from tests.browser.stub import Stub
 

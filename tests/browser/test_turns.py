@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import pytest
 from playwright.sync_api import Page, expect
 
-from streaming.events import Event, draft
+from streaming.model.events import Event, draft
 from tests.browser.logs import AGENT, settled, unrolled
 from tests.browser.stub import Stub
 

@@ -7,7 +7,7 @@ import random
 import pytest
 from playwright.sync_api import Page, expect
 
-from streaming.events import Event, draft
+from streaming.model.events import Event, draft
 from tests.browser.logs import AGENT, RUN, log_of, mounted, settled, started, still, words
 from tests.browser.stub import Stub
 from tests.browser.test_earlier import Step, paragraphs, shown

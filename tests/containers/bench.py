@@ -17,10 +17,10 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
-from containers.engine import BEGINNING, Engine, Offset
 from containers.engines.docker_api import DockerApi
 from containers.images.base import resolve_base
 from containers.images.build import build, find_image
+from containers.interface import BEGINNING, Engine, Offset
 from containers.registry import ENGINES, Place
 from containers.spec import Spec
 from containers.workspace import program_user

@@ -12,7 +12,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from containers.engine import Engine
+from containers.interface import Engine
 from containers.registry import ENGINES, Place
 from containers.spec import Spec
 from containers.workspace import program_user

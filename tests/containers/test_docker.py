@@ -16,9 +16,9 @@ import pytest
 import pytest_asyncio
 from aiodocker import Docker
 
-from containers.engine import Offset
 from containers.engines.docker import DockerEngine
 from containers.errors import EnginePermission, EngineUnavailable, ImageMissing, SpecRefused, StartFailed
+from containers.interface import Offset
 from containers.spec import MIB, Limits
 from containers.workspace import program_user
 from tests.containers.bench import DEADLINE_S, REPOSITORY, Bench

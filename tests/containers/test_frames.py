@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from containers.engine import BEGINNING, Offset, Output, Stream
 from containers.engines.frames import HEADER, FrameError, FrameReader
+from containers.interface import BEGINNING, Offset, Output, Stream
 
 NUMBERS: dict[Stream, int] = {"stdout": 1, "stderr": 2}
 outputs = st.lists(st.tuples(st.sampled_from(["stdout", "stderr"]), st.binary(max_size=20)), max_size=12)

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from containers.engine import BEGINNING, Offset, Stream
+from containers.interface import BEGINNING, Offset, Stream
 from containers.protocols import jsonl
 from containers.protocols.jsonl import Line, Parser
 

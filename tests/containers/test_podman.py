@@ -13,12 +13,12 @@ import pytest_asyncio
 from hypothesis import given
 from hypothesis import strategies as st
 
-from containers.engine import BEGINNING, Offset, Stream
 from containers.engines.docker_config import create_config
 from containers.engines.podman import PodmanEngine
 from containers.engines.podman_log import LogReader
 from containers.engines.seccomp import profile
 from containers.errors import EngineError, ImageMissing, StartFailed
+from containers.interface import BEGINNING, Offset, Stream
 from containers.spec import Spec
 
 VERSION = {"ApiVersion": "1.41", "Version": "4.3.1"}

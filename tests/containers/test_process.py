@@ -16,11 +16,11 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
-from containers.engine import Exit
 from containers.engines import watch
 from containers.engines.process import ProcessEngine
 from containers.engines.process_state import State
 from containers.errors import ContainerGone, SpecRefused, StartFailed
+from containers.interface import Exit
 from containers.spec import Limits
 from tests.containers.bench import TEST_LABEL, Bench, eventually
 

@@ -10,13 +10,13 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
-from containers.engine import Puller, PullProgress
 from containers.engines import docker as docker_engine
 from containers.engines.docker import DockerEngine
 from containers.engines.process import ProcessEngine
 from containers.engines.pulling import Layers
 from containers.errors import ImageMissing, PullFailed
 from containers.images.base import is_local
+from containers.interface import Puller, PullProgress
 from tests.containers.bench import Bench
 from tests.containers.image_registry import ImageRegistry, image_registry
 

@@ -1,4 +1,4 @@
-"""What every engine promises of a program's life (containers/engine.py), on every engine this machine has."""
+"""What every engine promises of a program's life (containers/interface.py), on every engine this machine has."""
 
 from __future__ import annotations
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from containers.engine import Offset
+from containers.interface import Offset
 from containers.spec import Spec
 from tests.containers.bench import DEADLINE_S, Bench
 from tests.contract.programs import COUNT_RUNS, ECHO

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from containers.engine import BEGINNING, Offset
+from containers.interface import BEGINNING, Offset
 from containers.spec import MIB, Limits
 from tests.containers.bench import DEADLINE_S, Bench
 from tests.contract.programs import ECHO

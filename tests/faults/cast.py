@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from time import monotonic
 
-from streaming.fold import fold
+from streaming.model.fold import fold
 from tests.faults import plan as plans
 from tests.faults.plan import Plan
 from tests.faults.site import Site, Stored, canonical

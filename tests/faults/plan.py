@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
-from streaming.events import Event
+from streaming.model.events import Event
 
 SOURCE = Path(__file__).with_name("workload.py")
 

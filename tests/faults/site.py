@@ -10,8 +10,8 @@ from typing import Any, NamedTuple
 import httpx
 import psycopg
 
-from streaming.events import Event, decode
-from streaming.packing import unpack
+from streaming.model.events import Event, decode
+from streaming.store.packing import unpack
 from tests.faults.plan import Plan
 from tests.faults.stack import Stack
 from tests.faults.waiting import Missed

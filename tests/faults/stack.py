@@ -20,9 +20,9 @@ from pathlib import Path
 import httpx
 import redis
 
-from containers.engine import Engine
 from containers.engines.docker import DockerEngine
 from containers.engines.process import ProcessEngine
+from containers.interface import Engine
 from tests.faults.dockerd import DockerDaemon
 from tests.faults.plan import SOURCE
 from tests.faults.waiting import aside, until

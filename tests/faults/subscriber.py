@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from time import monotonic
 from typing import Any, NamedTuple
 
-from streaming.cursor import START, Cursor, parse
+from streaming.model.cursor import START, Cursor, parse
 from tests.faults.sse import Connection, Frame, Refused, connect
 
 RETRY_S = (0.05, 0.3)

@@ -8,7 +8,7 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from streaming.events import MAX_SAFE_INTEGER, Event, draft
+from streaming.model.events import MAX_SAFE_INTEGER, Event, draft
 
 ODD = ["__proto__", "constructor", "toString", "10", "9", "", "é", "\uffff", "\U0001f600", "a/b.txt"]
 

@@ -12,8 +12,8 @@ import rfc8785
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from streaming.events import SCHEMA, Event, decode, draft
-from streaming.fold import fold
+from streaming.model.events import SCHEMA, Event, decode, draft
+from streaming.model.fold import fold
 from tests.golden.javascript import Folder, javascript_fold
 from tests.golden.logs import DATA, logs
 from tests.nightly import examples

@@ -20,8 +20,8 @@ from containers.images.agent.toolbox import Toolbox
 from containers.images.agent.tools import built_in
 from containers.protocols.acp.prompt import blocks
 from containers.protocols.jsonl import Parser
-from streaming import fold
-from streaming.events import Draft, Event, draft
+from streaming.model import fold
+from streaming.model.events import Draft, Event, draft
 from tests.provider import MockProvider, turn
 
 from .agent_driving import GOLDEN, MODELS

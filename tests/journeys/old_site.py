@@ -13,7 +13,7 @@ from functools import cached_property
 from itertools import groupby, islice
 from typing import Any
 
-from streaming.events import Event, decode, draft, encode
+from streaming.model.events import Event, decode, draft, encode
 from tests.golden.test_golden import LOGS, lines_of
 
 AGENTS = 1_000

@@ -19,9 +19,9 @@ from typing import Any, NamedTuple, Self
 
 import httpx
 
-from containers.engine import Engine
 from containers.engines.docker import DockerEngine
 from containers.engines.process import ProcessEngine
+from containers.interface import Engine
 from tests.faults.site import Chunk, Stored, stored_log
 from tests.faults.stack import REPOSITORY, Process, definition, remove_containers, site_id_of
 from tests.journeys import processes

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
-from streaming.events import decode
+from streaming.model.events import decode
 from tests.acp.real_agents import AN_AGENT, CONTENT, Real, check_log, documented, writes
 from tests.containers.bench import built_image
 from tests.faults.cast import subscriber_problems

@@ -15,7 +15,7 @@ import pandas as pd  # type: ignore[import-untyped]
 import pytest
 import pytest_asyncio
 
-from streaming.events import Event, decode
+from streaming.model.events import Event, decode
 from tests.faults.subscriber import Habits, Subscriber
 from tests.faults.waiting import aside, until
 from tests.journeys.site import UpSite

@@ -12,8 +12,8 @@ import httpx
 import pytest
 import pytest_asyncio
 
-from streaming.events import Event
-from streaming.fold import fold
+from streaming.model.events import Event
+from streaming.model.fold import fold
 from tests.faults.waiting import aside, until
 from tests.journeys.acts import answered
 from tests.journeys.site import UpSite

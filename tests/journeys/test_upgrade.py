@@ -15,9 +15,9 @@ from typing import Any
 import httpx
 import pytest
 
-from streaming.events import encode
-from streaming.fold import fold
-from streaming.folded import Folded
+from streaming.model.events import encode
+from streaming.model.fold import fold
+from streaming.model.folded import Folded
 from tests.faults.stack import Process
 from tests.journeys.old_site import AGENTS, SHAPES, OldAgent, old_agents
 from tests.journeys.site import environment

@@ -9,11 +9,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from streaming.channel import Channel
-from streaming.cursor import START, Cursor, superseded
 from streaming.errors import JournalUnavailable
-from streaming.frames import Frame
-from streaming.subscriber import Subscriber
+from streaming.model.cursor import START, Cursor, superseded
+from streaming.read.channel import Channel
+from streaming.read.frames import Frame
+from streaming.read.subscriber import Subscriber
 from tests.model.gate import at_once
 from tests.model.scale import AGENT
 

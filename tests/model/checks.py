@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from django.conf import settings
 
-from streaming.cursor import START, superseded
-from streaming.events import decode
-from streaming.fold import State, apply, initial
-from streaming.writer import PENDING_SHARE
+from streaming.model.cursor import START, superseded
+from streaming.model.events import decode
+from streaming.model.fold import State, apply, initial
+from streaming.write.writer import PENDING_SHARE
 from tests.model.browser import Browser
 from tests.model.scale import BATCH_LINES
 from tests.model.site import Site

@@ -15,13 +15,13 @@ from django.conf import settings
 
 from agents import lease as leases
 from agents.lease import Lease
-from streaming import journal
-from streaming.cursor import START, Cursor, EpochStart
 from streaming.errors import Fenced, LogMissing
-from streaming.events import decode, encode
-from streaming.fold import initial
-from streaming.folded import Folded
-from streaming.journal import PAGE_BYTES, Commit, Head, Page, SnapshotRow, Stored, Tip
+from streaming.model.cursor import START, Cursor, EpochStart
+from streaming.model.events import decode, encode
+from streaming.model.fold import initial
+from streaming.model.folded import Folded
+from streaming.store import journal
+from streaming.store.journal import PAGE_BYTES, Commit, Head, Page, SnapshotRow, Stored, Tip
 from tests.model.gate import Work, at_once
 
 

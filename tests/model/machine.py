@@ -6,7 +6,7 @@ from hypothesis import currently_in_test_context, event, note
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
-from streaming.cursor import START, Cursor
+from streaming.model.cursor import START, Cursor
 from tests.model.checks import Checks
 from tests.model.gate import Call
 from tests.model.redis import away

@@ -10,7 +10,7 @@ from tests.mutation import Change, mutated, run_in
 
 MOST_SCRIPTS = 4000
 
-CHANNEL, HUB, TAKEOVER = "streaming/channel.py", "streaming/hub.py", "streaming/takeover.py"
+CHANNEL, HUB, TAKEOVER = "streaming/read/channel.py", "streaming/read/hub.py", "streaming/write/takeover.py"
 MUTANTS: dict[str, list[Change]] = {
     "gap taken": [Change(CHANNEL, "if message.cursor.seq != self.last.seq + 1:", "if False:")],
     "later epoch taken": [Change(CHANNEL, "if message.cursor.epoch > self.last.epoch:", "if False:")],
@@ -25,12 +25,12 @@ MUTANTS: dict[str, list[Change]] = {
     "publish without a barrier": [Change("tests/model/redis.py", "return [-2, 0]", "pass")],
     "barrier without asking": [
         Change(
-            "streaming/writer.py",
+            "streaming/write/writer.py",
             "if (await in_database(journal.head, self.agent_id)).epoch != self.epoch:",
             "if False:",
         )
     ],
-    "fence that lets pass": [Change("streaming/takeover.py", "await bus.fence(agent_id, epoch)", "pass")],
+    "fence that lets pass": [Change("streaming/write/takeover.py", "await bus.fence(agent_id, epoch)", "pass")],
     "nothing adopted": [Change(TAKEOVER, "return await _whole(bus, agent_id, tip, starts)", "return []")],
     "position not adopted": [
         Change(TAKEOVER, 'head.position if not entries else entries[-1].position or ""', "head.position")
@@ -42,7 +42,7 @@ MUTANTS: dict[str, list[Change]] = {
     ],
     "no poll": [Change(HUB, "                if self._channels:\n", "                if False:\n")],
     "no recheck": [
-        Change("streaming/subscriber.py", "await self._hub.recheck(self._channel, cursor)", "pass"),
+        Change("streaming/read/subscriber.py", "await self._hub.recheck(self._channel, cursor)", "pass"),
     ],
     "unannounced, poll blind to what went back": [
         Change(TAKEOVER, "await bus.begun(agent_id)", "pass"),
@@ -51,12 +51,12 @@ MUTANTS: dict[str, list[Change]] = {
     "poll blind to what went back": [Change(HUB, "or (tip.epoch > last.epoch and tip.cursor.seq < last.seq)", "")],
     "recheck that fails with Redis": [Change(HUB, "with contextlib.suppress(BusUnavailable):\n", "if True:\n")],
     "pending let go before Redis has it": [
-        Change("streaming/writer.py", "<= min(self.committed, self.sent)", "<= self.committed")
+        Change("streaming/write/writer.py", "<= min(self.committed, self.sent)", "<= self.committed")
     ],
     "cursors never superseded": [
-        Change("streaming/cursor.py", "if superseded(cursor, starts):", "if False:"),
+        Change("streaming/model/cursor.py", "if superseded(cursor, starts):", "if False:"),
     ],
-    "pending without bound": [Change("streaming/writer.py", "len(self._pending) < most_events", "True")],
+    "pending without bound": [Change("streaming/write/writer.py", "len(self._pending) < most_events", "True")],
     "ring without bound": [Change(CHANNEL, "if drop:", "if False:")],
 }
 

@@ -15,7 +15,7 @@ from typing import Any
 
 from redis.exceptions import ConnectionError as Broken
 
-from streaming import bus
+from streaming.store import bus
 from tests.model.gate import Gate, at_once
 
 Id = tuple[int, int]
@@ -99,7 +99,7 @@ class Server:
     # Commands --------------------------------------------------------------------------------------------------------
 
     def publish_batch(self, key: str, *args: str | int) -> list[int]:
-        """streaming/publish.lua"""
+        """streaming/store/publish.lua"""
         epoch, first, committed, maxlen = map(int, args[:4])
         position, payloads = str(args[5]), [str(payload) for payload in args[6:]]
         last = first + len(payloads) - 1
@@ -122,7 +122,7 @@ class Server:
         return [1, last]
 
     def fence(self, key: str, *args: str | int) -> int:
-        """streaming/fence.lua"""
+        """streaming/store/fence.lua"""
         epoch = int(args[0])
         tip_epoch = self._tip(key)[0] if self.streams.get(key) else 0
         if tip_epoch > epoch:

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from streaming.cursor import START
+from streaming.model.cursor import START
 from tests.model.machine import GARBAGE, LogMachine
 
 Action = Callable[[LogMachine, int], object]

@@ -8,10 +8,10 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Sequence
 
-from streaming.bus import Bus
-from streaming.cursor import Cursor
 from streaming.errors import JournalUnavailable
-from streaming.hub import Hub
+from streaming.model.cursor import Cursor
+from streaming.read.hub import Hub
+from streaming.store.bus import Bus
 from tests.model.browser import Browser, Look
 from tests.model.database import Database, Row
 from tests.model.gate import Call, Gate, Step

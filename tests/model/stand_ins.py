@@ -14,13 +14,15 @@ from unittest.mock import patch
 from django.test import override_settings
 
 from agents import lease as leases
-from streaming import hub as hub_module
-from streaming import journal, reader, subscriber, takeover, writer
-from streaming.bus import Bus, Tail, name
-from streaming.cursor import Cursor
 from streaming.errors import BusUnavailable
-from streaming.hub import Hub
-from streaming.reader import Reader
+from streaming.model.cursor import Cursor
+from streaming.read import hub as hub_module
+from streaming.read import reader, subscriber
+from streaming.read.hub import Hub
+from streaming.read.reader import Reader
+from streaming.store import journal
+from streaming.store.bus import Bus, Tail, name
+from streaming.write import takeover, writer
 from tests.model.browser import Look
 from tests.model.gate import Work
 from tests.model.loop import OWNER, VirtualLoop, running
@@ -87,7 +89,7 @@ class NotingReader(Reader):
 
 
 async def in_memory_database(function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
-    """Of streaming.database.in_database."""
+    """Of streaming.store.database.in_database."""
     site = _site()
     work = site.database.works[function](*args, **kwargs)
     if function is journal.page:

@@ -14,14 +14,14 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from agents import lease as leases
-from streaming import journal
-from streaming.bus import Bus, connect
-from streaming.cursor import Cursor
 from streaming.errors import StreamingError
-from streaming.events import Event
-from streaming.folded import Folded
-from streaming.journal import Commit, Kept, Stored
+from streaming.model.cursor import Cursor
+from streaming.model.events import Event
+from streaming.model.folded import Folded
 from streaming.models import Log
+from streaming.store import journal
+from streaming.store.bus import Bus, connect
+from streaming.store.journal import Commit, Kept, Stored
 from tests.model.database import Database
 from tests.model.gate import Gate
 from tests.model.loop import OWNER

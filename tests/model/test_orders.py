@@ -11,7 +11,7 @@ from itertools import permutations
 import pytest
 from django.test import override_settings
 
-from streaming.cursor import START
+from streaming.model.cursor import START
 from tests.model.checks import Checks
 from tests.model.orders import Act, Scenario, run_all
 from tests.model.scale import AGENT

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 from agents import lease as leases
 from agents.lease import Lease
 from streaming.errors import Fenced, JournalUnavailable
-from streaming.events import Draft
-from streaming.takeover import take_over
-from streaming.writer import Writer
+from streaming.model.events import Draft
+from streaming.write.takeover import take_over
+from streaming.write.writer import Writer
 from tests.model.scale import AGENT, BATCH_LINES
 from tests.model.stand_ins import in_memory_database
 

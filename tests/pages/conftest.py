@@ -45,7 +45,7 @@ def definitions_file(tmp_path: Path, settings: LazySettings) -> Path:
 @pytest.fixture(autouse=True)
 def database_threads() -> Iterator[None]:
     """The log is written by threads of its own, whose connections would keep the test database from being dropped."""
-    from streaming.database import close_threads
+    from streaming.store.database import close_threads
 
     yield
     close_threads()

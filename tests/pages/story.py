@@ -12,9 +12,9 @@ from agents.models import Agent, Run
 from agents.projection import projection
 from agents.workspace import Workspace
 from agents.workspace.history import History
-from streaming import journal
-from streaming.cursor import Cursor
-from streaming.events import Event, draft
+from streaming.model.cursor import Cursor
+from streaming.model.events import Event, draft
+from streaming.store import journal
 
 BEGUN = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
 Step = tuple[float, str, Mapping[str, Any]]

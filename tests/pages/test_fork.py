@@ -10,7 +10,7 @@ from agents import lifecycle
 from agents.models import Agent, Run
 from agents.workspace import Workspace
 from agents.workspace.history import History
-from streaming.events import draft
+from streaming.model.events import draft
 from tests.api.conftest import write
 
 pytestmark = pytest.mark.django_db(transaction=True)

@@ -14,8 +14,8 @@ from django.test import Client
 from agents import lifecycle, retention, run_events
 from agents.models import Agent, Run
 from agents.pages import advice
-from streaming import journal
-from streaming.cursor import Cursor
+from streaming.model.cursor import Cursor
+from streaming.store import journal
 from tests.pages import story
 from tests.pages.reader import html_of, text_of
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from agents.pages import timeline, waterfall
 from agents.pages.timeline import Timeline
-from streaming.events import Event, decode
+from streaming.model.events import Event, decode
 from tests.golden.logs import logs
 from tests.golden.test_golden import LOGS, lines_of
 from tests.pages.story import ANALYSIS, BEGUN, FINISHED, Step, events_of

@@ -11,7 +11,7 @@ from django.test import Client
 
 from agents import lifecycle
 from agents.models import Agent, Run
-from streaming import journal
+from streaming.store import journal
 from tests.pages import story
 from tests.pages.hostile import HOSTILE
 from tests.pages.reader import html_of, text_of

@@ -13,7 +13,7 @@ from agents import lifecycle
 from agents.models import Agent, Run
 from agents.workspace import Workspace
 from agents.workspace.history import History
-from streaming import journal
+from streaming.store import journal
 from tests.pages.conftest import DEFINITIONS
 
 pytestmark = pytest.mark.django_db(transaction=True)

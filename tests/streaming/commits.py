@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from streaming import journal
 from streaming.errors import JournalUnavailable
-from streaming.journal import Commit
+from streaming.store import journal
+from streaming.store.journal import Commit
 
 
 class Commits:

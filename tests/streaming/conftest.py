@@ -18,8 +18,8 @@ import pytest_asyncio
 from tests.servers import PostgresServer, RedisServer
 
 if TYPE_CHECKING:
-    from streaming.bus import Bus
-    from streaming.hub import Hub
+    from streaming.read.hub import Hub
+    from streaming.store.bus import Bus
     from tests.streaming.commits import Commits
     from tests.streaming.endpoint import Site
     from tests.streaming.server import Serve, WebServer
@@ -52,7 +52,7 @@ def seed(request: pytest.FixtureRequest) -> int:
 @pytest.fixture
 def log_database(transactional_db: None) -> Iterator[None]:
     """Committed for real, since the log is written by threads of its own; emptied afterwards."""
-    from streaming.database import close_threads
+    from streaming.store.database import close_threads
 
     yield
     close_threads()
@@ -72,7 +72,7 @@ async def world(log_database: None, healthy_redis: RedisServer) -> AsyncIterator
 
 @pytest_asyncio.fixture
 async def bus(healthy_redis: RedisServer) -> AsyncIterator[Bus]:
-    from streaming.bus import Bus
+    from streaming.store.bus import Bus
 
     made = Bus()
     yield made
@@ -86,7 +86,7 @@ async def hub(world: World) -> Hub:
 
 @pytest.fixture
 def commits(monkeypatch: pytest.MonkeyPatch) -> Commits:
-    from streaming import journal
+    from streaming.store import journal
     from tests.streaming.commits import Commits
 
     made = Commits()

@@ -7,11 +7,11 @@ import json
 from dataclasses import dataclass, field
 from typing import Any
 
-from streaming import journal
-from streaming.database import in_database
-from streaming.dialects import NATIVE
+from streaming.http.dialects import NATIVE
+from streaming.http.sse import Problem, Receive, Scope, SseApplication, Wanted, cursor_of, query_of
 from streaming.models import EventChunk
-from streaming.sse import Problem, Receive, Scope, SseApplication, Wanted, cursor_of, query_of
+from streaming.store import journal
+from streaming.store.database import in_database
 from tests.streaming.world import World, until
 
 

@@ -8,11 +8,11 @@ from collections.abc import Awaitable, Callable, Iterator
 from typing import Any
 from unittest.mock import patch
 
-from streaming import hub as hub_module
-from streaming import reader as reader_module
-from streaming.channel import Channel
-from streaming.database import in_database
-from streaming.hub import Hub
+from streaming.read import hub as hub_module
+from streaming.read import reader as reader_module
+from streaming.read.channel import Channel
+from streaming.read.hub import Hub
+from streaming.store.database import in_database
 from tests.streaming.world import until
 
 READS = ("after", "tips")

@@ -18,8 +18,8 @@ from django.contrib.auth.models import User
 
 from agents import access
 from agents.models import Agent
-from streaming.bus import name
-from streaming.database import in_database
+from streaming.store.bus import name
+from streaming.store.database import in_database
 from tests.faults.sse import Connection, break_off, connect, new_socket, request
 from tests.faults.stack import Process
 from tests.faults.subscriber import Habits, Subscriber

@@ -26,8 +26,8 @@ from django.test import Client
 from agents import access
 from agents.models import Agent, ApiToken, Run
 from agents.settle import end_streams
-from streaming import journal
-from streaming.database import in_database
+from streaming.store import journal
+from streaming.store.database import in_database
 from tests.streaming.server import REPOSITORY, Serve, WebServer
 from tests.streaming.world import until, until_async
 

@@ -11,10 +11,10 @@ from typing import Any
 
 from hypothesis import HealthCheck, given, settings
 
-from streaming.bounds import Page
-from streaming.events import Event, encode
-from streaming.fold import State, initial, step
-from streaming.weight import weight
+from streaming.model.bounds import Page
+from streaming.model.events import Event, encode
+from streaming.model.fold import State, initial, step
+from streaming.model.weight import weight
 from tests.golden.logs import event, large_logs, logs
 
 STATE_BYTES = 512 * 1024

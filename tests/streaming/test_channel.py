@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from streaming.bus import Message
-from streaming.channel import Channel
-from streaming.cursor import START, Cursor
-from streaming.frames import Frame
+from streaming.model.cursor import START, Cursor
+from streaming.read.channel import Channel
+from streaming.read.frames import Frame
+from streaming.store.bus import Message
 
 pytestmark = pytest.mark.sqlite
 

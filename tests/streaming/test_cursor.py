@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streaming.cursor import START, Cursor, EpochStart, judge, parse, superseded
+from streaming.model.cursor import START, Cursor, EpochStart, judge, parse, superseded
 
 EPOCHS = [EpochStart(1, 1), EpochStart(3, 6), EpochStart(4, 6), EpochStart(7, 10)]
 

@@ -8,10 +8,10 @@ import pytest
 from django.conf import settings
 from django.db import connection, transaction
 
-from streaming import journal
-from streaming.database import in_database
 from streaming.errors import JournalUnavailable
 from streaming.models import Log
+from streaming.store import journal
+from streaming.store.database import in_database
 from tests.streaming.world import World, until_async
 
 needs_postgres = pytest.mark.skipif(

@@ -11,12 +11,12 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
-from streaming.cursor import Cursor
-from streaming.dialects import DIALECTS, Dialect
-from streaming.dialects.runs import RunSoFar
-from streaming.dialects.translation import wire
-from streaming.events import Event, decode
-from streaming.fold import State, fold
+from streaming.http.dialects import DIALECTS, Dialect
+from streaming.http.dialects.runs import RunSoFar
+from streaming.http.dialects.translation import wire
+from streaming.model.cursor import Cursor
+from streaming.model.events import Event, decode
+from streaming.model.fold import State, fold
 from tests.golden.logs import event as made
 from tests.golden.logs import large_logs, logs
 from tests.golden.test_golden import LOGS, lines_of

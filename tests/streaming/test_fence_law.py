@@ -11,15 +11,15 @@ from unittest.mock import patch
 import pytest
 
 from agents import lease as leases
-from streaming import journal
-from streaming.bus import Bus, connect, name
-from streaming.cursor import START, Cursor
-from streaming.database import in_database
 from streaming.errors import BusUnavailable, Fenced, JournalUnavailable, LogMissing, Unbarred
-from streaming.journal import Commit, Stored
+from streaming.model.cursor import START, Cursor
 from streaming.models import EventChunk, Log
-from streaming.takeover import take_over
-from streaming.writer import Writer
+from streaming.store import journal
+from streaming.store.bus import Bus, connect, name
+from streaming.store.database import in_database
+from streaming.store.journal import Commit, Stored
+from streaming.write.takeover import take_over
+from streaming.write.writer import Writer
 from tests.streaming.world import HandWriter, World, redis_command, text, until, until_async
 
 pytestmark = pytest.mark.sqlite

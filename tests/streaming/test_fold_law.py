@@ -11,8 +11,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from streaming.errors import EventInvalid
-from streaming.events import SCHEMA, Event, decode, draft, encode
-from streaming.fold import apply, fold, initial
+from streaming.model.events import SCHEMA, Event, decode, draft, encode
+from streaming.model.fold import apply, fold, initial
 from tests.golden.logs import DATA, json_values, logs
 from tests.nightly import examples
 

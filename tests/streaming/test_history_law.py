@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from streaming import journal
-from streaming.cursor import Cursor
-from streaming.database import in_database
-from streaming.events import decode
-from streaming.fold import fold
-from streaming.journal import Commit, Stored
+from streaming.model.cursor import Cursor
+from streaming.model.events import decode
+from streaming.model.fold import fold
+from streaming.store import journal
+from streaming.store.database import in_database
+from streaming.store.journal import Commit, Stored
 from tests.streaming.world import World
 
 GOLDEN = sorted((Path(__file__).parent.parent / "golden").glob("*.jsonl"))

@@ -11,12 +11,12 @@ from unittest.mock import patch
 import pytest
 from django.conf import settings
 
-from streaming import hub as hub_module
-from streaming import journal
-from streaming.bus import Bus
-from streaming.cursor import Cursor
-from streaming.database import in_database
 from streaming.errors import BusUnavailable, JournalUnavailable, LogMissing
+from streaming.model.cursor import Cursor
+from streaming.read import hub as hub_module
+from streaming.store import journal
+from streaming.store.bus import Bus
+from streaming.store.database import in_database
 from tests.streaming.world import Follower, HandWriter, World, redis_command, until, until_async
 
 pytestmark = pytest.mark.sqlite

@@ -14,9 +14,9 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from agents import lease as leases
-from streaming import journal
-from streaming.database import in_database
 from streaming.models import Log
+from streaming.store import journal
+from streaming.store.database import in_database
 from tests.streaming.world import World
 
 pytestmark = pytest.mark.sqlite

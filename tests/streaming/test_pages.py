@@ -10,14 +10,15 @@ from typing import Any
 
 import pytest
 
-from streaming import journal, upgrade
-from streaming.cursor import Cursor
-from streaming.database import in_database
-from streaming.events import Draft, Event, decode, draft, encode
-from streaming.fold import FOLD
-from streaming.folded import Folded
+from streaming.model import upgrade
+from streaming.model.cursor import Cursor
+from streaming.model.events import Draft, Event, decode, draft, encode
+from streaming.model.fold import FOLD
+from streaming.model.folded import Folded
 from streaming.models import ConversationPage, Snapshot
-from streaming.writer import Writer
+from streaming.store import journal
+from streaming.store.database import in_database
+from streaming.write.writer import Writer
 from tests.golden.test_golden import LOGS, lines_of
 from tests.streaming.world import World, until
 

@@ -13,10 +13,10 @@ import pytest
 from twisted.internet.abstract import FileDescriptor
 
 from agentsite.cli.children import STOP_PATIENCE_S
-from streaming.events import draft
-from streaming.journal import CHUNK_CHARS
-from streaming.sse import DRAIN_S
-from streaming.writer import Writer
+from streaming.http.sse import DRAIN_S
+from streaming.model.events import draft
+from streaming.store.journal import CHUNK_CHARS
+from streaming.write.writer import Writer
 from tests.faults.sse import Connection
 from tests.faults.subscriber import Habits, Subscriber
 from tests.servers.proc import open_files_of, peak_rss_bytes, rss_bytes, threads_of

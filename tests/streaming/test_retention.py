@@ -15,15 +15,15 @@ import pytest
 from django.db.models.functions import Now
 
 from agents import lease as leases
-from streaming import journal
-from streaming.cursor import Cursor, judge
-from streaming.database import in_database
 from streaming.errors import LogBroken, LogMissing
-from streaming.events import Event, decode, encode, now
-from streaming.fold import fold
-from streaming.folded import Folded
-from streaming.journal import Commit, Kept, Stored
+from streaming.model.cursor import Cursor, judge
+from streaming.model.events import Event, decode, encode, now
+from streaming.model.fold import fold
+from streaming.model.folded import Folded
 from streaming.models import EventChunk, Snapshot
+from streaming.store import journal
+from streaming.store.database import in_database
+from streaming.store.journal import Commit, Kept, Stored
 from tests.streaming.world import World, text
 
 pytestmark = pytest.mark.sqlite

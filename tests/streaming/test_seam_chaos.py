@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
-from streaming.channel import Channel
+from streaming.read.channel import Channel
 from tests.streaming.world import Follower, World, redis_command, text, write_on
 
 pytestmark = [pytest.mark.faults, pytest.mark.long]

@@ -8,8 +8,8 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
-from streaming import journal
-from streaming.database import in_database
+from streaming.store import journal
+from streaming.store.database import in_database
 from tests.nightly import some
 from tests.streaming.interleave import Delivered, Points, interleaved
 from tests.streaming.world import Follower, HandWriter, World, redis_command, text, until, write_on
@@ -86,7 +86,7 @@ async def trim(writer: HandWriter) -> None:
 
 
 async def _flush() -> bool:
-    from streaming.bus import connect
+    from streaming.store.bus import connect
 
     client = connect()
     try:

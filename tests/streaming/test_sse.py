@@ -12,11 +12,11 @@ import httpx
 import pytest
 from httpx_sse import EventSource, ServerSentEvent
 
-from streaming.cursor import START
-from streaming.events import draft
-from streaming.reader import Reader
-from streaming.subscriber import Subscriber
-from streaming.writer import Writer
+from streaming.model.cursor import START
+from streaming.model.events import draft
+from streaming.read.reader import Reader
+from streaming.read.subscriber import Subscriber
+from streaming.write.writer import Writer
 from tests.streaming.endpoint import Response, Site
 from tests.streaming.world import HandWriter, World, redis_command, text, until
 
@@ -197,7 +197,7 @@ async def test_silence_is_filled_with_comments(site: Site, writer: HandWriter, s
     "cursor", ["nonsense", "1-99", "1-0", "9-1", "0-1", "-", "1-2-3", "99999999999999999999-1", "%00"]
 )
 async def test_unknown_cursor_is_reset(site: Site, writer: HandWriter, cursor: str):
-    with patch("streaming.reader.TIP_PATIENCE_S", 0.05):
+    with patch("streaming.read.reader.TIP_PATIENCE_S", 0.05):
         response = site.get(writer.agent_id, f"after={cursor}")
         await response.shows("1-6")
     assert response.data[0] == {"type": "reset", "reason": "unknown-cursor"}
@@ -232,7 +232,7 @@ async def test_cursor_ahead_of_everything_known_is_waited_for_a_moment(site: Sit
 @pytest.mark.parametrize("seed_", range(5))
 async def test_no_request_is_answered_with_an_error_of_ours(site: Site, writer: HandWriter, seed_: int):
     rng = random.Random(seed_)
-    with patch("streaming.reader.TIP_PATIENCE_S", 0.01):
+    with patch("streaming.read.reader.TIP_PATIENCE_S", 0.01):
         responses = [
             site.get(
                 writer.agent_id,

@@ -9,10 +9,10 @@ from unittest.mock import patch
 
 import pytest
 
-from streaming import journal
-from streaming.database import in_database
 from streaming.errors import JournalUnavailable
-from streaming.sse import SseApplication
+from streaming.http.sse import SseApplication
+from streaming.store import journal
+from streaming.store.database import in_database
 from tests.streaming.endpoint import ClosedGate, Response, Site
 from tests.streaming.world import HandWriter, World, text, until
 
@@ -73,7 +73,7 @@ async def test_database_that_goes_away_during_replay_ends_the_stream_cleanly(sit
 
 async def test_error_that_nobody_thought_of_ends_the_stream_too(site: Site, writer: HandWriter):
     """A response that has begun and never ends would keep its client waiting for ever."""
-    with patch("streaming.reader.judge", side_effect=ZeroDivisionError):
+    with patch("streaming.read.reader.judge", side_effect=ZeroDivisionError):
         response = site.get(writer.agent_id, "after=1-2")
         await response.ends()
     assert response.status == 200
@@ -121,7 +121,7 @@ async def test_client_that_takes_nothing_is_given_up(site: Site, writer: HandWri
 
 async def test_slow_stream_is_ended_and_resumes_from_its_cursor(site: Site, world: World, settings, monkeypatch):
     """The ring has moved past it while a write to it took long."""
-    monkeypatch.setattr("streaming.subscriber.SLOW_S", 0.05)
+    monkeypatch.setattr("streaming.read.subscriber.SLOW_S", 0.05)
     settings.STREAM_QUEUE_EVENTS = 20
     writer = await world.writer(await world.agent())
     await writer.append([text("a")])

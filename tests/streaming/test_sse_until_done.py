@@ -7,7 +7,7 @@ from unittest.mock import patch
 
 import pytest
 
-from streaming.events import draft
+from streaming.model.events import draft
 from tests.streaming.endpoint import Site
 from tests.streaming.world import HandWriter, World, text
 

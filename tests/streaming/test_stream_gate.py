@@ -11,11 +11,11 @@ from django.contrib.auth.models import User
 from agents import access
 from agents.gate import AgentGate
 from agents.models import Agent, Run
-from streaming import journal
-from streaming.database import in_database
-from streaming.dialects import DIALECTS, FORMATS
-from streaming.events import draft
-from streaming.sse import SseApplication
+from streaming.http.dialects import DIALECTS, FORMATS
+from streaming.http.sse import SseApplication
+from streaming.model.events import draft
+from streaming.store import journal
+from streaming.store.database import in_database
 from tests.streaming.endpoint import Response, Site
 from tests.streaming.world import World, text
 

@@ -9,16 +9,17 @@ from unittest.mock import patch
 import pytest
 
 from agents import lease as leases
-from streaming import journal, takeover
-from streaming.bus import PAGE, Bus, connect, name
-from streaming.cursor import Cursor, EpochStart
-from streaming.database import in_database
 from streaming.errors import BusUnavailable
-from streaming.events import decode
-from streaming.fold import fold
-from streaming.journal import Commit, Stored
+from streaming.model.cursor import Cursor, EpochStart
+from streaming.model.events import decode
+from streaming.model.fold import fold
 from streaming.models import Log
-from streaming.takeover import take_over
+from streaming.store import journal
+from streaming.store.bus import PAGE, Bus, connect, name
+from streaming.store.database import in_database
+from streaming.store.journal import Commit, Stored
+from streaming.write import takeover
+from streaming.write.takeover import take_over
 from tests.streaming.world import HandWriter, World, redis_command, text, until
 
 pytestmark = pytest.mark.sqlite

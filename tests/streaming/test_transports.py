@@ -10,8 +10,8 @@ from unittest.mock import patch
 
 import pytest
 
-from streaming import journal
-from streaming.database import in_database
+from streaming.store import journal
+from streaming.store.database import in_database
 from tests.streaming.transports import Sse, Stream, Transport, WebSocket, cursors, shows
 from tests.streaming.world import HandWriter, World, no_pause, redis_command, text, until, write_on
 
@@ -63,7 +63,7 @@ async def test_with_a_cursor_exactly_the_events_behind_it_come(
 
 @pytest.mark.parametrize("cursor", ["nonsense", "1-99", "9-1", "-"])
 async def test_unknown_cursor_is_reset(transport: Transport, writer: HandWriter, cursor: str):
-    with patch("streaming.reader.TIP_PATIENCE_S", 0.05):
+    with patch("streaming.read.reader.TIP_PATIENCE_S", 0.05):
         stream = transport.open(writer.agent_id, cursor)
         await shows(stream, "1-6")
     assert types(stream)[:2] == ["reset", "snapshot"]
@@ -144,7 +144,7 @@ async def test_caller_whose_access_ends_gets_no_more_and_is_refused(transport: T
 async def test_access_that_ends_ends_also_a_stream_that_takes_nothing(
     transport: Transport, writer: HandWriter, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr("streaming.sse.END_S", 0.1)
+    monkeypatch.setattr("streaming.http.sse.END_S", 0.1)
     stream = transport.open(writer.agent_id, stalls=asyncio.Event())
     await until(lambda: transport.connections, "it is open")
     transport.access.revoke()
@@ -162,7 +162,7 @@ async def test_client_that_is_too_slow_is_disconnected_and_resumes(
     transport: Transport, world: World, settings, monkeypatch: pytest.MonkeyPatch
 ):
     """The ring moves past it while a write to it takes long."""
-    monkeypatch.setattr("streaming.subscriber.SLOW_S", 0.01)
+    monkeypatch.setattr("streaming.read.subscriber.SLOW_S", 0.01)
     settings.STREAM_QUEUE_EVENTS = 20
     writer = await world.writer(await world.agent())
     taking = asyncio.Event()

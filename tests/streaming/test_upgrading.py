@@ -8,12 +8,12 @@ from functools import partial
 import pytest
 
 from agents import tasks, upgrading
-from streaming import journal
-from streaming.cursor import Cursor
-from streaming.database import in_database
-from streaming.events import draft
-from streaming.fold import FOLD
+from streaming.model.cursor import Cursor
+from streaming.model.events import draft
+from streaming.model.fold import FOLD
 from streaming.models import ConversationPage, EventChunk, Snapshot
+from streaming.store import journal
+from streaming.store.database import in_database
 from tests.golden.test_golden import LOGS
 from tests.streaming.test_pages import make_old, old_state, stored, talk
 from tests.streaming.world import World

@@ -12,11 +12,11 @@ from unittest.mock import patch
 import pytest
 import structlog.testing
 
-from streaming import journal
-from streaming.database import in_database
-from streaming.sse import Problem, Scope
-from streaming.subscriber import Subscriber
-from streaming.websocket import Session, WebSocketApplication
+from streaming.http.sse import Problem, Scope
+from streaming.http.websocket import Session, WebSocketApplication
+from streaming.read.subscriber import Subscriber
+from streaming.store import journal
+from streaming.store.database import in_database
 from tests.streaming.transports import OpenSocketGate, Socket, WebSocket
 from tests.streaming.world import HandWriter, World, text, until
 
@@ -59,7 +59,7 @@ async def test_one_socket_carries_any_number_of_agents_each_in_its_own_order(tra
 
 async def test_a_reset_says_of_which_agent_it_is(transport: WebSocket, writer: HandWriter):
     socket = transport.connect()
-    with patch("streaming.reader.TIP_PATIENCE_S", 0.05):
+    with patch("streaming.read.reader.TIP_PATIENCE_S", 0.05):
         await attached(socket, writer.agent_id, "nonsense")
         await until(lambda: len(socket.sent) > 1, "a reset")
     assert socket.messages[1] == {"type": "reset", "reason": "unknown-cursor", "agent_id": writer.agent_id}

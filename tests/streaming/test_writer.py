@@ -11,14 +11,14 @@ from unittest.mock import patch
 
 import pytest
 
-from streaming import journal
-from streaming.bus import Bus
-from streaming.database import in_database
 from streaming.errors import BusUnavailable, WriterClosed
-from streaming.events import Draft, decode, draft
-from streaming.fold import fold
+from streaming.model.events import Draft, decode, draft
+from streaming.model.fold import fold
 from streaming.models import EventChunk
-from streaming.writer import Writer
+from streaming.store import journal
+from streaming.store.bus import Bus
+from streaming.store.database import in_database
+from streaming.write.writer import Writer
 from tests.streaming.commits import Commits
 from tests.streaming.world import World, text, until
 

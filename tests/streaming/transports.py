@@ -8,9 +8,9 @@ import json
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Protocol
 
-from streaming.access import Access
-from streaming.sse import Problem, Scope, SseApplication, Wanted
-from streaming.websocket import Session, WebSocketApplication
+from streaming.http.access import Access
+from streaming.http.sse import Problem, Scope, SseApplication, Wanted
+from streaming.http.websocket import Session, WebSocketApplication
 from tests.streaming.endpoint import OpenGate, Response
 from tests.streaming.world import World, until
 

@@ -13,19 +13,19 @@ from typing import Any
 
 from agents import lease as leases
 from agents.lease import Lease
-from streaming import journal
-from streaming.bus import Bus, connect, name
-from streaming.cursor import Cursor, parse
-from streaming.database import in_database
 from streaming.errors import BusUnavailable, Fenced, JournalUnavailable
-from streaming.events import Draft, Event, decode, draft, now
-from streaming.fold import fold
-from streaming.hub import Hub
-from streaming.journal import Commit, Kept, Stored
+from streaming.model.cursor import Cursor, parse
+from streaming.model.events import Draft, Event, decode, draft, now
+from streaming.model.fold import fold
 from streaming.models import Log
-from streaming.subscriber import Subscriber
-from streaming.takeover import Project, take_over
-from streaming.writer import Writer
+from streaming.read.hub import Hub
+from streaming.read.subscriber import Subscriber
+from streaming.store import journal
+from streaming.store.bus import Bus, connect, name
+from streaming.store.database import in_database
+from streaming.store.journal import Commit, Kept, Stored
+from streaming.write.takeover import Project, take_over
+from streaming.write.writer import Writer
 from tests.servers import RedisServer
 
 PATIENCE_S = 30.0

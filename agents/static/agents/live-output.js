@@ -9,7 +9,7 @@ import { tail } from "./terminal.js";
 
 /** Characters kept of one output: its end. */
 const KEPT = 200_000;
-/** Outputs kept: as many as there are calls that run at once (OPEN_CALLS in streaming/bounds.py). */
+/** Outputs kept: as many as there are calls that run at once (OPEN_CALLS in streaming/model/bounds.py). */
 const OUTPUTS_MOST = 64;
 
 export class LiveOutputs {

@@ -1,4 +1,4 @@
-/** How large the state of a log may get, and what leaves it: the same rules as streaming/bounds.py, which says why. */
+/** How large the state of a log may get, and what leaves it: the same rules as streaming/model/bounds.py, which says why. */
 import { giveApproval, inOrder, isOpen, shrinkOpenCalls, takeOut } from "./conversation.js";
 import { cut, size, weight } from "./weight.js";
 

@@ -1,6 +1,6 @@
 /**
  * The conversation in the state of a log: messages, their parts, and how parts leave it for pages. The same rules as
- * streaming/conversation.py, function by function; that file says why.
+ * streaming/model/conversation.py, function by function; that file says why.
  */
 import { cut, pieces, size, textWeight, weight } from "./weight.js";
 

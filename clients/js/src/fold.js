@@ -1,5 +1,5 @@
 /**
- * The fold: state = apply(state, event). The same function as streaming/fold.py, line for line, so that a page which
+ * The fold: state = apply(state, event). The same function as streaming/model/fold.py, line for line, so that a page which
  * folded the events itself holds what the server would have sent it. tests/golden proves both with the same logs.
  *
  * Pure: the state passed in is never changed, and unchanged parts are shared — the page renders by comparing references.

@@ -1,5 +1,5 @@
 /**
- * How much a value of the state counts against its limit: as streaming/weight.py, which says why. Strings are weighed in
+ * How much a value of the state counts against its limit: as streaming/model/weight.py, which says why. Strings are weighed in
  * UTF-8.
  */
 const SCALAR_BYTES = 24;

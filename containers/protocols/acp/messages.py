@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from containers.engine import BEGINNING, Offset
+from containers.interface import BEGINNING, Offset
 from containers.protocols.jsonl import Parser
 
 LINE_BYTES = 8 * 1024 * 1024

@@ -10,12 +10,12 @@ from pathlib import Path
 
 import pytest
 
-from containers.engine import Exit
 from containers.engines import bwrap_command
 from containers.engines.bwrap import BwrapEngine
 from containers.engines.bwrap_command import counts_processes
 from containers.engines.cgroups import Groups
 from containers.errors import StartFailed
+from containers.interface import Exit
 from containers.spec import MIB, Limits
 from tests.containers.bench import Bench, eventually
 from tests.containers.bwrap.sandbox import MISSING, descendants, lives, state_of
