@@ -6,7 +6,8 @@ class AgentsConfig(AppConfig):
     verbose_name = "Agents"
 
     def ready(self) -> None:
-        from agents import deletion, revocation
+        from agents.auth import grants
+        from agents.runs import deletion
 
         deletion.connect_signals()
-        revocation.connect_signals()
+        grants.connect_signals()

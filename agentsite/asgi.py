@@ -14,11 +14,11 @@ from django.urls import path, re_path
 
 django_application = get_asgi_application()
 
-from agents import tickets
-from agents.control import ControlGate
-from agents.cross_origin import CrossOrigin
-from agents.feed_endpoint import FeedApplication
-from agents.gate import AgentGate
+from agents.asgi.cross_origin import CrossOrigin
+from agents.asgi.feed import FeedApplication
+from agents.asgi.stream_gate import AgentGate
+from agents.asgi.websocket_gate import ControlGate
+from agents.auth import stream_tickets
 from streaming.http.sse import Receive, Scope, Send, SseApplication
 from streaming.http.websocket import WebSocketApplication
 from streaming.read.hub import current_hub
@@ -55,5 +55,5 @@ _routes = ProtocolTypeRouter(
 
 async def application(scope: dict[str, Any], receive: Receive, send: Send) -> None:
     if scope["type"] == "http":
-        tickets.hide(scope)
+        stream_tickets.hide(scope)
     await _routes(scope, receive, send)

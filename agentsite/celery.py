@@ -1,4 +1,4 @@
-"""The Celery application: threads that wait for coroutines (agents.runner), and the beat schedule."""
+"""The Celery application: threads that wait for coroutines (agents.worker.runner), and the beat schedule."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ app.conf.update(
         "upgrade": {"task": "agents.upgrade", "schedule": 15.0},
     },
 )
-app.autodiscover_tasks(["agents"])
+app.autodiscover_tasks(["agents.worker"])
 
 
 @setup_logging.connect
@@ -59,7 +59,7 @@ def _keep_our_logging(**_: Any) -> None:
 
 @worker_init.connect
 def _join_site(**_: Any) -> None:
-    from agentsite.cli.joining import join_as_worker
+    from agentsite.joining import join_as_worker
 
     join_as_worker()
 
@@ -67,21 +67,21 @@ def _join_site(**_: Any) -> None:
 @celeryd_after_setup.connect
 def _take_from_own_queue(instance: Any, **_: Any) -> None:
     """Beside the queue of all workers, that of this host."""
-    from agents import hosts
+    from agents.fleet import hosts
 
     instance.app.amqp.queues.select_add(hosts.queue(hosts.host_id()))
 
 
 @worker_ready.connect
 def _start_runner(**_: Any) -> None:
-    from agents.runner import runner
+    from agents.worker.runner import runner
 
     runner()
 
 
 @worker_shutting_down.connect
 def _detach(**_: Any) -> None:
-    from agents.runner import running
+    from agents.worker.runner import running
 
     if (current := running()) is not None:
         current.detach()
@@ -89,7 +89,7 @@ def _detach(**_: Any) -> None:
 
 @worker_shutdown.connect
 def _hang_up(**_: Any) -> None:
-    from agents.runner import running
+    from agents.worker.runner import running
 
     if (current := running()) is not None:
         current.hang_up()

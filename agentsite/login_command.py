@@ -8,7 +8,7 @@ from django.conf import settings
 from django.http import HttpRequest
 from django.utils.functional import SimpleLazyObject
 
-from agents.client_address import address_of_request
+from agents.auth.client_address import address_of_request
 
 _LOOPBACK = ("127.0.0.1", "::1", "localhost")
 

@@ -70,7 +70,7 @@ MIDDLEWARE = [
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "agentsite.security.content_security_policy",
-    "agents.login.TooManyFailuresPage",
+    "agents.pages.login.TooManyFailuresPage",
 ]
 ROOT_URLCONF = "agentsite.urls"
 ASGI_APPLICATION = "agentsite.asgi.application"
@@ -125,7 +125,7 @@ else:
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 # The second is the one that sessions name and that logs in; the first only refuses those that have failed too often.
-AUTHENTICATION_BACKENDS = ["agents.login.PasswordThrottle", "django.contrib.auth.backends.ModelBackend"]
+AUTHENTICATION_BACKENDS = ["agents.pages.login.PasswordThrottle", "django.contrib.auth.backends.ModelBackend"]
 AUTH_PASSWORD_VALIDATORS = [
     {"NAME": f"django.contrib.auth.password_validation.{name}"}
     for name in ("MinimumLengthValidator", "CommonPasswordValidator", "NumericPasswordValidator")
@@ -161,9 +161,9 @@ REDIS_URL = ENVIRONMENT.redis_url or "redis://127.0.0.1:6379/0"
 CELERY_BROKER_URL = ENVIRONMENT.broker_url or REDIS_URL
 # No read timeout: django-eventstream's listener would stop for good after five silent seconds (redis-py 8's default).
 EVENTSTREAM_REDIS = {**parse_url(REDIS_URL), "socket_timeout": None}  # type: ignore[no-untyped-call]  # redis does not annotate it
-EVENTSTREAM_CHANNELMANAGER_CLASS = "agents.feed.FeedGate"
+EVENTSTREAM_CHANNELMANAGER_CLASS = "agents.asgi.feed.FeedGate"
 
-# SecretStr: nothing that prints a setting shows a key. Read by agents.providers.keys alone.
+# SecretStr: nothing that prints a setting shows a key. Read by agents.gateway.providers.keys alone.
 PROVIDER_KEYS = {
     "openai": ENVIRONMENT.openai_api_key,
     "anthropic": ENVIRONMENT.anthropic_api_key,

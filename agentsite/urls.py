@@ -3,8 +3,8 @@ from django.contrib.auth.views import LoginView, LogoutView
 from django.urls import include, path
 
 from agents.api.urls import handler400, handler500
-from agents.feed import feed
-from agents.login import login_link
+from agents.asgi.feed import feed
+from agents.pages.login import login_link
 
 __all__ = ["handler400", "handler500", "urlpatterns"]
 urlpatterns = [

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-from containers.engines import docker, podman
+from containers.docker_api import DEFAULT_URL
+from containers.engines import podman
 from containers.engines.bwrap import BwrapEngine
 from containers.engines.docker import DockerEngine
 from containers.engines.podman import PodmanEngine
@@ -28,7 +29,7 @@ class Place:
     """
 
     state_dir: Path
-    docker_url: str = docker.DEFAULT_URL
+    docker_url: str = DEFAULT_URL
     data_dir: Path | None = None
     data_volume: str | None = None
     podman_url: str = podman.DEFAULT_URL

@@ -1,4 +1,5 @@
-"""Django's admin: look at everything, change no history. Cancel and retry go through `agents.lifecycle`, as everywhere.
+"""Django's admin: look at everything, change no history. Cancel and retry go through `agents.runs.commands`, as
+everywhere.
 
 readonly      what can be looked at and not edited; its lists stay fast: `uncounted`, `search`, `filters`
 definitions   the catalog as a page; it lives in a file

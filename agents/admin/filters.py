@@ -10,7 +10,7 @@ from django.db.models import Model, QuerySet
 from django.http import HttpRequest
 
 from agents.definitions import catalog
-from agents.pages.search import STATUSES
+from agents.models.run import AGENT_STATUSES
 from containers.registry import ENGINES
 
 VALUES_MOST = 50
@@ -72,7 +72,7 @@ class EngineName(_Known):
 class AgentStatus(_Known):
     title = "status"
     parameter_name = "status"
-    known = STATUSES
+    known = AGENT_STATUSES
 
 
 class DefinitionName(_Exactly):

@@ -1,6 +1,6 @@
 """What operators may do to what goes on: after a question, and with an entry in the history of each object.
 
-Everything goes through agents.lifecycle and agents.lease, as everywhere: history is edited by nobody.
+Everything goes through agents.runs.commands and agents.log.lease, as everywhere: history is edited by nobody.
 """
 
 from __future__ import annotations
@@ -14,10 +14,11 @@ from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 
-from agents import lease as leases
-from agents import lifecycle, presence
 from agents.errors import AgentsError, NotSupported
+from agents.fleet import workers
+from agents.log import lease as leases
 from agents.models import Agent
+from agents.runs import commands
 from streaming.errors import StreamingError
 from streaming.models import Log
 
@@ -70,7 +71,7 @@ def release_lease(agent: Agent) -> tuple[Agent, str]:
     owner = holder(agent)
     if owner is None:
         raise NotSupported("nobody holds its lease")
-    answering = presence.ask()
+    answering = workers.ask()
     if answering is None:
         raise NotSupported(
             "Redis does not answer, so nobody knows whether the worker lives; its lease runs out by itself"
@@ -79,7 +80,7 @@ def release_lease(agent: Agent) -> tuple[Agent, str]:
         raise NotSupported(f"worker {owner} answers, and would go on; cancel the run if that is what you want")
     if not leases.expire(agent_id, owner):
         raise NotSupported("its lease was given back or taken over meanwhile")
-    lifecycle.enqueue(agent_id)
+    commands.enqueue(agent_id)
     return agent, f"Released the lease of worker {owner}."
 
 

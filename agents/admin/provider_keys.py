@@ -8,9 +8,9 @@ from django import forms
 from django.contrib import admin
 from django.http import HttpRequest
 
+from agents.gateway.providers import keys
+from agents.gateway.providers.provider import PROVIDERS
 from agents.models import ProviderKey
-from agents.providers import keys
-from agents.providers.provider import PROVIDERS
 
 KEY_CHARS = 1000
 

@@ -11,7 +11,6 @@ from django.urls import URLPattern, path, reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
-from agents import lifecycle
 from agents.admin import timeline
 from agents.admin.filters import EngineName, ErrorCode, GoesOn, Outcome
 from agents.admin.operations import about_lease, operate, release_lease
@@ -19,6 +18,7 @@ from agents.admin.readonly import HistoryAdmin, ReadOnly
 from agents.admin.search import HELP
 from agents.errors import RunFinished
 from agents.models import ApprovalAnswer, Attempt, Run
+from agents.runs import commands
 from streaming.model.cursor import parse
 
 
@@ -80,14 +80,14 @@ class RunAdmin(HistoryAdmin):
         def act(run: Run) -> tuple[Run, str]:
             if run.is_finished:
                 raise RunFinished("has ended already")
-            return lifecycle.request_cancel(run, f"cancelled by {by}"), "Cancelled."
+            return commands.request_cancel(run, f"cancelled by {by}"), "Cancelled."
 
         return operate(self, request, runs.select_related("agent"), "cancel", "Cancel these runs?", act, _about)
 
     @admin.action(description="Retry selected runs with the same input", permissions=["operate"])
     def retry(self, request: HttpRequest, runs: QuerySet[Run]) -> HttpResponse | None:
         def act(run: Run) -> tuple[Run, str]:
-            new = lifecycle.retry(run)
+            new = commands.retry(run)
             return run, f"Retried as run {new.number} ({new.pk})."
 
         return operate(self, request, runs.select_related("agent"), "retry", "Retry these runs?", act, _about)

@@ -13,7 +13,7 @@ from typing import Any
 
 from django.db.models import Q, QuerySet
 
-from agents.ids import id_range
+from agents.runs.id_prefix import id_range
 
 SEARCHED_MOST = 10_000
 HELP = (

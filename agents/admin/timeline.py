@@ -9,7 +9,8 @@ import json
 from dataclasses import dataclass
 from datetime import datetime
 
-from agents import retention, run_events
+from agents.log import run_events
+from agents.log.run_events import is_trimmed
 from agents.models import Run
 from streaming.model.cursor import Cursor
 from streaming.model.events import Event
@@ -52,7 +53,7 @@ class Page:
 
 def of(run: Run, after: Cursor | None = None) -> Page:
     lines: list[Line] = []
-    trimmed = after is None and retention.is_trimmed(run)
+    trimmed = after is None and is_trimmed(run)
     events = run_events.Part(run, after, with_wait=True)
     for event in events:
         _add(lines, event)

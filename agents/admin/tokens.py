@@ -6,7 +6,7 @@ from django.contrib import admin
 from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 
-from agents import access
+from agents.auth import credentials
 from agents.models import ApiToken
 
 
@@ -31,8 +31,8 @@ class ApiTokenAdmin(admin.ModelAdmin):  # type: ignore[type-arg]  # not generic 
         return () if obj is None else self.fields
 
     def save_model(self, request: HttpRequest, obj: ApiToken, form: Any, change: bool) -> None:
-        token = access.new_token()
-        obj.sha256 = access.hash_token(token)
+        token = credentials.new_token()
+        obj.sha256 = credentials.hash_token(token)
         super().save_model(request, obj, form, change)
         request.new_token = token  # type: ignore[attr-defined]  # ours, for the answer to this request
 

@@ -10,10 +10,12 @@ from ninja import Query, Router
 from ninja.responses import Status
 from pydantic import Field
 
-from agents import lifecycle, transfer
-from agents.access import agent_for, run_of_agent
+from agents import transfer
 from agents.api.auth import caller
-from agents.api.schemas import (
+from agents.auth.permissions import agent_for, run_of_agent
+from agents.errors import UnknownDefinition
+from agents.field_types import Name, Search
+from agents.http.schemas import (
     AgentAnswer,
     AgentChanges,
     AgentPage,
@@ -23,9 +25,8 @@ from agents.api.schemas import (
     NewAgent,
     PageQuery,
 )
-from agents.api.text import Name, Search
-from agents.errors import UnknownDefinition
 from agents.models import Agent
+from agents.runs import commands
 
 router = Router(tags=["agents"])
 
@@ -43,7 +44,7 @@ class AgentQuery(PageQuery):
 def create_agent(request: HttpRequest, response: HttpResponse, body: NewAgent) -> Any:
     """A new agent. With `input` its first run is queued at once. `model`, `tools`, `budget` narrow its definition."""
     try:
-        agent, run = lifecycle.create_agent(
+        agent, run = commands.create_agent(
             caller(request),
             body.definition,
             title=body.title,
@@ -82,9 +83,9 @@ def change_agent(request: HttpRequest, agent_id: str, body: AgentChanges) -> Age
     """Rename, archive, bring back."""
     agent = agent_for(caller(request), agent_id)
     if body.title is not None:
-        lifecycle.rename(agent, body.title)
+        commands.rename(agent, body.title)
     if body.archived is not None:
-        lifecycle.archive(agent, body.archived)
+        commands.archive(agent, body.archived)
     agent.refresh_from_db()
     return AgentAnswer.of(agent)
 
@@ -92,7 +93,7 @@ def change_agent(request: HttpRequest, agent_id: str, body: AgentChanges) -> Age
 @router.delete("/agents/{agent_id}", response={204: None})
 def delete_agent(request: HttpRequest, agent_id: str) -> Any:
     """Its runs, log and workspace are gone, its streams end, a run that is active is stopped."""
-    lifecycle.delete_agent(agent_for(caller(request), agent_id))
+    commands.delete_agent(agent_for(caller(request), agent_id))
     return Status(204, None)
 
 
@@ -101,7 +102,7 @@ def clear_agent(request: HttpRequest, agent_id: str) -> Any:
     """The conversation begins anew: for programs, which are told nothing of what was before, and on the page. Its log,
     older pages, runs and files stay. 409 `agent-busy` while a run is active or queued."""
     agent = agent_for(caller(request), agent_id)
-    lifecycle.clear(agent)
+    commands.clear(agent)
     return Status(202, AgentAnswer.of(agent))
 
 

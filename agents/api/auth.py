@@ -12,11 +12,11 @@ from django.contrib.auth.models import User
 from django.http import HttpRequest
 from ninja.security import APIKeyCookie, HttpBearer
 
-from agents import access
-from agents.access import Credential, Identity
-from agents.api.errors import CsrfFailed
-from agents.client_address import address_of_request
-from agents.origins import source_of
+from agents.auth import credentials
+from agents.auth.client_address import address_of_request
+from agents.auth.credentials import Credential, Identity
+from agents.auth.origins import source_of
+from agents.http.problems import CsrfFailed
 
 
 class BearerToken(HttpBearer):
@@ -26,10 +26,10 @@ class BearerToken(HttpBearer):
         header = request.headers.get("Authorization")
         if header is None:
             return None
-        return self.authenticate(request, access.bearer_token(header) or "")
+        return self.authenticate(request, credentials.bearer_token(header) or "")
 
     def authenticate(self, request: HttpRequest, token: str) -> User:
-        return _remember(request, access.identify_bearer(token, address_of_request(request)))
+        return _remember(request, credentials.identify_bearer(token, address_of_request(request)))
 
 
 class LoginSession(APIKeyCookie):
@@ -40,7 +40,7 @@ class LoginSession(APIKeyCookie):
     def __call__(self, request: HttpRequest) -> User | None:
         if not request.user.is_authenticated:
             return None
-        reason = access.csrf_problem(request)
+        reason = credentials.csrf_problem(request)
         if reason is not None:
             raise CsrfFailed(reason)
         if not source_of(request).may_use_session:

@@ -9,10 +9,10 @@ from django.http import HttpRequest, HttpResponse
 from ninja import Router
 from pydantic import Field
 
-from agents.access import agent_for, run_of_agent
 from agents.api.auth import caller
-from agents.api.schemas import Answer
-from agents.tool_calls import load_call
+from agents.auth.permissions import agent_for, run_of_agent
+from agents.http.schemas import Answer
+from agents.log.tool_calls import load_call
 from streaming.model.events import encode
 
 router = Router(tags=["runs"])

@@ -10,9 +10,9 @@ from ninja import Router
 from pydantic import BaseModel
 
 from agents.definitions import Definition, catalog
-from agents.presence import provider_reasons
-from agents.providers import access
-from agents.providers.provider import PROVIDERS, provider_of_model
+from agents.fleet.workers import provider_reasons
+from agents.gateway.providers import access
+from agents.gateway.providers.provider import PROVIDERS, provider_of_model
 
 router = Router(tags=["definitions"])
 

@@ -18,7 +18,7 @@ from django.utils.safestring import mark_safe
 from ninja import NinjaAPI
 from ninja.openapi.docs import DocsBase
 
-from agents.api.errors import not_found
+from agents.http.problems import not_found
 
 FOLDER = Path(ninja.__file__).parent / "static" / "ninja"
 ASSETS = {

@@ -14,13 +14,14 @@ from ninja import Header, Query, Router
 from ninja.openapi.schema import REF_TEMPLATE
 from pydantic import BaseModel, Field, RootModel, create_model
 
-from agents import tickets, tip
-from agents.access import agent_for, run_of_agent
 from agents.api.auth import caller, identity_of
-from agents.api.errors import CursorGone, FieldInvalid, OriginNotAllowed, answer
-from agents.api.schemas import ErrorAnswer, NewRun
-from agents.api.text import IdempotencyKey, Name
-from agents.origins import Source, source_of, ticket_origin
+from agents.auth import stream_tickets
+from agents.auth.origins import Source, source_of, ticket_origin
+from agents.auth.permissions import agent_for, run_of_agent
+from agents.field_types import IdempotencyKey, Name
+from agents.http.problems import CursorGone, FieldInvalid, OriginNotAllowed, answer
+from agents.http.schemas import ErrorAnswer, NewRun
+from agents.log import live_state
 from streaming.model.cursor import Cursor, judge, parse
 from streaming.model.events import SCHEMA, decode, encode
 from streaming.store import journal
@@ -194,7 +195,7 @@ def _honour(agent_id: str, cursor: Cursor, page: Page) -> None:
     tip_seq = max(page.head.tip.seq, page.events[-1].cursor.seq if page.events else 0)
     reason = judge(cursor, page.starts, tip_seq, page.head.first_seq)
     if reason == "unknown-cursor":
-        reason = tip.refusal(agent_id, cursor)
+        reason = live_state.refusal(agent_id, cursor)
     if reason is not None:
         raise CursorGone("the log can't be continued from this cursor; start from a snapshot", reason=reason)
 
@@ -263,7 +264,7 @@ def create_stream_ticket(request: HttpRequest, response: HttpResponse, agent_id:
     agent = agent_for(caller(request), agent_id)
     if source_of(request) is Source.FOREIGN:
         raise OriginNotAllowed("pages of this origin may not read streams: AGENTSITE_CORS_ORIGINS")
-    ticket, expires_at = tickets.create(identity_of(request), agent, ticket_origin(request))
+    ticket, expires_at = stream_tickets.create(identity_of(request), agent, ticket_origin(request))
     response["Cache-Control"] = "no-store"
     return StreamTicketAnswer(ticket=ticket, expires_at=expires_at)
 

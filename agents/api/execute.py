@@ -13,15 +13,15 @@ from django.http import HttpRequest
 from ninja import Header, Router
 from ninja.responses import Status
 
-from agents import lifecycle
-from agents.access import agent_for
-from agents.access_watch import GrantedAccess
 from agents.api.auth import caller, identity_of
-from agents.api.schemas import Execution, RunAnswer
-from agents.api.text import IdempotencyKey
+from agents.auth.access_watch import GrantedAccess
+from agents.auth.grants import Grant, users_of
+from agents.auth.permissions import agent_for
 from agents.errors import NotAuthenticated, NotFound
+from agents.field_types import IdempotencyKey
+from agents.http.schemas import Execution, RunAnswer
 from agents.models import Run
-from agents.revocation import Grant, users_of
+from agents.runs import commands
 from streaming.read.hub import current_hub
 from streaming.store.database import in_database, in_thread
 
@@ -44,7 +44,7 @@ async def execute(
     first: 401, or 404 if that is to the agent alone; the run goes on.
     """
     agent = await in_database(agent_for, caller(request), agent_id)
-    run = await in_thread(lifecycle.submit_run, agent, body.input, idempotency_key=idempotency_key)
+    run = await in_thread(commands.submit_run, agent, body.input, idempotency_key=idempotency_key)
     await sync_to_async(_give_back_connection)()
     current_hub().start()  # it hears of changes of access
     access_ended = asyncio.Event()

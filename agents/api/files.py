@@ -23,12 +23,12 @@ from django.utils.http import content_disposition_header, http_date
 from ninja import Query, Router
 from ninja.responses import Status
 
-from agents import lifecycle
-from agents.access import agent_for
 from agents.api.auth import caller
 from agents.api.bodies import announced_bytes, body
-from agents.api.schemas import FileAnswer, FileList
+from agents.auth.permissions import agent_for
 from agents.errors import NotFound
+from agents.http.schemas import FileAnswer, FileList
+from agents.runs import commands
 from agents.workspace import Entry, FileTooLarge, OpenFile, Workspace
 from agents.workspace.errors import PathInvalid
 from agents.workspace.types import shown_as
@@ -100,8 +100,8 @@ def upload_file(request: HttpRequest, agent_id: str, path: str) -> Any:
     _refuse_large(request)
     workspace = Workspace(agent.pk)
     existed = _exists(workspace, path)
-    entry = workspace.upload(path, body(request), announced_bytes(request), lifecycle.workspace_bytes(agent))
-    lifecycle.files_changed(agent)
+    entry = workspace.upload(path, body(request), announced_bytes(request), commands.workspace_bytes(agent))
+    commands.files_changed(agent)
     return Status(200 if existed else 201, _answer(entry))
 
 
@@ -111,7 +111,7 @@ def delete_file(request: HttpRequest, agent_id: str, path: str) -> Any:
     agent = agent_for(caller(request), agent_id)
     _refuse_undecodable(request)
     Workspace(agent.pk).delete(path)
-    lifecycle.files_changed(agent)
+    commands.files_changed(agent)
     return Status(204, None)
 
 

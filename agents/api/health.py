@@ -15,12 +15,14 @@ from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.views.decorators.cache import never_cache
 from redis.exceptions import RedisError
 
-from agents import access, data_directory, throttle
-from agents.api import errors
-from agents.client_address import address_of_request
+from agents.auth import credentials, throttle
+from agents.auth.client_address import address_of_request
 from agents.errors import TooManyFailures
+from agents.fleet import data_directory
+from agents.fleet.redis_client import redis_client
+from agents.fleet.workers import workers
+from agents.http import problems
 from agents.models import Run
-from agents.presence import client, workers
 
 Check = dict[str, Any]
 View = Callable[[HttpRequest], HttpResponse]
@@ -41,7 +43,7 @@ def monitoring(view: View) -> View:
         if not wanted:
             return view(request)
         address = address_of_request(request)
-        given = access.bearer_token(request.headers.get("Authorization", "")) or ""
+        given = credentials.bearer_token(request.headers.get("Authorization", "")) or ""
         try:
             throttle.refuse_blocked(address)
             if compare_digest(given.encode("utf-8", "surrogateescape"), wanted.encode()):
@@ -49,11 +51,11 @@ def monitoring(view: View) -> View:
             if given:
                 throttle.count_wrong_token(address)
         except TooManyFailures as error:
-            return errors.answer(
+            return problems.answer(
                 error.status, error.code, error.message, headers={"Retry-After": str(error.retry_after_s)}
             )
         message = "send AGENTSITE_MONITORING_TOKEN as bearer token"
-        return errors.answer(401, "not-authenticated", message)
+        return problems.answer(401, "not-authenticated", message)
 
     return guarded
 
@@ -119,5 +121,5 @@ def _database() -> None:
 
 
 def _redis() -> None:
-    with client() as redis_client:
-        redis_client.ping()
+    with redis_client() as client:
+        client.ping()

@@ -10,11 +10,11 @@ from django.utils.http import parse_etags
 from ninja import Query, Router
 from pydantic import BaseModel, Field
 
-from agents import conversation_search, tip
-from agents.access import agent_for
 from agents.api.auth import caller
-from agents.api.errors import PageUnknown
-from agents.api.text import Name, Search
+from agents.auth.permissions import agent_for
+from agents.field_types import Name, Search
+from agents.http.problems import PageUnknown
+from agents.log import conversation_search, live_state
 from streaming.model.cursor import parse
 
 router = Router(tags=["events"])
@@ -47,7 +47,7 @@ def messages(request: HttpRequest, agent_id: str, query: Query[PageQuery]) -> Ht
     cached for ever. 400 `unknown-page` for a cursor that the server did not give."""
     agent = str(agent_for(caller(request), agent_id).pk)
     before = parse(query.before)
-    found = None if before is None else tip.conversation_page(agent, before)
+    found = None if before is None else live_state.conversation_page(agent, before)
     if before is None or found is None:
         raise PageUnknown("no page of the conversation ends there; take `earlier.before` of the state or of a page")
     text, is_stored = found

@@ -10,10 +10,10 @@ from ninja import Header, Query, Router
 from ninja.responses import Status
 from pydantic import Field
 
-from agents import lifecycle
-from agents.access import agent_for, run_for, run_of_agent
 from agents.api.auth import caller
-from agents.api.schemas import (
+from agents.auth.permissions import agent_for, run_for, run_of_agent
+from agents.field_types import IdempotencyKey
+from agents.http.schemas import (
     ApprovalAnswered,
     ApprovalDecision,
     Move,
@@ -26,8 +26,8 @@ from agents.api.schemas import (
     RunPage,
     RunStatus,
 )
-from agents.api.text import IdempotencyKey
 from agents.models import Run
+from agents.runs import commands
 from agents.workspace import history
 
 router = Router(tags=["runs"])
@@ -60,7 +60,7 @@ def start_run(
     tool_calls, wall_s) narrows that of the definition; 422 with the field that would widen it.
     """
     agent = agent_for(caller(request), agent_id)
-    run = lifecycle.submit_run(
+    run = commands.submit_run(
         agent,
         body.input,
         strategy=body.strategy,
@@ -111,20 +111,20 @@ def diff_agent(request: HttpRequest, agent_id: str, run: RunOfAgent = None) -> R
 def cancel_run(request: HttpRequest, run_id: str) -> Any:
     """Durable: it holds whatever dies meanwhile. Idempotent: a run that has ended stays as it is."""
     user = caller(request)
-    return Status(202, RunAnswer.of(lifecycle.request_cancel(run_for(user, run_id), f"cancelled by {_name(user)}")))
+    return Status(202, RunAnswer.of(commands.request_cancel(run_for(user, run_id), f"cancelled by {_name(user)}")))
 
 
 @router.post("/runs/{run_id}/retry", response={202: RunAnswer})
 def retry_run(request: HttpRequest, run_id: str) -> Any:
     """A new run with the same input; `retry_of` says of which."""
-    return Status(202, RunAnswer.of(lifecycle.retry(run_for(caller(request), run_id))))
+    return Status(202, RunAnswer.of(commands.retry(run_for(caller(request), run_id))))
 
 
 @router.post("/runs/{run_id}/resume", response={202: RunAnswer})
 def resume_run(request: HttpRequest, run_id: str, body: Resumption | None = None) -> Any:
     """Go on behind a run that has failed or was cancelled, with what it had said and done; `input` in place of our own
     words. 409 `run-not-ended` while it goes on."""
-    return Status(202, RunAnswer.of(lifecycle.resume(run_for(caller(request), run_id), body.input if body else None)))
+    return Status(202, RunAnswer.of(commands.resume(run_for(caller(request), run_id), body.input if body else None)))
 
 
 @router.post("/runs/{run_id}/move", response={202: RunAnswer})
@@ -136,7 +136,7 @@ def move_run(request: HttpRequest, run_id: str, body: Move) -> Any:
     """
     user = caller(request)
     before = None if body.before is None else run_for(user, body.before)
-    return Status(202, RunAnswer.of(lifecycle.move(run_for(user, run_id), before)))
+    return Status(202, RunAnswer.of(commands.move(run_for(user, run_id), before)))
 
 
 @router.post("/runs/{run_id}/approvals/{path:approval_id}", response=ApprovalAnswered)
@@ -144,7 +144,7 @@ def answer_approval(request: HttpRequest, run_id: str, approval_id: str, body: A
     """The first answer counts: 409 `already-answered` for a second one, 409 `run-finished` when nobody waits for it."""
     user = caller(request)
     run = run_for(user, run_id)
-    lifecycle.answer_approval(run, approval_id, body.decision, _name(user), body.reason)
+    commands.answer_approval(run, approval_id, body.decision, _name(user), body.reason)
     return ApprovalAnswered(approval_id=approval_id, decision=body.decision)
 
 

@@ -10,13 +10,14 @@ from ninja.openapi.schema import REF_TEMPLATE, OpenAPISchema
 from ninja.operation import Operation
 from ninja.parser import Parser
 
-from agents.api import agents, calls, definitions, errors, events, execute, files, messages, runs, transfer
+from agents.api import agents, calls, definitions, events, execute, files, messages, runs, transfer
 from agents.api.auth import BearerToken, LoginSession
 from agents.api.docs import LocalSwagger
-from agents.api.errors import MediaTypeWrong
 from agents.api.events import StreamFrame
-from agents.api.parsing import parse_json
-from agents.api.schemas import ErrorAnswer
+from agents.http import problems
+from agents.http.json_body import parse_json
+from agents.http.problems import MediaTypeWrong
+from agents.http.schemas import ErrorAnswer
 
 DESCRIPTION = """\
 Agents, their runs, their logs and their files. Call it with `Authorization: Bearer <token>`, or from a page of this
@@ -40,7 +41,7 @@ class StrictJson(Parser):
     """JSON as RFC 8259 has it: no NaN, and no guessing what else a body may be."""
 
     def parse_body(self, request: HttpRequest) -> Any:
-        """Ninja wraps what this raises; agents.api.errors unwraps it."""
+        """Ninja wraps what this raises; agents.http.problems unwraps it."""
         if request.content_type != "application/json":
             raise MediaTypeWrong("send the body as application/json")
         return parse_json(request.body)
@@ -53,7 +54,7 @@ class Api(NinjaAPI):
         for model in (ErrorAnswer, StreamFrame):
             described = model.model_json_schema(ref_template=REF_TEMPLATE)
             schema["components"]["schemas"] |= {**described.pop("$defs"), model.__name__: described}
-        codes = ", ".join(f"`{code}` ({status})" for code, status in sorted(errors.codes().items()))
+        codes = ", ".join(f"`{code}` ({status})" for code, status in sorted(problems.codes().items()))
         schema["components"]["schemas"]["ErrorBody"]["properties"]["code"]["description"] = f"One of: {codes}."
         reference = {"schema": {"$ref": REF_TEMPLATE.format(model="ErrorAnswer")}}
         wrong = {"description": "What went wrong.", "content": {"application/json": reference}}
@@ -78,6 +79,6 @@ api = Api(
     parser=StrictJson(),
     urls_namespace="api",
 )
-errors.install(api)
+problems.install(api)
 for module in (definitions, transfer, agents, runs, calls, execute, events, messages, files):
     api.add_router("", module.router)

@@ -11,11 +11,11 @@ from ninja import Query, Router
 from ninja.responses import Status
 
 from agents import transfer
-from agents.access import agent_for
 from agents.api.auth import caller
 from agents.api.bodies import announced_bytes, body, streamed
-from agents.api.schemas import CreatedAgent
-from agents.api.text import Name
+from agents.auth.permissions import agent_for
+from agents.field_types import Name
+from agents.http.schemas import CreatedAgent
 from agents.transfer.importing import too_large
 
 router = Router(tags=["agents"])

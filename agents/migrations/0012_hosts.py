@@ -29,6 +29,6 @@ class Migration(migrations.Migration):
         migrations.AddField(
             model_name='attempt',
             name='host',
-            field=models.CharField(blank=True, default='', help_text='Whose workers alone can go on with it; agents.hosts.', max_length=64),
+            field=models.CharField(blank=True, default='', help_text='Whose workers alone can go on with it; agents.fleet.hosts.', max_length=64),
         ),
     ]

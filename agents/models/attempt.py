@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from django.db import models
 from django.db.models import Q
 
@@ -20,7 +22,10 @@ class Attempt(models.Model):
     container_ref = models.CharField(max_length=200, blank=True)
     worker = models.CharField(max_length=100, help_text="The worker that supervises it, or did last.")
     host = models.CharField(
-        max_length=HOST_CHARS, blank=True, default="", help_text="Whose workers alone can go on with it; agents.hosts."
+        max_length=HOST_CHARS,
+        blank=True,
+        default="",
+        help_text="Whose workers alone can go on with it; agents.fleet.hosts.",
     )
     takeovers = models.PositiveIntegerField(default=0)
     start_sent_at = models.DateTimeField(null=True, blank=True)
@@ -55,3 +60,9 @@ class Attempt(models.Model):
 
     def __str__(self) -> str:
         return f"attempt {self.number} of {self.run_id}"
+
+
+def runs_with_open_attempts(run_ids: Iterable[str]) -> frozenset[str]:
+    """Those that have an attempt which has not ended."""
+    rows = Attempt.objects.filter(run_id__in=list(run_ids), finished_at=None).values_list("run_id", flat=True)
+    return frozenset(map(str, rows))

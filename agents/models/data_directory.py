@@ -5,7 +5,7 @@ from django.db import models
 
 class DataDirectory(models.Model):
     """One row: the data directory that belongs to this database, by the id in its marker file; see
-    agents.data_directory."""
+    agents.fleet.data_directory."""
 
     ONLY = 1
 

@@ -6,7 +6,8 @@ HOST_CHARS = 64
 
 
 class Host(models.Model):
-    """A machine whose workers share its engines. Its workers renew the row with their leases; see agents.hosts."""
+    """A machine whose workers share its engines. Its workers renew the row with their leases; see
+    agents.fleet.hosts."""
 
     id = models.CharField(primary_key=True, max_length=HOST_CHARS)
     boot_id = models.CharField(max_length=64, help_text="Of the kernel that its workers run on.")

@@ -8,7 +8,7 @@ PROVIDER_CHOICES = [("openai", "OpenAI"), ("anthropic", "Anthropic"), ("gemini",
 
 class ProviderKey(models.Model):
     """A provider's key, entered in the admin. Encrypted with a key made from AGENTSITE_SECRET_KEY, which is not in the
-    database; agents.providers.keys has the only code that reads it."""
+    database; agents.gateway.providers.keys has the only code that reads it."""
 
     provider = models.CharField(max_length=20, unique=True, choices=PROVIDER_CHOICES)
     ciphertext = models.TextField(editable=False)

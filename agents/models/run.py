@@ -21,6 +21,8 @@ class RunStatus(models.TextChoices):
 
 ACTIVE = (RunStatus.RUNNING, RunStatus.WAITING)
 OPEN = (RunStatus.QUEUED, *ACTIVE)
+AGENT_STATUSES = ("idle", *RunStatus.values)
+"""An agent has the status of its run; "idle" before its first."""
 
 
 class Run(models.Model):

@@ -14,9 +14,9 @@ from django.urls import reverse
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_POST
 
-from agents import lifecycle
 from agents.models import Agent
 from agents.pages import search
+from agents.runs import commands
 
 SELECTED_MOST = search.PER_PAGE
 """As many as the list shows at once."""
@@ -33,20 +33,20 @@ class Action:
 
 
 def _stop(agent: Agent, by: str) -> bool:
-    return lifecycle.cancel_all(agent, f"stopped by {by}") > 0
+    return commands.cancel_all(agent, f"stopped by {by}") > 0
 
 
 def _archive(agent: Agent, by: str) -> bool:
     if agent.archived_at is not None:
         return False
-    lifecycle.archive(agent, True)
+    commands.archive(agent, True)
     return True
 
 
 def _unarchive(agent: Agent, by: str) -> bool:
     if agent.archived_at is None:
         return False
-    lifecycle.archive(agent, False)
+    commands.archive(agent, False)
     return True
 
 

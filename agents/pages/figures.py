@@ -12,7 +12,7 @@ from datetime import UTC, date, datetime, time, timedelta
 from django.db.models import Count, Max, Min, Q, QuerySet, Sum
 from django.db.models.functions import TruncDate
 
-from agents.budgets import spending
+from agents.gateway.budgets import spending
 from agents.models import Attempt, DailyUse, Run
 from agents.pages.percentiles import Bucket, Percentiles, bucket_of, percentiles
 

@@ -12,7 +12,7 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods
 
 from agents import transfer
-from agents.access import run_of_agent
+from agents.auth.permissions import run_of_agent
 from agents.errors import AgentsError
 from agents.models import Agent
 from agents.pages.forms import TITLE_LENGTH

@@ -1,4 +1,4 @@
-"""What people fill in. Whether it is allowed is for agents.lifecycle to say; here it is said beside the field."""
+"""What people fill in. Whether it is allowed is for agents.runs.commands to say; here it is said beside the field."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from django.core.exceptions import ValidationError
 from django.core.validators import MaxValueValidator, MinValueValidator
 
 from agents.definitions.budget import COUNT_MOST, RunBudget
-from agents.providers import access
+from agents.gateway.providers import access
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -12,7 +12,7 @@ from django.views.decorators.cache import never_cache
 
 from agents.definitions import catalog
 from agents.models import Agent, Run, Spending
-from agents.models.run import ACTIVE
+from agents.models.run import ACTIVE, AGENT_STATUSES
 from agents.pages import measures, search
 
 STARTER = "demo"
@@ -40,7 +40,7 @@ def agent_list(request: HttpRequest) -> HttpResponse:
         "query": query,
         "page": page,
         "rows": rows(page.agents),
-        "statuses": search.STATUSES,
+        "statuses": AGENT_STATUSES,
         "definitions": sorted({*known.definitions, *filter(None, (query.definition,))}),
         "prompts_of": search.PROMPTS_OF,
         "starter": starter,

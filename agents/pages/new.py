@@ -14,15 +14,15 @@ from django.shortcuts import redirect, render
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods
 
-from agents import lifecycle
 from agents.definitions import Definition, catalog
 from agents.definitions.budget import COUNT_MOST
 from agents.errors import AgentsError
+from agents.fleet.workers import provider_reasons, refusal
+from agents.gateway.providers.provider import PROVIDERS, provider_of_model
 from agents.models import Agent
 from agents.pages import measures
 from agents.pages.forms import NewAgentForm, OptionsForm, ceilings
-from agents.presence import provider_reasons, refusal
-from agents.providers.provider import PROVIDERS, provider_of_model
+from agents.runs import commands
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +102,7 @@ def _create(request: HttpRequest, form: NewAgentForm, options: OptionsForm | Non
     """None if it was refused; the form then says why."""
     data = form.cleaned_data
     try:
-        agent, _run = lifecycle.create_agent(
+        agent, _run = commands.create_agent(
             request.user,
             data["definition"],
             title=data["title"],

@@ -13,7 +13,7 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.views.decorators.cache import never_cache
 
-from agents import presence
+from agents.fleet import workers
 from agents.pages import charts, figures, measures
 from agents.pages.figures import Cost, Figures
 
@@ -36,7 +36,7 @@ def overview(request: HttpRequest) -> HttpResponse:
     sees_all = request.user.is_superuser
     everybody = sees_all and "mine" not in request.GET
     found = figures.of(None if everybody else request.user.pk)
-    answering = presence.ask()
+    answering = workers.ask()
     context = {
         "figures": found,
         "everybody": everybody,
@@ -101,5 +101,5 @@ def _machinery(found: Figures, answering: list[dict[str, Any]]) -> dict[str, Any
             (engine, sum(one["engine"] == engine for one in answering), count)
             for engine, count in sorted(engines.items())
         ],
-        "broker": presence.messages_waiting(),
+        "broker": workers.messages_waiting(),
     }

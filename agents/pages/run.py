@@ -8,7 +8,8 @@ from typing import Any
 
 from django.utils import timezone
 
-from agents import retention, run_events
+from agents.log import run_events
+from agents.log.run_events import is_trimmed
 from agents.models import Attempt, Run
 from agents.models.run import RunStatus
 from agents.pages import advice, markdown, measures, timeline, waterfall
@@ -79,7 +80,7 @@ def facts(run: Run, after: Cursor | None = None) -> RunFacts:
         result=_readable(run.result),
         advice=advice.of(run.error_code),
         part=_part(run, after, events.next),
-        trimmed=retention.is_trimmed(run),
+        trimmed=is_trimmed(run),
         can_continue=_can_continue(run, told),
         events_after=_events_after(run),
     )

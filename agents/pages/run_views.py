@@ -16,7 +16,6 @@ from django.urls import reverse
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_POST
 
-from agents import lifecycle
 from agents.errors import AgentsError
 from agents.models import Agent, Run
 from agents.models.run import RunStatus
@@ -24,6 +23,7 @@ from agents.pages import changes as changes_of
 from agents.pages import measures
 from agents.pages import run as run_of
 from agents.pages.views import cancel
+from agents.runs import commands
 from agents.workspace import history
 from streaming.model.cursor import parse
 
@@ -84,13 +84,13 @@ def runs(request: HttpRequest, agent_id: UUID) -> HttpResponse:
 @login_required
 @require_POST
 def retry(request: HttpRequest, run_id: UUID) -> HttpResponse:
-    return _again(request, _own(request, run_id), lifecycle.retry)
+    return _again(request, _own(request, run_id), commands.retry)
 
 
 @login_required
 @require_POST
 def resume(request: HttpRequest, run_id: UUID) -> HttpResponse:
-    return _again(request, _own(request, run_id), lifecycle.resume)
+    return _again(request, _own(request, run_id), commands.resume)
 
 
 @login_required

@@ -16,14 +16,14 @@ from urllib.parse import urlencode
 
 from django.db.models import Q, QuerySet
 
-from agents.ids import id_range
 from agents.models import Agent, Run
+from agents.models.run import AGENT_STATUSES
+from agents.runs.id_prefix import id_range
 
 PER_PAGE = 50
 SEARCH_CHARS = 200
 PROMPTS_OF = 1000
 """Of so many agents, those that changed last, prompts are looked through, too."""
-STATUSES = ("idle", "queued", "running", "waiting", "completed", "failed", "cancelled")
 _PLACE = re.compile(r"([0-9]{1,16})-([0-9a-f]{32})", re.ASCII)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -64,7 +64,7 @@ class Query:
         status = given.get("status", "")
         return cls(
             q=_text(given.get("q", "")),
-            status=status if status in STATUSES else "",
+            status=status if status in AGENT_STATUSES else "",
             definition=_text(given.get("definition", "")),
             archived=given.get("archived") == "1",
             older_than=Place.parse(given.get("older_than", "")),

@@ -17,7 +17,7 @@ from datetime import datetime
 from typing import Any, Literal
 
 from agents.pages import measures
-from agents.translate import SAYABLE
+from agents.programs.translator import SAYABLE
 from streaming.model.events import Event
 
 Kind = Literal["queued", "starting", "model", "words", "thinking", "tool", "waiting", "working"]

@@ -16,7 +16,7 @@ from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, render
 from django.views.decorators.cache import never_cache
 
-from agents import tip
+from agents.log import live_state
 from agents.models import Agent, Run
 from agents.pages import measures, visible
 from streaming.model.cursor import parse
@@ -76,7 +76,7 @@ def transcript(request: HttpRequest, agent_id: UUID) -> HttpResponse:
 
 def _older_page(agent: Agent, before: str) -> dict[str, Any]:
     cursor = parse(before)
-    found = None if cursor is None else tip.conversation_page(str(agent.pk), cursor)
+    found = None if cursor is None else live_state.conversation_page(str(agent.pk), cursor)
     if found is None:
         raise Http404
     page: dict[str, Any] = json.loads(found[0])

@@ -13,7 +13,6 @@ from django.utils import timezone
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_POST
 
-from agents import lifecycle
 from agents.definitions import Definition, catalog
 from agents.errors import AgentsError
 from agents.models import Agent, Run
@@ -21,6 +20,7 @@ from agents.models.run import ACTIVE
 from agents.pages import side as side_of
 from agents.pages.advice import ADVICE
 from agents.pages.forms import PromptForm
+from agents.runs import commands
 from streaming.model.cursor import Cursor
 from streaming.model.fold import State
 from streaming.store import journal
@@ -47,7 +47,7 @@ def prompt(request: HttpRequest, agent_id: UUID) -> HttpResponse:
     form = PromptForm(request.POST)
     if form.is_valid():
         try:
-            lifecycle.submit_run(agent, form.cleaned_data["input"], strategy=request.POST.get("strategy") or "enqueue")
+            commands.submit_run(agent, form.cleaned_data["input"], strategy=request.POST.get("strategy") or "enqueue")
         except AgentsError as error:
             messages.error(request, error.message)
     else:
@@ -69,7 +69,7 @@ def stop(request: HttpRequest, agent_id: UUID) -> HttpResponse:
 def cancel(request: HttpRequest, run: Run, how: str) -> None:
     """`how`: the word for it in the log."""
     try:
-        lifecycle.request_cancel(run, reason=f"{how} by {request.user.get_username()}")
+        commands.request_cancel(run, reason=f"{how} by {request.user.get_username()}")
     except AgentsError as error:  # deleted meanwhile
         messages.error(request, error.message)
 

@@ -15,8 +15,8 @@ from typing import Any
 from django.db import transaction
 from django.db.models import F, Max, Q, QuerySet
 
-from agents import feed, run_events
 from agents.errors import EventsTrimmed, NotFound, RunNotEnded
+from agents.log import announcements, run_events
 from agents.models import Agent, Run
 from agents.models.ids import new_id
 from agents.transfer.exporting import page_line, run_line, runs_in_order, state_line, timestamp
@@ -42,7 +42,7 @@ SHOWN_RUNS = 100
 
 def fork_agent(owner: Any, agent: Agent, run: Run | None = None, title: str | None = None) -> Agent:
     """`run`: by default the latest that has begun and ended. The workspace comes first: until the transaction has
-    ended, no row names it. If the process dies meanwhile, the sweep removes it (agents.workspace.unowned).
+    ended, no row names it. If the process dies meanwhile, the sweep removes it (agents.workspace.cleanup).
 
     Raises RunNotEnded, WorkspaceNotKept, EventsTrimmed, DiskFull, NotFound if the original is deleted meanwhile; then
     nothing is left.
@@ -83,7 +83,7 @@ def fork_agent(owner: Any, agent: Agent, run: Run | None = None, title: str | No
 
 def _announce(fork: Agent) -> None:
     fork.refresh_from_db()
-    feed.announce(fork.owner_id, str(fork.pk), fork.status, fork.title)
+    announcements.announce(fork.owner_id, str(fork.pk), fork.status, fork.title)
 
 
 class _Then:

@@ -13,14 +13,15 @@ from typing import Any
 from django.conf import settings
 from django.db import transaction
 
-from agents import choices, lifecycle, projection
 from agents.definitions import Definition
 from agents.errors import InputInvalid, UnknownDefinition
+from agents.log import projection
 from agents.models import Agent, Run
+from agents.programs.translator import user_message_id
+from agents.runs import choices, commands
 from agents.transfer import lines as kinds
 from agents.transfer.lines import ImportInvalid, Line
 from agents.transfer.replay import Replay
-from agents.translate import user_message_id
 from agents.workspace import Workspace, belongings
 from agents.workspace.errors import FileTooLarge, PathInvalid, PathTaken
 from agents.workspace.room import refuse_low_disk
@@ -49,7 +50,7 @@ def import_agent(owner: Any, chunks: Iterable[bytes], *, definition: str | None 
         raise invalid(number, "an export begins with its agent")
     name = definition or first.definition
     try:
-        found = lifecycle.definition(name)
+        found = commands.definition(name)
     except UnknownDefinition as error:
         error.details["field"] = "definition"
         raise

@@ -10,9 +10,9 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
-from agents.api.text import Metadata, Name, Text, Title
 from agents.definitions.budget import RunBudget
 from agents.errors import AgentsError
+from agents.field_types import Metadata, Name, Text, Title
 from agents.transfer.states import Earlier, Entry, KnownFile, State
 from streaming.model.events import MAX_DEPTH, MAX_SAFE_INTEGER, Count, FinalStatus, UsageTotal, clean
 from streaming.model.validation import plain_problems

@@ -10,10 +10,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from agents.log.run_summary import RunSummary
 from agents.models.ids import new_id
-from agents.tally import Tally
+from agents.programs.translator import user_message_id
 from agents.transfer.lines import EventLine, ImportInvalid
-from agents.translate import user_message_id
 from streaming.errors import EventInvalid
 from streaming.model.conversation import Entry, State
 from streaming.model.cursor import Cursor
@@ -36,7 +36,7 @@ class Replay:
         self._last_seq = 0 if keeps_places else None
         """The last event's place in the export."""
         self._timestamp = ""
-        self._open: dict[str, Tally] = {}
+        self._open: dict[str, RunSummary] = {}
         self._ended: set[str] = set()
         self._active: str | None = None
 
@@ -146,7 +146,7 @@ class Replay:
             self._ended.add(run_id)
             self._active = None if self._active == run_id else self._active
         else:
-            self._open.setdefault(run_id, Tally(run_id)).add([drafted])
+            self._open.setdefault(run_id, RunSummary(run_id)).add([drafted])
 
     def _place(self, drafted: Draft, epoch: int) -> Event:
         self._at = Cursor(epoch, self._at.seq + 1)

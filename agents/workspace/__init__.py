@@ -20,7 +20,7 @@ never opened.
 """
 
 from agents.workspace.changes import Change
-from agents.workspace.directory import OpenFile, Workspace
+from agents.workspace.directory import Workspace
 from agents.workspace.errors import (
     DiskFull,
     FileTooLarge,
@@ -31,7 +31,7 @@ from agents.workspace.errors import (
     WorkspaceMissing,
     WorkspaceNotKept,
 )
-from agents.workspace.walk import Entry, Listing
+from agents.workspace.walk import Entry, Listing, OpenFile
 
 __all__ = [
     "Change",

@@ -4,17 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 from django.conf import settings
 
 from agents.errors import NotFound
 from agents.workspace.digests import Digest, Digests
 from agents.workspace.errors import PathInvalid
-from agents.workspace.walk import Entry, Identity, Listing
-
-if TYPE_CHECKING:
-    from agents.workspace.directory import OpenFile
+from agents.workspace.walk import Entry, Identity, Listing, OpenFile
 
 HASHED_FILES_WORTH = 4
 """Files of HASH_MAX_BYTES that one comparison reads at most."""

@@ -14,9 +14,8 @@ import secrets
 import stat
 import uuid
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import structlog
 from django.conf import settings
@@ -29,21 +28,13 @@ from agents.workspace.paths import DIRECTORY, UPLOADING, components, directory
 from agents.workspace.removal import empty
 from agents.workspace.room import one_at_a_time, refuse_low_disk
 from agents.workspace.usage import ENTRY_BYTES, measure, taken_bytes
-from agents.workspace.walk import Entry, Identity, Listing, entry_of, walk
+from agents.workspace.walk import Entry, Identity, Listing, OpenFile, entry_of, walk
 from containers.spec import MIB
 from containers.workspace import program_user
 
 log = structlog.get_logger(__name__)
 _EXISTING = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
 _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-
-
-@dataclass(frozen=True, slots=True)
-class OpenFile:
-    """An open regular file. Whoever gets it closes it."""
-
-    file: BinaryIO
-    entry: Entry
 
 
 class Workspace:

@@ -9,7 +9,7 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import NamedTuple
+from typing import BinaryIO, NamedTuple
 
 from agents.errors import NotFound
 from agents.workspace.paths import DEPTH_MOST, PATH_MOST_BYTES, UPLOADING, directory, escape
@@ -103,3 +103,11 @@ def _inside(root: int, names: list[str], budget: _Budget) -> Iterator[tuple[str,
             if not found.name.startswith(UPLOADING):
                 with contextlib.suppress(OSError):
                     yield found.name, found.stat(follow_symlinks=False)
+
+
+@dataclass(frozen=True, slots=True)
+class OpenFile:
+    """An open regular file. Whoever gets it closes it."""
+
+    file: BinaryIO
+    entry: Entry

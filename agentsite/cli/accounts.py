@@ -24,7 +24,7 @@ def first_admin() -> None:
     from django.conf import settings
     from django.contrib.auth.models import User
 
-    from agents import access
+    from agents.auth import credentials
 
     user = User.objects.filter(is_superuser=True, is_active=True).order_by("pk").first()
     if user is None:
@@ -33,10 +33,10 @@ def first_admin() -> None:
         user.save()
     path = settings.DATA_DIR / "admin-token"
     known = path.read_text().strip() if path.exists() else ""
-    if access.user_of_token(known) is None:
+    if credentials.user_of_token(known) is None:
         path.touch(mode=0o600)
         path.chmod(0o600)
-        path.write_text(access.create_token(user, "admin-token file") + "\n")
+        path.write_text(credentials.create_token(user, "admin-token file") + "\n")
 
 
 def login_link(username: str | None = None) -> str:
@@ -46,24 +46,24 @@ def login_link(username: str | None = None) -> str:
     django.setup()
     from django.contrib.auth.models import User
 
-    from agents import access
+    from agents.auth import credentials
 
     with _database_problems():
         if username is not None:
-            return access.create_login_link(_active(username), LINK_TTL)
+            return credentials.create_login_link(_active(username), LINK_TTL)
         admin = User.objects.filter(is_superuser=True, is_active=True).order_by("pk").first()
         if admin is None:
             raise CliProblem("there is no administrator yet: `agentsite up` makes one, or manage.py createsuperuser")
-        return access.create_login_link(admin, LINK_TTL)
+        return credentials.create_login_link(admin, LINK_TTL)
 
 
 def new_token(username: str, name: str) -> str:
     """Raises CliProblem if there is no such user."""
     django.setup()
-    from agents import access
+    from agents.auth import credentials
 
     with _database_problems():
-        return access.create_token(_active(username), name)
+        return credentials.create_token(_active(username), name)
 
 
 def _active(username: str) -> User:

@@ -86,7 +86,7 @@ def database() -> None:
 
 def data_directory() -> None:
     """Once the database is up to date."""
-    from agents.data_directory import WrongDataDirectory, verify
+    from agents.fleet.data_directory import WrongDataDirectory, verify
 
     try:
         verify()

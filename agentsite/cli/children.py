@@ -13,8 +13,9 @@ from dataclasses import dataclass
 from time import monotonic
 
 STOP_PATIENCE_S = 3.0
-"""All have to be gone 5 s after Ctrl-C; what is not by then is killed. More than DETACH_MOST_S (agents.supervisor), in
-which a worker gives its leases back; the rest is for Redis, for our own end, and for a machine that is busy."""
+"""All have to be gone 5 s after Ctrl-C; what is not by then is killed. More than DETACH_MOST_S
+(agents.worker.supervisor), in which a worker gives its leases back; the rest is for Redis, for our own end, and for a
+machine that is busy."""
 HEALTHY_S = 10.0
 """One that ran so long is restarted at once; one that keeps dying, ever more slowly."""
 RESTART_MOST_S = 10.0

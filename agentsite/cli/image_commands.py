@@ -16,7 +16,7 @@ from agentsite.cli.invocation import NAME, command_line
 from agentsite.cli.problem import CliProblem
 from agentsite.cli.tables import images as show
 from agentsite.environment import load_environment
-from containers.engines.docker_api import DockerApi
+from containers.docker_api import DockerApi
 from containers.errors import EngineError
 from containers.images.base import BuildFailed
 from containers.images.build import build, find_image, find_images, remedy

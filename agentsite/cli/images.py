@@ -9,7 +9,7 @@ from pathlib import Path
 from aiodocker.exceptions import DockerError
 
 from agentsite.cli.invocation import command_line
-from containers.engines.docker_api import DockerApi
+from containers.docker_api import DockerApi
 from containers.errors import EngineError
 from containers.images.build import Image, build, find_images, is_current
 from containers.images.wheels import WheelsMissing

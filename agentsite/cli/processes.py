@@ -11,9 +11,9 @@ def web() -> None:
     django.setup()
     from django.conf import settings
 
-    from agents.bounds import bound_of
+    from agents.asgi.request_limits import bound_of
     from agentsite.asgi import drain
-    from agentsite.cli.joining import join_as_web
+    from agentsite.joining import join_as_web
     from streaming.http.backpressure import serve
     from streaming.http.websocket import max_message_bytes
 
@@ -40,13 +40,13 @@ def migrate() -> None:
 
 def upgrade() -> None:
     """What `up` leaves to its worker: every log's state in today's form, with a line every hundred logs."""
-    from agents import upgrading
+    from agents.worker import state_upgrade
 
-    count = upgrading.count_old()
-    for done, _ in enumerate(upgrading.upgrade(most=None), 1):
+    count = state_upgrade.count_old()
+    for done, _ in enumerate(state_upgrade.upgrade(most=None), 1):
         if done % 100 == 0 or done == count:
             print(f"upgraded the stored state of {done:,} of {count:,} agents", flush=True)
-    if left := upgrading.count_old():
+    if left := state_upgrade.count_old():
         print(f"{left:,} agents could not be upgraded; the log says why, and the worker tries again", flush=True)
 
 

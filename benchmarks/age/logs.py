@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Self
 
-from agents import lease as leases
+from agents.log import lease as leases
 from agents.models import Agent, Run
 from agents.models.ids import new_id
 from benchmarks.age.corpus import Line

@@ -14,7 +14,7 @@ from weakref import WeakValueDictionary
 
 from aiodocker.exceptions import DockerError
 
-from containers.engines.docker_api import DockerApi
+from containers.docker_api import DEFAULT_URL, DockerApi
 from containers.engines.docker_config import create_config
 from containers.engines.frames import FrameReader
 from containers.engines.names import name_of
@@ -34,7 +34,6 @@ from containers.interface import BEGINNING, Availability, Exit, Inspection, Offs
 from containers.spec import Spec
 from containers.workspace import give_to
 
-DEFAULT_URL = "unix:///var/run/docker.sock"
 PATIENCE_S = 120.0
 """How long a daemon may be away before `output` and `wait` give up."""
 ADOPT_AFTER_S = 15.0

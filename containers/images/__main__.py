@@ -10,8 +10,7 @@ from pathlib import Path
 
 from aiodocker.exceptions import DockerError
 
-from containers.engines.docker import DEFAULT_URL
-from containers.engines.docker_api import DockerApi
+from containers.docker_api import DEFAULT_URL, DockerApi
 from containers.errors import EngineError
 from containers.images.build import build, find_image, find_images, is_current
 

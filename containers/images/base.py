@@ -13,7 +13,7 @@ from typing import IO
 
 from aiodocker.exceptions import DockerError
 
-from containers.engines.docker_api import DockerApi
+from containers.docker_api import DockerApi
 from containers.errors import EngineError, PullFailed
 
 DEFAULT_BASE = "python:3.12-slim"

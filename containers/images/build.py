@@ -18,7 +18,7 @@ from pathlib import Path
 
 from aiodocker.exceptions import DockerError
 
-from containers.engines.docker_api import DockerApi
+from containers.docker_api import DockerApi
 from containers.images import packages, wheels
 from containers.images.base import BuildFailed, Say, is_local, resolve_base
 

@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from aiodocker.exceptions import DockerError
 
-from containers.engines.docker_api import DockerApi
+from containers.docker_api import DockerApi
 from containers.images.build import CONTENT_LABEL, find_by_tag
 
 State = Literal["present", "missing", "stale"]

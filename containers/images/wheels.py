@@ -13,7 +13,7 @@ from typing import Any
 
 from aiodocker.exceptions import DockerError
 
-from containers.engines.docker_api import DockerApi
+from containers.docker_api import DockerApi
 from containers.images import child
 from containers.images.base import BuildFailed
 

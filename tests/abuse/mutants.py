@@ -14,12 +14,12 @@ from tests.abuse.word_mutants import WORDS
 from tests.mutation import Change, Mutant, mutated, run_in
 
 CONFIG, DOCKER = "containers/engines/docker_config.py", "containers/engines/docker.py"
-WORKSPACE, EXECUTION = "agents/workspace/directory.py", "agents/execution/execution.py"
+WORKSPACE, EXECUTION = "agents/workspace/directory.py", "agents/worker/execution/execution.py"
 DESTINATIONS, GATEWAY = "containers/gateway/destinations.py", "containers/gateway/server.py"
 RESOURCES, ESCAPES = "tests/abuse/test_resources.py", "tests/abuse/test_escapes.py"
 EGRESS, SIZE, USAGE = "tests/agents/test_egress.py", "tests/agents/test_workspace_size.py", "agents/workspace/usage.py"
 MATCHES = "if not any(pattern.matches(destination) for pattern in self."
-INSPECT = "await self._wishes.patiently(lambda: self._engine.inspect(known), wishes.TAKEOVER_PATIENCE_S)"
+INSPECT = "await self._signals.patiently(lambda: self._engine.inspect(known), signals.TAKEOVER_PATIENCE_S)"
 
 
 CONTAINER = {
@@ -36,7 +36,7 @@ CONTAINER = {
     ),
     "oom of a child": Mutant(
         f"{RESOURCES}::test_memory_of_a_child_that_nobody_misses[docker]",
-        [Change("agents/verdict.py", "if exit_.oom_killed and (exit_.code or said is None):", "if False:")],
+        [Change("agents/outcome.py", "if exit_.oom_killed and (exit_.code or said is None):", "if False:")],
     ),
     "size of tmp": Mutant(
         f"{RESOURCES}::test_filling_what_is_memory[docker-/tmp]", [Change(CONFIG, ",size={limits.tmp_bytes}", "")]
@@ -111,7 +111,13 @@ CONTAINER = {
     ),
     "size of the workspace": Mutant(
         f"{SIZE}::test_a_run_that_fills_its_workspace_ends_and_the_next_one_needs_room[process]",
-        [Change("agents/execution/disk.py", "if self._used_bytes <= self._limit_mib * MIB:", "if True:")],
+        [
+            Change(
+                "agents/worker/execution/workspace_watch.py",
+                "if self._used_bytes <= self._limit_mib * MIB:",
+                "if True:",
+            )
+        ],
     ),
     "room on the disk": Mutant(
         f"{SIZE}::test_what_counts_is_room_on_the_disk",
@@ -134,7 +140,7 @@ CONTAINER = {
     ),
     "words that are the site's": Mutant(
         f"{EGRESS}::test_a_program_cannot_say_what_only_the_gateway_says",
-        [Change("agents/translate.py", 'return said.get("stream") == "egress"', "return False")],
+        [Change("agents/programs/translator.py", 'return said.get("stream") == "egress"', "return False")],
     ),
     "definition's egress": Mutant(
         f"{EGRESS}::test_a_container_reaches_what_its_definition_names_and_nothing_else[docker]",
@@ -167,7 +173,7 @@ CONTAINER = {
         f"{EGRESS}::test_another_worker_takes_the_gateway_over[docker]",
         [
             Change(
-                "agents/execution/execution.py",
+                "agents/worker/execution/execution.py",
                 f"{INSPECT}\n            await self._open_gateway()",
                 INSPECT,
             )

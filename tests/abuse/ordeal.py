@@ -7,8 +7,8 @@ import platform
 from pathlib import Path
 from typing import Any
 
-from agents import lifecycle
 from agents.models import Agent
+from agents.runs import commands
 from containers.engines import cgroups
 from containers.engines.bwrap_command import counts_processes
 from streaming.model.events import Event
@@ -36,14 +36,14 @@ class Ordeal:
         self.site = site
         name = site.define("abuses", SAYS_WHAT_IT_MAY + code, **fields)
         self.agent: Agent = site.agent(name)
-        run = lifecycle.submit_run(self.agent, "go")
+        run = commands.submit_run(self.agent, "go")
         if cancel_at:
             site.wait_file(run, cancel_at)
-            lifecycle.request_cancel(run)
+            commands.request_cancel(run)
         self.events: list[Event] = site.end(run, patience_s)
         until(lambda: not site.containers(run), "its container is gone")
         site.define("abuses", 'say("text", content="fine")')
-        again = site.end(lifecycle.submit_run(self.agent, "again"), patience_s)
+        again = site.end(commands.submit_run(self.agent, "again"), patience_s)
         assert (again[-1].data["status"], text(again)) == ("completed", "fine"), "the next run of the same agent"
 
     @property

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from tests.mutation import Change, Mutant
 
-JSONL, TRANSLATE = "containers/protocols/jsonl.py", "agents/translate.py"
+JSONL, TRANSLATE = "containers/protocols/jsonl.py", "agents/programs/translator.py"
 MARKDOWN, SAFE = "agents/pages/markdown.py", "agentsite/cli/safe.py"
 BAD = "tests/agents/test_bad_output.py"
 SITES_WORDS = f"{BAD}::test_what_only_the_site_may_say_stays_words_of_the_program[process]"
@@ -47,7 +47,7 @@ WORDS = {
     ),
     "done and more": Mutant(
         f"{BAD}::test_output_after_done_is_kept_and_done_stays_last[process]",
-        [Change("agents/pump.py", "if self._conversation.done is not None:", "if False:")],
+        [Change("agents/programs/output_pump.py", "if self._conversation.done is not None:", "if False:")],
     ),
     "HTML, by the server": Mutant(
         "tests/pages/test_markdown.py::test_hostile_markdown_gets_only_harmless_tags_and_addresses",

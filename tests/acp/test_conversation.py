@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from agents import lifecycle
 from agents.models import Attempt, Run
+from agents.runs import commands
 from streaming.model.events import Event
 from tests.agents.site import Site, errors, statuses, text
 
@@ -24,7 +24,7 @@ def define(site: Site, flavour: str = "plain", *, env: dict[str, str] | None = N
 
 
 def run_of(site: Site, prompt: str, flavour: str = "plain", **fields: Any) -> Run:
-    return lifecycle.submit_run(site.agent(define(site, flavour, **fields)), prompt)
+    return commands.submit_run(site.agent(define(site, flavour, **fields)), prompt)
 
 
 def received(site: Site, run: Run, method: str) -> list[dict[str, Any]]:
@@ -75,7 +75,7 @@ def test_people_answer_by_name_and_the_agent_gets_the_option(
     site.wait_status(run, "waiting")
     (asked,) = site.state(run)["approvals"]
     assert (asked["question"], asked["options"]) == ("Write x.txt", ["Always", "Allow", "Reject"])
-    lifecycle.answer_approval(run, asked["approval_id"], decision, "ada")
+    commands.answer_approval(run, asked["approval_id"], decision, "ada")
     events = site.end(run)
     assert text(events) == f"{option}."
     (call,) = of_type(events, "tool-call")
@@ -94,7 +94,7 @@ def test_approvals_in_a_container(docker_site: Site) -> None:
     run = run_of(docker_site, "ask:x.txt")
     docker_site.wait_status(run, "waiting")
     (asked,) = docker_site.state(run)["approvals"]
-    lifecycle.answer_approval(run, asked["approval_id"], "Allow", "ada")
+    commands.answer_approval(run, asked["approval_id"], "Allow", "ada")
     assert text(docker_site.end(run)) == "go-once"
 
 
@@ -162,7 +162,7 @@ def test_cancel_is_told_to_the_agent(any_site: Site) -> None:
     any_site.worker()
     run = run_of(any_site, "say:x note:there wait:never")
     any_site.wait_file(run, "there")
-    lifecycle.request_cancel(run)
+    commands.request_cancel(run)
     events = any_site.end(run)
     assert (events[-1].data["status"], text(events), errors(events)) == ("cancelled", "x", [])
     assert len(received(any_site, run, "session/cancel")) == 1
@@ -173,7 +173,7 @@ def test_cancel_while_it_asks_answers_the_question(site: Site) -> None:
     site.worker()
     run = run_of(site, "ask:x.txt")
     site.wait_status(run, "waiting")
-    lifecycle.request_cancel(run)
+    commands.request_cancel(run)
     assert site.end(run)[-1].data["status"] == "cancelled"
     answers = [json.loads(line) for line in site.wait_file(run, "received").splitlines()]
     assert [one["result"] for one in answers if "result" in one] == [{"outcome": {"outcome": "cancelled"}}]
@@ -183,7 +183,7 @@ def test_what_was_said_before_is_in_the_prompt(site: Site) -> None:
     site.worker()
     run = run_of(site, "say:Eins", system_prompt="Be kind.")
     site.end(run)
-    second = lifecycle.submit_run(run.agent, "say:Zwei")
+    second = commands.submit_run(run.agent, "say:Zwei")
     assert text(site.end(second)) == "Zwei"
     blocks = [block["text"] for block in received(site, run, "session/prompt")[1]["prompt"]]
     assert blocks[0] == "Instructions:\nBe kind."
@@ -197,7 +197,7 @@ def test_an_agent_that_keeps_its_sessions_gets_its_own_back(site: Site, flavour:
     site.worker()
     run = run_of(site, "say:Eins", flavour, env={"LOADS": "1"})
     site.end(run)
-    second = lifecycle.submit_run(run.agent, "say:Zwei")
+    second = commands.submit_run(run.agent, "say:Zwei")
     assert text(site.end(second)) == "Zwei"
     (loaded,) = received(site, run, "session/load")
     assert loaded["sessionId"] == Attempt.objects.get(run=run).session
@@ -209,7 +209,7 @@ def test_a_session_that_is_lost_is_begun_anew_with_what_was_said(site: Site) -> 
     run = run_of(site, "say:Eins", env={"LOADS": "1"})
     site.end(run)
     (site.workspace(run) / "sessions").write_text("")
-    second = lifecycle.submit_run(run.agent, "say:Zwei")
+    second = commands.submit_run(run.agent, "say:Zwei")
     assert text(site.end(second)) == "Zwei"
     assert "assistant: Eins" in received(site, run, "session/prompt")[1]["prompt"][0]["text"]
 
@@ -217,11 +217,11 @@ def test_a_session_that_is_lost_is_begun_anew_with_what_was_said(site: Site) -> 
 def test_an_agent_that_can_not_say_when_its_session_is_loaded_gets_a_new_one(
     site: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("agents.protocols.acp.SYNC_PATIENCE_S", 0.5)
+    monkeypatch.setattr("agents.programs.protocols.acp.SYNC_PATIENCE_S", 0.5)
     site.worker()
     run = run_of(site, "say:Eins", env={"LOADS": "1", "SILENT_ON": "_agentsite/sync"})
     site.end(run)
-    second = lifecycle.submit_run(run.agent, "say:Zwei")
+    second = commands.submit_run(run.agent, "say:Zwei")
     assert text(site.end(second)) == "Zwei"
     assert len(received(site, run, "session/load")) == 1
     assert "assistant: Eins" in received(site, run, "session/prompt")[1]["prompt"][0]["text"]

@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 from pydantic import SecretStr
 
-from agents import lifecycle
 from agents.models import Run
+from agents.runs import commands
 from streaming.model.events import Event
 from tests.acp.real_agents import AGENTS, CONTENT, Real, check_log, documented, writes
 from tests.agents.site import Site, attempts, errors, text
@@ -70,7 +70,7 @@ def test_it_writes_a_file_with_an_approval_and_over_the_death_of_its_worker(
     site.ask_worker(site.worker(), str(run.agent_id))
     search = Search()
     found = of_processes(search, site, run)
-    lifecycle.answer_approval(run, asked["approval_id"], real.allow, "ada")
+    commands.answer_approval(run, asked["approval_id"], real.allow, "ada")
     events = site.end(run, PATIENCE_S)
     assert errors(events) == []
     assert file.read_text() == CONTENT
@@ -100,7 +100,7 @@ def test_the_next_run_goes_on_with_the_session_of_the_last(
     provider.author = by_progress([turn("Noted.")])
     agent = site.agent(define(site, real))
     for prompt in ("The word is heron.", "Which word was it?"):
-        events = site.end(lifecycle.submit_run(agent, prompt), PATIENCE_S)
+        events = site.end(commands.submit_run(agent, prompt), PATIENCE_S)
         assert errors(events) == []
         assert text(events) == "Noted."
         as_if_a_minute_ago(site.workspace(agent))

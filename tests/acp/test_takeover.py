@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from agents import lifecycle
-from agents.execution import Execution
 from agents.models import Run
-from agents.protocols.acp import AcpConversation
+from agents.programs.protocols.acp import AcpConversation
+from agents.runs import commands
+from agents.worker.execution import Execution
 from streaming.model.events import Event
 from tests.acp.test_conversation import define, of_type, received, run_of
 from tests.agents.site import Site, errors, text, until
@@ -69,7 +69,7 @@ def _while_sending(site: Site, method: str, before: bool, how: str, monkeypatch:
     first = site.worker()
     agent = site.agent(define(site))
     halt = halt_sending(method, first.submit(first.engines()).result(), monkeypatch, before=before)
-    run = lifecycle.submit_run(agent, COUNT)
+    run = commands.submit_run(agent, COUNT)
     site.let(run, "go")
     hand_over(site, run, halt, first, how)
     is_whole(site, run)
@@ -100,7 +100,7 @@ def test_a_prompt_that_was_taken_and_not_noted_is_not_worked_on_twice(
     first = site.worker()
     agent = site.agent(define(site))
     halt = halt_sending("session/prompt", first.submit(first.engines()).result(), monkeypatch, before=False)
-    run = lifecycle.submit_run(agent, f"wait:begin {COUNT}")
+    run = commands.submit_run(agent, f"wait:begin {COUNT}")
     assert halt.reached.wait(20)
     until(lambda: received(site, run, "session/prompt"), "the agent has the prompt")
     hand_over(site, run, halt, first, "kill")
@@ -136,7 +136,7 @@ def test_in_the_middle(any_site: Site, how: str) -> None:
 
 
 def test_an_agent_that_does_not_answer_sync_is_waited_for(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("agents.protocols.acp.SYNC_PATIENCE_S", 0.5)
+    monkeypatch.setattr("agents.programs.protocols.acp.SYNC_PATIENCE_S", 0.5)
     first = site.worker()
     run = run_of(site, COUNT, env={"SILENT_ON": "_agentsite/sync"})
     site.wait_file(run, "middle")
@@ -192,7 +192,7 @@ def test_a_question_stays_open_over_a_takeover(any_site: Site) -> None:
     any_site.wait_status(run, "waiting")
     any_site.kill(first)
     (asked,) = any_site.state(run)["approvals"]
-    lifecycle.answer_approval(run, asked["approval_id"], "Allow", "ada")
+    commands.answer_approval(run, asked["approval_id"], "Allow", "ada")
     any_site.expire(run.agent)
     any_site.ask_worker(any_site.worker(), str(run.agent_id))
     events = any_site.end(run)
@@ -208,7 +208,7 @@ def test_an_answer_that_was_given_and_not_noted_is_given_again(site: Site, monke
     site.wait_status(run, "waiting")
     halt = halt_sending_answer(engine, monkeypatch)
     (asked,) = site.state(run)["approvals"]
-    lifecycle.answer_approval(run, asked["approval_id"], "Reject", "ada")
+    commands.answer_approval(run, asked["approval_id"], "Reject", "ada")
     hand_over(site, run, halt, first, "kill")
     site.wait_event(run, "approval-response")
     site.let(run, "go")
@@ -234,7 +234,7 @@ def test_cancel_between_two_workers(any_site: Site) -> None:
     run = run_of(any_site, COUNT)
     any_site.wait_file(run, "middle")
     any_site.kill(first)
-    lifecycle.request_cancel(run)
+    commands.request_cancel(run)
     any_site.expire(run.agent)
     any_site.ask_worker(any_site.worker(), str(run.agent_id))
     assert any_site.end(run)[-1].data["status"] == "cancelled"

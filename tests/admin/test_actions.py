@@ -14,9 +14,9 @@ from django.db.models import F
 from django.db.models.functions import Now
 from django.test import Client
 
-from agents import lease as leases
-from agents import presence
 from agents.admin import operations
+from agents.fleet import workers
+from agents.log import lease as leases
 from agents.models import Run
 from streaming.errors import Fenced
 from streaming.model.cursor import Cursor
@@ -128,9 +128,9 @@ def test_who_lives_has_its_lease_again_if_nobody_was_faster(run):
 def test_only_the_lease_that_was_meant_is_released(admin, run, monkeypatch):
     hold(run.agent_id, "new-worker")
     assert not leases.expire(str(run.agent_id), "old-worker")
-    monkeypatch.setattr(presence, "ask", lambda: [{"worker": "new-worker"}])
+    monkeypatch.setattr(workers, "ask", lambda: [{"worker": "new-worker"}])
     assert "worker new-worker answers" in act(admin, "release_lease", run)
-    monkeypatch.setattr(presence, "ask", lambda: None)
+    monkeypatch.setattr(workers, "ask", lambda: None)
     assert "nobody knows whether the worker lives" in act(admin, "release_lease", run)
     assert leases.acquire(str(run.agent_id), "another") is None
     assert not LogEntry.objects.exists()

@@ -8,9 +8,9 @@ from django.contrib.admin.models import LogEntry
 from django.contrib.auth.models import User
 from pydantic import SecretStr
 
-from agents import access
+from agents.auth import credentials
+from agents.gateway.providers import keys
 from agents.models import ApiToken, ProviderKey
-from agents.providers import keys
 from tests.admin.pages import get
 
 # Tokens ------------------------------------------------------------------------------------------------------------
@@ -21,7 +21,7 @@ def test_a_new_token_is_shown_once_and_works(admin, user):
     assert "no-store" in response["Cache-Control"]
     found = re.search(r'id="token">(as_[^<]+)<', response.content.decode())
     assert found
-    assert access.user_of_token(found[1]) == user
+    assert credentials.user_of_token(found[1]) == user
     assert found[1] not in get(admin, "agents/apitoken/")
     row = ApiToken.objects.get(name="laptop")
     page = get(admin, f"agents/apitoken/{row.pk}/change/")
@@ -30,14 +30,14 @@ def test_a_new_token_is_shown_once_and_works(admin, user):
 
 
 def test_a_revoked_token_works_no_more(admin, user):
-    token = access.create_token(user, "laptop")
+    token = credentials.create_token(user, "laptop")
     row = ApiToken.objects.get(name="laptop")
     admin.post(f"/admin/agents/apitoken/{row.pk}/delete/", {"post": "yes"})
-    assert access.user_of_token(token) is None
+    assert credentials.user_of_token(token) is None
 
 
 def test_a_token_can_not_be_changed(admin, user):
-    access.create_token(user, "laptop")
+    credentials.create_token(user, "laptop")
     row = ApiToken.objects.get(name="laptop")
     assert admin.post(f"/admin/agents/apitoken/{row.pk}/change/", {"name": "x"}).status_code == 403
 

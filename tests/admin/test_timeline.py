@@ -5,8 +5,8 @@ from __future__ import annotations
 import html
 import re
 
-from agents import reconcile
 from agents.admin import timeline
+from agents.log import intents
 from agents.models import Run
 from streaming.model.events import draft
 from streaming.store import journal
@@ -82,7 +82,7 @@ def test_a_worker_that_takes_a_run_over_reads_its_stretch_of_the_log_only(api, r
         return real(agent_id, at)
 
     monkeypatch.setattr(journal, "page", page)
-    events = reconcile.events_of(str(run.agent_id), run_id)
+    events = intents.load_run_events(str(run.agent_id), run_id)
     assert [event.type for event in events] == ["message", "status", "status"]
     assert asked == [2]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from agents import lifecycle
+from agents.runs import commands
 from streaming.model.events import Event
 from tests.agents.site import Site, text
 
@@ -15,9 +15,9 @@ def run_bad(site: Site, code: str, patience_s: float = 40, **fields: Any) -> lis
         site.worker()
     name = site.define("bad", code, **fields)
     agent = site.agent(name)
-    events = site.end(lifecycle.submit_run(agent, "go"), patience_s)
+    events = site.end(commands.submit_run(agent, "go"), patience_s)
     site.define("bad", 'say("text", content="fine")')
-    again = site.end(lifecycle.submit_run(agent, "again"))
+    again = site.end(commands.submit_run(agent, "again"))
     assert (again[-1].data["status"], text(again)) == ("completed", "fine")
     return events
 

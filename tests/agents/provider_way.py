@@ -8,9 +8,9 @@ from typing import Any
 
 import aiohttp
 
-from agents.providers.counting import Counted
-from agents.providers.server import ProviderGateway
-from agents.providers.upstream import Upstream
+from agents.gateway.providers.counting import Counted
+from agents.gateway.providers.server import ProviderGateway
+from agents.gateway.providers.upstream import Upstream
 from containers.gateway import Allowlist, Gateway
 from streaming.errors import Fenced
 from tests.agents import mock_upstream as said

@@ -19,11 +19,13 @@ from django.contrib.auth.models import User
 from django.db import connection, connections, transaction
 from django.db.models.functions import Now
 
-from agents import hosts, lifecycle, tasks
-from agents import lease as leases
-from agents.attempts import LABEL, site_id
+from agents.fleet import hosts, supervision
+from agents.log import lease as leases
 from agents.models import Agent, Attempt, Run
-from agents.runner import Runner
+from agents.runs import commands
+from agents.runs.attempts import LABEL, site_id
+from agents.worker import tasks
+from agents.worker.runner import Runner
 from agents.workspace import Workspace
 from containers.interface import Inspection
 from streaming.model.events import Event, encode
@@ -92,7 +94,7 @@ class Site:
         settings.STOP_GRACE_S = 1.0
         settings.INTENT_POLL_S = 0.2
         settings.LEASE_HEARTBEAT_S = 0.5
-        monkeypatch.setattr(tasks.supervise, "apply_async", lambda args, queue, **_: self.ask(args[0], queue))
+        monkeypatch.setattr(supervision, "send_supervise", self.ask)
         self.owner = User.objects.create_user(f"ada-{uuid.uuid4().hex[:6]}")
         self.define()
 
@@ -185,11 +187,11 @@ class Site:
     # Agents -------------------------------------------------------------------------------------------------------
 
     def agent(self, definition: str, **options: Any) -> Agent:
-        return lifecycle.create_agent(self.owner, definition, **options)[0]
+        return commands.create_agent(self.owner, definition, **options)[0]
 
     def start(self, definition: str, prompt: str = "hello") -> Run:
         """A new agent's first run."""
-        return lifecycle.submit_run(self.agent(definition), prompt)
+        return commands.submit_run(self.agent(definition), prompt)
 
     def workspace(self, agent: Agent | Run) -> Path:
         return Workspace(str(_agent_id(agent))).path
@@ -302,7 +304,7 @@ class Site:
     def close(self) -> None:
         for run in Run.objects.filter(finished_at=None):
             if self.workers:
-                lifecycle.request_cancel(run)
+                commands.request_cancel(run)
         for work in self._work:
             with contextlib.suppress(BaseException):
                 work.result(20)

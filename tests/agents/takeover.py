@@ -11,7 +11,7 @@ import pytest
 from django.db.models.functions import Now
 
 from agents.models import Run
-from agents.runner import Runner
+from agents.worker.runner import Runner
 from streaming.model.events import Event
 from streaming.models import Log
 from tests.agents.site import Site, attempts, errors, text, until

@@ -7,10 +7,10 @@ from time import monotonic
 
 import pytest
 
-from agents import lifecycle
 from agents.errors import AlreadyAnswered, InputInvalid, NoSuchApproval, RunFinished
+from agents.log.live_state import state_at_tip
 from agents.models import Attempt, Run
-from agents.tip import state_at_tip
+from agents.runs import commands
 from streaming.errors import JournalUnavailable
 from streaming.store import journal
 from tests.agents.site import Site, attempts, errors, statuses, until
@@ -30,7 +30,7 @@ def test_ask_wait_answer_go_on(any_site: Site) -> None:
     run = any_site.start(any_site.define("asks", ASKS))
     any_site.wait_status(run, "waiting")
     assert any_site.state(run)["status"] == "waiting"
-    lifecycle.answer_approval(run, "a1", "no", "ada", "keep it")
+    commands.answer_approval(run, "a1", "no", "ada", "keep it")
     any_site.wait_status(run, "running")
     any_site.let(run, "go")
     events = any_site.end(run)
@@ -48,7 +48,7 @@ def test_an_answer_at_once_finds_the_question(site: Site) -> None:
     site.worker()
     run = site.start(site.define("asks", ASKS.replace("answer = read()", 'note("asked"); answer = read()')))
     site.wait_file(run, "asked")
-    lifecycle.answer_approval(run, "a1", "yes", "ada")
+    commands.answer_approval(run, "a1", "yes", "ada")
     site.let(run, "go")
     assert site.end(run)[-1].data["result"] == "yes"
 
@@ -58,7 +58,7 @@ def test_the_first_answer_wins(site: Site) -> None:
     run = site.start(site.define("asks", ASKS))
     site.wait_status(run, "waiting")
     options = ["yes", "no"]
-    results = in_threads(6, lambda at: lifecycle.answer_approval(run, "a1", options[at % 2], f"user {at}"))
+    results = in_threads(6, lambda at: commands.answer_approval(run, "a1", options[at % 2], f"user {at}"))
     assert results.count(None) == 1
     assert sum(isinstance(result, AlreadyAnswered) for result in results) == 5
     site.let(run, "go")
@@ -73,14 +73,14 @@ def test_what_was_not_asked_can_not_be_answered(site: Site) -> None:
     run = site.start(site.define("asks", ASKS))
     site.wait_status(run, "waiting")
     with pytest.raises(InputInvalid, match="yes, no"):
-        lifecycle.answer_approval(run, "a1", "maybe", "ada")
+        commands.answer_approval(run, "a1", "maybe", "ada")
     with pytest.raises(NoSuchApproval):
-        lifecycle.answer_approval(run, "a2", "yes", "ada")
-    lifecycle.answer_approval(run, "a1", "yes", "ada")
+        commands.answer_approval(run, "a2", "yes", "ada")
+    commands.answer_approval(run, "a1", "yes", "ada")
     site.let(run, "go")
     site.end(run)
     with pytest.raises(RunFinished):
-        lifecycle.answer_approval(Run.objects.get(pk=run.pk), "a1", "no", "ada")
+        commands.answer_approval(Run.objects.get(pk=run.pk), "a1", "no", "ada")
 
 
 def test_a_question_that_is_seen_is_there_although_its_worker_died_before_it_was_stored(
@@ -96,7 +96,7 @@ def test_a_question_that_is_seen_is_there_although_its_worker_died_before_it_was
         until(lambda: state_at_tip(str(run.agent_id))["approvals"], "the question is seen")
         assert site.state(run)["approvals"] == []
         site.kill(first)
-    lifecycle.answer_approval(run, "a1", "yes", "ada")
+    commands.answer_approval(run, "a1", "yes", "ada")
     site.expire(run.agent)
     site.ask_worker(site.worker(), str(run.agent_id))
     site.let(run, "go")
@@ -119,9 +119,9 @@ note("answers", json.dumps(read()))
 """
     run = site.start(site.define("sly", code))
     site.wait_status(run, "waiting")
-    lifecycle.answer_approval(run, "a1", "approve", "ada")
+    commands.answer_approval(run, "a1", "approve", "ada")
     site.wait_event(run, "approval-request", 2)
-    lifecycle.answer_approval(run, "a2", "deny", "ada")
+    commands.answer_approval(run, "a2", "deny", "ada")
     events = site.end(run)
     asked = [event.data for event in events if event.type == "approval-request"]
     assert [one["question"] for one in asked] == ["May I read?", "Really?"]
@@ -138,12 +138,12 @@ read(); note("one"); read()
 """
     run = site.start(site.define("two", code))
     site.wait_event(run, "approval-request", 2)
-    lifecycle.answer_approval(run, "b", "approve", "ada")
+    commands.answer_approval(run, "b", "approve", "ada")
     site.wait_file(run, "one")
     site.wait_event(run, "approval-response")
     run.refresh_from_db()
     assert run.status == "waiting"
-    lifecycle.answer_approval(run, "a", "deny", "ada")
+    commands.answer_approval(run, "a", "deny", "ada")
     assert statuses(site.end(run))[-2:] == ["running", "completed"]
 
 
@@ -154,7 +154,7 @@ def test_an_answer_given_while_nobody_supervises_arrives_with_the_next_worker(an
     any_site.detach(first)
     for work in any_site._work:
         work.result(10)
-    lifecycle.answer_approval(run, "a1", "yes", "ada")
+    commands.answer_approval(run, "a1", "yes", "ada")
     any_site.ask_worker(any_site.worker(), str(run.agent_id))
     any_site.let(run, "go")
     events = any_site.end(run)
@@ -173,13 +173,13 @@ for _ in range(2):
     run = any_site.start(any_site.define("twice", code))
     any_site.wait_status(run, "waiting")
     with monkeypatch.context() as broken:
-        from agents.execution.answers import Answers
+        from agents.worker.execution.answers import Answers
 
         async def lose(self: Answers, *_: object) -> None:
             raise ConnectionError("the worker dies here")
 
         broken.setattr(Answers, "_record", lose)
-        lifecycle.answer_approval(run, "a1", "approve", "ada")
+        commands.answer_approval(run, "a1", "approve", "ada")
         any_site.wait_file(run, "answers")
         any_site.kill(first)
     any_site.expire(run.agent)
@@ -208,7 +208,7 @@ def test_the_time_that_a_run_waits_does_not_count(site: Site, taken_over: bool) 
         site.expire(run.agent)
         site.ask_worker(site.worker(), str(run.agent_id))
         site.wait_event(run, "status", 4)
-    lifecycle.answer_approval(run, "a1", "yes", "ada")
+    commands.answer_approval(run, "a1", "yes", "ada")
     site.wait_status(run, "running")
     site.let(run, "go")
     assert site.end(run)[-1].data["status"] == "completed"
@@ -221,7 +221,7 @@ def test_time_goes_on_after_the_answer(site: Site) -> None:
     site.worker()
     run = site.start(site.define("asks", ASKS, limits={"wall_s": 2.0}))
     site.wait_status(run, "waiting")
-    lifecycle.answer_approval(run, "a1", "yes", "ada")
+    commands.answer_approval(run, "a1", "yes", "ada")
     assert errors(site.end(run)) == ["time-limit"]
 
 
@@ -251,7 +251,7 @@ def test_an_answer_in_time_is_not_denied(site: Site) -> None:
     site.worker()
     run = site.start(site.define("asks", DENIES, approval_timeout_s=60))
     site.wait_status(run, "waiting")
-    lifecycle.answer_approval(run, "a1", "approve", "ada")
+    commands.answer_approval(run, "a1", "approve", "ada")
     responses = [event.data for event in site.end(run) if event.type == "approval-response"]
     assert [(one["decision"], one["by"]) for one in responses] == [("approve", "ada")]
 

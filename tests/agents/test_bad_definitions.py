@@ -6,9 +6,9 @@ import json
 
 import pytest
 
-from agents import lifecycle
 from agents.definitions.catalog import _file as catalog_file
 from agents.errors import DefinitionInvalid
+from agents.runs import commands
 from tests.agents.bad_program import run_bad
 from tests.agents.site import Site, errors, statuses
 
@@ -43,7 +43,7 @@ def test_what_is_not_trusted_does_not_run_without_isolation(site: Site) -> None:
 
 def test_a_definition_removed_meanwhile_ends_the_run(site: Site) -> None:
     agent = site.agent(site.define("gone", ""))
-    run = lifecycle.submit_run(agent, "go")
+    run = commands.submit_run(agent, "go")
     site.forget("gone")
     site.ask_worker(site.worker(), str(agent.pk))
     events = site.end(run)
@@ -53,13 +53,13 @@ def test_a_definition_removed_meanwhile_ends_the_run(site: Site) -> None:
 
 def test_a_definition_with_a_mistake_can_not_be_started_and_says_so(site: Site) -> None:
     agent = site.agent(site.define("other", ""))
-    run = lifecycle.submit_run(agent, "go")
+    run = commands.submit_run(agent, "go")
     site.file.write_text('[definitions.other]\nimage = 5\n[definitions.fine]\nimage = "a"\n')
     catalog_file.cache_clear()  # as a process does that has not read the file before
     with pytest.raises(DefinitionInvalid, match=r"'other' has a mistake in agents.toml, line 2: other.image: "):
-        lifecycle.create_agent(site.owner, "other", input="go")
+        commands.create_agent(site.owner, "other", input="go")
     with pytest.raises(DefinitionInvalid):
-        lifecycle.submit_run(agent, "go")
+        commands.submit_run(agent, "go")
     site.ask_worker(site.worker(), str(agent.pk))
     events = site.end(run)
     assert errors(events) == ["invalid-definition"]
@@ -68,8 +68,8 @@ def test_a_definition_with_a_mistake_can_not_be_started_and_says_so(site: Site) 
 
 def test_a_definition_narrowed_meanwhile_ends_the_run_of_an_agent_that_was_made_with_more(site: Site) -> None:
     site.define("writer", "", tools=["read", "write"])
-    agent, _ = lifecycle.create_agent(site.owner, "writer", tools=["write"])
-    run = lifecycle.submit_run(agent, "go")
+    agent, _ = commands.create_agent(site.owner, "writer", tools=["write"])
+    run = commands.submit_run(agent, "go")
     site.define("writer", "", tools=["read"])
     site.ask_worker(site.worker(), str(agent.pk))
     events = site.end(run)
@@ -82,7 +82,7 @@ def test_a_program_is_told_the_model_and_tools_that_were_chosen(site: Site) -> N
     site.worker()
     code = 'say("text", content=json.dumps([start["config"]["model"], start["config"]["tools"]]))'
     site.define("writer", code, tools=["read", "write"], model="openai:small", providers=["anthropic"])
-    _, run = lifecycle.create_agent(site.owner, "writer", input="go", model="anthropic:large", tools=["write"])
+    _, run = commands.create_agent(site.owner, "writer", input="go", model="anthropic:large", tools=["write"])
     assert run is not None
     assert site.end(run)[-1].data["result"] == '["anthropic:large", ["write"]]'
 
@@ -91,17 +91,17 @@ def test_a_broken_file_of_definitions_leaves_the_last_good_ones(site: Site) -> N
     site.worker()
     agent = site.agent(site.define("fine", ""))
     site.file.write_text(site.file.read_text() + "\n[definitions.fine2]\nimage = 5\n")
-    assert site.end(lifecycle.submit_run(agent, "go"))[-1].data["status"] == "completed"
+    assert site.end(commands.submit_run(agent, "go"))[-1].data["status"] == "completed"
 
 
 def test_without_an_engine_a_run_ends_and_says_why(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("agents.execution.wishes.START_PATIENCE_S", 0.5)
+    monkeypatch.setattr("agents.worker.execution.control_signals.START_PATIENCE_S", 0.5)
     site.settings.ENGINE = "docker"
     site.settings.DOCKER_HOST = "unix:///nonexistent.sock"
     site.worker()
     agent = site.agent(site.define("fine", ""))
-    events = site.end(lifecycle.submit_run(agent, "go"))
+    events = site.end(commands.submit_run(agent, "go"))
     (error,) = [event for event in events if event.type == "error"]
     assert (error.data["code"], error.data["retryable"]) == ("engine-unavailable", True)
     site.settings.ENGINE = "process"
-    assert site.end(lifecycle.submit_run(agent, "again"))[-1].data["status"] == "completed"
+    assert site.end(commands.submit_run(agent, "again"))[-1].data["status"] == "completed"

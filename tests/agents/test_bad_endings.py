@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from agents import lifecycle
+from agents.runs import commands
 from tests.agents.bad_program import run_bad
 from tests.agents.site import Site, errors, text
 
@@ -12,7 +12,7 @@ from tests.agents.site import Site, errors, text
 def test_a_program_that_hangs_after_done_is_stopped_and_completed(
     any_site: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("agents.protocols.jsonl.JsonlConversation.done_patience_s", 0.5)
+    monkeypatch.setattr("agents.programs.protocols.jsonl.JsonlConversation.done_patience_s", 0.5)
     events = run_bad(any_site, 'say("done", result="ready")\ntime.sleep(600)\n')
     assert errors(events) == []
     assert (events[-1].data["status"], events[-1].data["result"]) == ("completed", "ready")
@@ -24,7 +24,7 @@ def test_a_program_that_ends_before_it_reads_its_start_line(any_site: Site, exit
     name = any_site.define("early", f"import sys; sys.exit({exit_code})", prelude=False)
     agent = any_site.agent(name)
     for prompt in ("short", "long " * 40_000):
-        events = any_site.end(lifecycle.submit_run(agent, prompt))
+        events = any_site.end(commands.submit_run(agent, prompt))
         assert events[-1].data["status"] == ("failed" if exit_code else "completed")
         assert errors(events) == (["container-exit"] if exit_code else [])
 
@@ -32,9 +32,9 @@ def test_a_program_that_ends_before_it_reads_its_start_line(any_site: Site, exit
 def test_a_program_that_never_reads_a_long_start_line_is_followed_all_the_same(site: Site) -> None:
     site.worker()
     code = "import time\nprint('busy')\nopen('up', 'w').close()\ntime.sleep(600)\n"
-    run = lifecycle.submit_run(site.agent(site.define("deaf", code, prelude=False)), "long " * 40_000)
+    run = commands.submit_run(site.agent(site.define("deaf", code, prelude=False)), "long " * 40_000)
     site.wait_event(run, "log")
-    lifecycle.request_cancel(run)
+    commands.request_cancel(run)
     events = site.end(run, patience_s=8)
     assert events[-1].data["status"] == "cancelled"
 
@@ -86,9 +86,9 @@ def test_a_mistake_of_ours_ends_the_run_and_not_the_worker(site: Site, monkeypat
         def fail(*_: object) -> None:
             raise KeyError("oops")
 
-        broken.setattr("agents.execution.execution.history", fail)
-        broken.setattr("agents.execution.start.Start._spec", fail)
-        events = site.end(lifecycle.submit_run(agent, "go"))
+        broken.setattr("agents.worker.execution.execution.history", fail)
+        broken.setattr("agents.worker.execution.container_start.ContainerStart._spec", fail)
+        events = site.end(commands.submit_run(agent, "go"))
     assert errors(events) == ["internal-error"]
     assert "KeyError" in events[-3].data["message"]
-    assert site.end(lifecycle.submit_run(agent, "again"))[-1].data["status"] == "completed"
+    assert site.end(commands.submit_run(agent, "again"))[-1].data["status"] == "completed"

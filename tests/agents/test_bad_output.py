@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from agents.intake import COALESCE_S
+from agents.programs.coalescing import COALESCE_S
 from tests.agents.bad_program import logged, run_bad
 from tests.agents.site import Site, errors, statuses, text
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from agents import lifecycle
+from agents.runs import commands
 from tests.agents.bad_program import run_bad
 from tests.agents.site import Site, errors, text
 
@@ -10,16 +10,16 @@ from tests.agents.site import Site, errors, text
 def test_a_workspace_that_is_lost_ends_the_next_run_and_no_file_is_said_to_be_deleted(site: Site) -> None:
     site.worker()
     agent = site.agent(site.define("fine", 'note("kept", "x")'))
-    site.end(lifecycle.submit_run(agent, "go"))
+    site.end(commands.submit_run(agent, "go"))
     path = site.workspace(agent)
     away = path.rename(path.with_name("away"))
-    events = site.end(lifecycle.submit_run(agent, "again"))
+    events = site.end(commands.submit_run(agent, "again"))
     assert errors(events) == ["workspace-missing"]
     assert events[-1].data["status"] == "failed"
     assert list(site.state(agent)["files"]) == ["kept"]
     assert not path.exists(), "an empty one in its place would hide it"
     away.rename(path)
-    assert site.end(lifecycle.submit_run(agent, "and again"))[-1].data["status"] == "completed"
+    assert site.end(commands.submit_run(agent, "and again"))[-1].data["status"] == "completed"
 
 
 def test_a_workspace_that_is_lost_while_a_run_goes_on_deletes_nothing(site: Site) -> None:

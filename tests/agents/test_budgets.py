@@ -8,11 +8,11 @@ from datetime import timedelta
 import pytest
 from django.db.models.functions import Now
 
-from agents import lifecycle
-from agents.budgets import spending
 from agents.definitions.budget import RunBudget
 from agents.errors import InputInvalid
+from agents.gateway.budgets import spending
 from agents.models import ApprovalAnswer, Attempt, Run, Spending
+from agents.runs import commands
 from streaming.model.events import Event
 from tests.agents import mock_upstream as said
 from tests.agents.mock_upstream import MockUpstream, stream, whole
@@ -133,13 +133,13 @@ def test_who_starts_a_run_can_narrow_its_budget_and_not_widen_it(site: Site, cal
     caller(site, "asks", ALWAYS, budget={"tokens": 1000})
     agent = site.agent("asks")
     with pytest.raises(InputInvalid) as refused:
-        lifecycle.submit_run(agent, "go", budget=RunBudget(tokens=1001, model_calls=5))
+        commands.submit_run(agent, "go", budget=RunBudget(tokens=1001, model_calls=5))
     assert refused.value.details["field"] == "budget.tokens"
-    run = lifecycle.submit_run(agent, "go", budget=RunBudget(tokens=20, model_calls=100))
+    run = commands.submit_run(agent, "go", budget=RunBudget(tokens=20, model_calls=100))
     events = site.end(run)
     assert errors(events) == ["budget-exceeded"]
     assert len(calls.asked) == 2
-    again = lifecycle.retry(run)
+    again = commands.retry(run)
     assert again.budget == {"tokens": 20, "model_calls": 100}
     assert errors(site.end(again)) == ["budget-exceeded"]
     assert len(calls.asked) == 4, "a run's budget is its own"
@@ -170,10 +170,10 @@ def test_a_run_that_asks_waits_and_goes_on_with_as_much_again(
     run = site.start("asks")
     assert asked(site, run) == f"budget:{kind}:1"
     assert len(calls.asked) == 2
-    lifecycle.answer_approval(run, f"budget:{kind}:1", "approve", "ada")
+    commands.answer_approval(run, f"budget:{kind}:1", "approve", "ada")
     assert asked(site, run, 2) == f"budget:{kind}:2"
     assert len(calls.asked) == 4
-    lifecycle.answer_approval(run, f"budget:{kind}:2", "deny", "ada", "enough")
+    commands.answer_approval(run, f"budget:{kind}:2", "deny", "ada", "enough")
     events = site.end(run)
     assert errors(events) == ["budget-exceeded"]
     assert words in message(events)
@@ -210,7 +210,7 @@ for _ in range(3):
     site.expire(run.agent)
     site.ask_worker(site.worker(), str(run.agent_id))
     until(lambda: taken_over(site, run), "another has the run")
-    lifecycle.answer_approval(run, "budget:tokens:1", "approve", "ada")
+    commands.answer_approval(run, "budget:tokens:1", "approve", "ada")
     events = site.end(run)
     assert errors(events) == []
     assert text(events) == "Hello" * 3
@@ -264,10 +264,10 @@ def test_the_site_limits_agents_and_users_over_all_runs(
     caller(site, "three", "for _ in range(3):\n    chat()")
     caller(site, "asks", ALWAYS, budget={"exceeded": "ask"})
     agent = site.agent("three")
-    assert errors(site.end(lifecycle.submit_run(agent, "go"))) == []
+    assert errors(site.end(commands.submit_run(agent, "go"))) == []
     if scope == "agent":
-        site.end(lifecycle.submit_run(site.agent("three"), "go"))  # another agent of the same user has its own
-        events = site.end(lifecycle.submit_run(agent, "go"))
+        site.end(commands.submit_run(site.agent("three"), "go"))  # another agent of the same user has its own
+        events = site.end(commands.submit_run(agent, "go"))
     else:
         events = site.ended("asks")
     assert errors(events) == ["budget-exceeded"]
@@ -285,9 +285,9 @@ def test_the_site_limits_tool_calls_over_all_runs(site: Site, setting: str, scop
     site.worker()
     acts = "for i in range({}):\n    say('tool-call', call_id=str(i), name='t', arguments={{}})\n"
     agent = site.agent(site.define("acts", acts.format(4)))
-    assert errors(site.end(lifecycle.submit_run(agent, "go"))) == []
+    assert errors(site.end(commands.submit_run(agent, "go"))) == []
     site.define("acts", acts.format(1) + "wait('go')\n" + acts.format(1) + "time.sleep(600)")
-    run = lifecycle.submit_run(agent, "go")
+    run = commands.submit_run(agent, "go")
     assert [event.data["kind"] for event in site.wait_event(run, "budget")] == ["tool_calls"]
     assert errors(site.events(run)) == [], "the last one is not one too many"
     site.let(agent, "go")
@@ -309,7 +309,7 @@ def test_the_site_limits_the_time_of_all_runs(site: Site, setting: str, scope: s
     Spending.objects.update(wall_s=100)
     site.define("works", "time.sleep(600)")
     agent = run.agent if scope == "agent" else site.agent("works")
-    events = site.end(lifecycle.submit_run(agent, "go"))
+    events = site.end(commands.submit_run(agent, "go"))
     assert errors(events) == ["budget-exceeded"]
     assert message(events).startswith(f"{whose} has used 10")
     assert message(events).endswith(" of 101 s")
@@ -322,7 +322,7 @@ def test_what_a_run_waits_for_answers_is_nobodys_time(site: Site) -> None:
     site.wait_status(run, "waiting")
     until(lambda: Attempt.objects.filter(run=run).exclude(waiting_since=None).exists(), "its time stands still")
     Attempt.objects.filter(run=run).update(waiting_since=Now() - timedelta(seconds=100))
-    lifecycle.answer_approval(run, "a", "approve", "ada")
+    commands.answer_approval(run, "a", "approve", "ada")
     site.end(run)
     assert set(Spending.objects.values_list("wall_s", flat=True)) <= {0.0}
 
@@ -338,7 +338,7 @@ def test_what_was_spent_is_what_the_logs_say_and_outlives_the_agent(site: Site, 
     for row in rows.values():
         assert (row.tokens, row.model_calls) == (45, 3)
         assert row.cost_usd == pytest.approx(events[-1].data["usage"]["cost_usd"])
-    lifecycle.delete_agent(run.agent)
+    commands.delete_agent(run.agent)
     assert Spending.objects.count() == 2
 
 

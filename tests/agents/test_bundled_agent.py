@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from pydantic import SecretStr
 
-from agents import lifecycle
+from agents.runs import commands
 from tests.agents.bundled import ITS_OWN, PATIENCE_S, define, said
 from tests.agents.site import Site, errors
 from tests.images.agent_driving import GOLDEN, MODELS
@@ -31,7 +31,7 @@ def test_a_conversation_of_five_steps_is_the_same_log_with_every_provider(
     notes.write_text("one\ntwo\n")
     notes.chmod(0o666)
     site.worker()
-    run = lifecycle.submit_run(agent, "Work.")
+    run = commands.submit_run(agent, "Work.")
     events = site.end(run, PATIENCE_S)
     assert errors(events) == []
     assert events[-1].data["status"] == "completed"
@@ -59,7 +59,7 @@ def test_a_command_that_needs_approval_waits_over_the_death_of_its_worker(
     site.kill(first)
     site.expire(run.agent)
     site.ask_worker(site.worker(), str(run.agent_id))
-    lifecycle.answer_approval(run, asked["approval_id"], "deny", "ada", "it is dear to me")
+    commands.answer_approval(run, asked["approval_id"], "deny", "ada", "it is dear to me")
     events = site.end(run, PATIENCE_S)
     assert errors(events) == []
     (result,) = [event.data for event in events if event.type == "tool-result"]

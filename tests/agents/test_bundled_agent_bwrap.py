@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from agents import lifecycle
+from agents.runs import commands
 from tests.agents.bundled import PATIENCE_S, define
 from tests.agents.site import Site, errors
 from tests.provider import Call, MockProvider, turn
@@ -33,7 +33,7 @@ def test_the_bundled_agent_works_in_a_sandbox_with_one_line(bwrap_site: Site, pr
     provider.say(turn("I look.", Call("bash", {"command": "echo 'in here' > made.txt; cat made.txt"})), turn("Done."))
     name = define(site, "none", "openai:gpt-5-mini", process_command=COMMAND, venv=sys.prefix)
     site.worker()
-    run = lifecycle.submit_run(site.agent(name), "Work.")
+    run = commands.submit_run(site.agent(name), "Work.")
     events = site.end(run, PATIENCE_S)
     assert errors(events) == []
     assert events[-1].data["result"] == "Done."
@@ -45,7 +45,7 @@ def test_without_that_line_its_run_says_what_is_missing(bwrap_site: Site, provid
     site = bwrap_site
     name = define(site, "none", "openai:gpt-5-mini", process_command=COMMAND)
     site.worker()
-    events = site.end(lifecycle.submit_run(site.agent(name), "Work."), PATIENCE_S)
+    events = site.end(commands.submit_run(site.agent(name), "Work."), PATIENCE_S)
     assert errors(events) == ["spec-refused"]
     (error,) = [event.data["message"] for event in events if event.type == "error"]
     assert "virtual environment" in error

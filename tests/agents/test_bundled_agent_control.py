@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from agents import lifecycle
-from agents.history import UNFINISHED
+from agents.programs.history import UNFINISHED
+from agents.runs import commands
 from tests.agents.bundled import PATIENCE_S, define
 from tests.agents.site import Site, errors, statuses
 from tests.provider import Asked, Call, MockProvider, refusal, turn
@@ -29,12 +29,12 @@ def test_what_is_posted_to_steer_during_a_tool_is_in_the_next_request(
     site.worker()
     run = site.start(name, "Work.")
     site.wait_event(run, "approval-request", patience_s=PATIENCE_S)
-    handed = lifecycle.submit_run(run.agent, "Answer in French.", strategy="steer")
+    handed = commands.submit_run(run.agent, "Answer in French.", strategy="steer")
     site.wait_status(handed, "completed")
     assert len(provider.requests) == 1
     # Its stdin is in order: when it has heard this, it has heard that.
     (question,) = [event.data["approval_id"] for event in site.events(run) if event.type == "approval-request"]
-    lifecycle.answer_approval(run, question, "approve", "ada")
+    commands.answer_approval(run, question, "approve", "ada")
     site.wait_event(run, "tool-result")
     site.let(run, "go")
     events = site.end(run, PATIENCE_S)
@@ -57,10 +57,10 @@ def test_a_failed_run_goes_on_with_what_it_had_said_and_done(
     site.worker()
     run = site.start(define(site, agent_image, MODEL), "Make it.")
     assert site.end(run, PATIENCE_S)[-1].data["status"] == "failed"
-    again = lifecycle.resume(run)
+    again = commands.resume(run)
     assert site.end(again, PATIENCE_S)[-1].data["result"] == "Now it is done."
     assert last(provider).texts("user")[0] == "Make it."
-    assert lifecycle.RESUME_INPUT in last(provider).texts("user")[-1]
+    assert commands.RESUME_INPUT in last(provider).texts("user")[-1]
     assert "First the file." in last(provider).texts("assistant")[0]
     assert [call.arguments for message in last(provider).messages for call in message.calls] == [made.arguments]
     assert "it is made" in last(provider).texts("tool")[0]
@@ -75,9 +75,9 @@ def test_a_cancelled_run_goes_on_with_what_it_had_said_and_done(
     site.worker()
     run = site.start(define(site, agent_image, MODEL), "Wait for it.")
     site.wait_event(run, "tool-output", patience_s=PATIENCE_S)
-    lifecycle.request_cancel(run)
+    commands.request_cancel(run)
     assert site.end(run, PATIENCE_S)[-1].data["status"] == "cancelled"
-    again = lifecycle.resume(run, "Don't wait.")
+    again = commands.resume(run, "Don't wait.")
     assert site.end(again, PATIENCE_S)[-1].data["result"] == "Then not."
     assert last(provider).texts("user") == ["Wait for it.", "Don't wait."]
     assert last(provider).texts("assistant") == ["I wait.", f"\n\n{UNFINISHED['cancelled']}"]

@@ -9,8 +9,9 @@ from typing import Any
 
 import pytest
 
-from agents import egress, lifecycle
+from agents.gateway import run_gateway
 from agents.models import Run
+from agents.runs import commands
 from containers.gateway import Gateway
 from streaming.model.events import Event
 from tests.agents.bundled import PATIENCE_S, define
@@ -27,7 +28,7 @@ SUM = Call("sums__add", {"a": 2, "b": 3})
 @pytest.fixture
 def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[McpOnTheInternet]:
     with McpOnTheInternet(tmp_path) as running:
-        monkeypatch.setattr(egress, "Gateway", partial(Gateway, resolve=running.resolve, connect=running.connect))
+        monkeypatch.setattr(run_gateway, "Gateway", partial(Gateway, resolve=running.resolve, connect=running.connect))
         yield running
 
 
@@ -39,7 +40,7 @@ def start(site: Site, image: str, servers: dict[str, Any], files: dict[str, str]
         (site.workspace(agent) / path).write_text(content)
         (site.workspace(agent) / path).chmod(0o644)
     site.worker()
-    return lifecycle.submit_run(agent, "Add them.")
+    return commands.submit_run(agent, "Add them.")
 
 
 def connections(events: list[Event]) -> list[str]:

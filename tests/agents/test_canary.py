@@ -19,7 +19,7 @@ from django.contrib.auth.models import User
 from django.core.management import call_command
 from django.test import Client
 
-from agents import access
+from agents.auth import credentials
 from agents.models import ProviderKey, Run
 from agentsite.environment import Environment
 from tests.agents import mock_upstream as said
@@ -243,7 +243,7 @@ def of_stores(search: Search, site: Site) -> list[str]:
 def of_pages(search: Search, site: Site, run: Run, admin: Client) -> list[str]:
     """The API and the pages as the agent's owner and as an admin sees them, and the admin itself."""
     found: list[str] = []
-    api = ApiClient(access.create_token(site.owner, "test"))
+    api = ApiClient(credentials.create_token(site.owner, "test"))
     agent = f"/api/agents/{run.agent_id}"
     paths = [
         "/api/providers", "/api/models", "/api/definitions", "/api/agents", "/api/openapi.json", "/api/nothing", agent,

@@ -7,8 +7,9 @@ import time
 
 import pytest
 
-from agents import lifecycle, pokes
+from agents.log import wakeups
 from agents.models import Run
+from agents.runs import commands
 from streaming.errors import BusUnavailable
 from streaming.model.events import Event
 from tests.agents.site import Site, errors, statuses, until
@@ -40,7 +41,7 @@ def is_cancelled(site: Site, run: Run, patience_s: float = 15) -> list[Event]:
 
 def test_while_queued_without_any_worker(site: Site) -> None:
     run = site.start(site.define("fine", ""))
-    lifecycle.request_cancel(run, "changed my mind")
+    commands.request_cancel(run, "changed my mind")
     events = is_cancelled(site, run, patience_s=1)
     assert statuses(events) == ["queued", "cancelled"]
     assert events[-2].data["reason"] == "changed my mind"
@@ -52,9 +53,9 @@ def test_while_queued_without_any_worker(site: Site) -> None:
 def test_while_queued_behind_another(site: Site) -> None:
     site.worker()
     agent = site.agent(site.define("waits", 'wait("go")'))
-    first, second, third = (lifecycle.submit_run(agent, prompt) for prompt in "abc")
+    first, second, third = (commands.submit_run(agent, prompt) for prompt in "abc")
     site.wait_status(first, "running")
-    lifecycle.request_cancel(second)
+    commands.request_cancel(second)
     is_cancelled(site, second, patience_s=5)
     assert Run.objects.get(pk=first.pk).status == "running"
     site.let(agent, "go")
@@ -66,7 +67,7 @@ def test_while_it_runs(any_site: Site) -> None:
     any_site.worker()
     run = any_site.start(any_site.define("sleeps", SLEEPS))
     any_site.wait_event(run, "text")
-    lifecycle.request_cancel(run, "enough")
+    commands.request_cancel(run, "enough")
     asked_at = time.monotonic()
     events = is_cancelled(any_site, run)
     assert time.monotonic() - asked_at < 5 + any_site.settings.STOP_GRACE_S
@@ -78,7 +79,7 @@ def test_a_program_that_listens_ends_by_itself(any_site: Site) -> None:
     any_site.worker()
     run = any_site.start(any_site.define("listens", LISTENS))
     any_site.wait_event(run, "text")
-    lifecycle.request_cancel(run)
+    commands.request_cancel(run)
     events = is_cancelled(any_site, run)
     assert "".join(event.data["content"] for event in events if event.type == "text") == "working, cleaned up"
     any_site.wait_file(run, "clean")
@@ -88,7 +89,7 @@ def test_a_program_that_ignores_sigterm_is_killed(any_site: Site) -> None:
     any_site.worker()
     run = any_site.start(any_site.define("stubborn", STUBBORN))
     any_site.wait_event(run, "text")
-    lifecycle.request_cancel(run)
+    commands.request_cancel(run)
     is_cancelled(any_site, run)
 
 
@@ -97,11 +98,11 @@ def test_twice_and_after_the_end(any_site: Site) -> None:
     run = any_site.start(any_site.define("sleeps", SLEEPS))
     any_site.wait_event(run, "text")
     for reason in ("first", "second"):
-        lifecycle.request_cancel(run, reason)
+        commands.request_cancel(run, reason)
     events = is_cancelled(any_site, run)
     assert events[-2].data["reason"] == "first"
     length = len(any_site.log(run))
-    assert lifecycle.request_cancel(run, "third").cancel_reason == "first"
+    assert commands.request_cancel(run, "third").cancel_reason == "first"
     assert len(any_site.log(run)) == length
 
 
@@ -109,7 +110,7 @@ def test_a_completed_run_stays_completed(site: Site) -> None:
     site.worker()
     run = site.start(site.define("fine", ""))
     site.end(run)
-    assert lifecycle.request_cancel(run).status == "completed"
+    assert commands.request_cancel(run).status == "completed"
     assert run.cancel_requested_at is None
     site.check(run)
 
@@ -127,10 +128,10 @@ def test_while_it_starts(any_site: Site, moment: str, monkeypatch: pytest.Monkey
         # A step may be taken twice at the same time (the reader and the writer of stdin both inspect): both may ask.
         for wanted in Run.objects.filter(agent=agent, cancel_requested_at=None):
             asked.append(moment)
-            lifecycle.request_cancel(wanted)
+            commands.request_cancel(wanted)
 
     if moment == "note_container":
-        from agents import attempts
+        from agents.runs import attempts
 
         note = attempts.note_container
 
@@ -149,10 +150,10 @@ def test_while_it_starts(any_site: Site, moment: str, monkeypatch: pytest.Monkey
             return await method(*arguments)
 
         monkeypatch.setattr(engine, moment, later)
-    run = lifecycle.submit_run(agent, "go")
+    run = commands.submit_run(agent, "go")
     if moment == "inspect" and any_site.engine == "process":  # which looks at a program's end only
         until(lambda: Run.objects.get(pk=run.pk).status == "running")
-        lifecycle.request_cancel(run)
+        commands.request_cancel(run)
     else:
         until(lambda: asked, "the step is taken")
     is_cancelled(any_site, run)
@@ -166,8 +167,8 @@ def test_when_the_poke_is_lost(site: Site, monkeypatch: pytest.MonkeyPatch) -> N
     async def lose(*_: object) -> None:
         raise BusUnavailable("nobody hears this")
 
-    monkeypatch.setattr(pokes, "poke", lose)
-    lifecycle.request_cancel(run)
+    monkeypatch.setattr(wakeups, "wake_supervisor", lose)
+    commands.request_cancel(run)
     is_cancelled(site, run, patience_s=6)
 
 
@@ -176,7 +177,7 @@ def test_while_it_waits_for_an_answer(any_site: Site) -> None:
     code = 'say("approval-request", approval_id="a", question="May I?")\nread()\ntime.sleep(600)\n'
     run = any_site.start(any_site.define("asks", code))
     any_site.wait_status(run, "waiting")
-    lifecycle.request_cancel(run)
+    commands.request_cancel(run)
     events = is_cancelled(any_site, run)
     assert statuses(events) == ["queued", "running", "waiting", "cancelled"]
 
@@ -186,10 +187,10 @@ def test_while_it_does_not_read_an_answer(site: Site) -> None:
     site.worker()
     code = 'say("approval-request", approval_id="a", question="May I?")\ntime.sleep(600)\n'
     agent = site.agent(site.define("asks", code.replace("start = read()", "")))
-    run = lifecycle.submit_run(agent, "x" * 200_000)
+    run = commands.submit_run(agent, "x" * 200_000)
     site.wait_status(run, "waiting")
-    lifecycle.answer_approval(run, "a", "approve", "ada")
-    lifecycle.request_cancel(run)
+    commands.answer_approval(run, "a", "approve", "ada")
+    commands.request_cancel(run)
     is_cancelled(site, run, patience_s=8)
 
 
@@ -240,6 +241,6 @@ def test_deleting_an_agent_stops_its_container(any_site: Site) -> None:
     run = any_site.start(any_site.define("beats", code))
     any_site.wait_event(run, "text")
     agent, workspace = run.agent, any_site.workspace(run)
-    lifecycle.delete_agent(agent)
+    commands.delete_agent(agent)
     until(lambda: not any_site.containers(run), "the container goes", patience_s=8)
     until(lambda: not workspace.exists(), "the workspace goes", patience_s=5)

@@ -17,8 +17,10 @@ from django.db import connection
 from django.db.models.functions import Now
 from django.utils import timezone
 
-from agents import access, reaper, retention, sweep, tally, tasks
+from agents.auth import credentials
+from agents.log import run_summary
 from agents.models import ApiToken, Run
+from agents.worker import container_cleanup, reaper, retention, tasks
 from streaming.models import EventChunk, Log
 from streaming.store import journal
 from tests.agents.site import Site, attempts, errors, until
@@ -90,7 +92,7 @@ def test_a_run_lasts_as_long_as_it_lasts(site: Site, monkeypatch: pytest.MonkeyP
     site.kill(first)
     site.expire(run.agent)
     skewed_now = datetime.now(UTC) + timedelta(seconds=skew_s)
-    monkeypatch.setattr(tally, "now", lambda: skewed_now.isoformat())
+    monkeypatch.setattr(run_summary, "now", lambda: skewed_now.isoformat())
     site.ask_worker(site.worker(), str(run.agent_id))
     let_all(site, run)
     duration_ms = site.end(run)[-1].data["duration_ms"]
@@ -104,10 +106,10 @@ def test_an_attempt_is_closed_when_nobody_holds_its_lease(site: Site, skewed: fl
     site.kill(first)
     Run.objects.filter(pk=run.pk).update(finished_at=timezone.now(), status="failed")
     second = site.worker()
-    second.submit(sweep.sweep(second.engines)).result(20)
+    second.submit(container_cleanup.sweep(second.engines)).result(20)
     assert attempts(run)[0].finished_at is None
     site.expire(run.agent)
-    second.submit(sweep.sweep(second.engines)).result(20)
+    second.submit(container_cleanup.sweep(second.engines)).result(20)
     assert attempts(run)[0].finished_at is not None
 
 
@@ -134,28 +136,28 @@ def wrong_here(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) 
 
 def test_a_login_link_is_good_for_as_long_as_it_says(site: Site, wrong_here: pytest.MonkeyPatch) -> None:
     """Made by one machine, followed on another."""
-    good = access.create_login_link(site.owner, timedelta(minutes=5))
-    old = access.create_login_link(site.owner, timedelta(seconds=-1))
+    good = credentials.create_login_link(site.owner, timedelta(minutes=5))
+    old = credentials.create_login_link(site.owner, timedelta(seconds=-1))
     wrong_here.undo()
-    assert access.redeem_login_link(old) is None
-    assert access.redeem_login_link(good) == site.owner
+    assert credentials.redeem_login_link(old) is None
+    assert credentials.redeem_login_link(good) == site.owner
 
 
 def test_a_login_link_is_refused_for_its_age_only(site: Site, wrong_here: pytest.MonkeyPatch) -> None:
-    good = access.create_login_link(site.owner, timedelta(minutes=5))
-    old = access.create_login_link(site.owner, timedelta(seconds=-1))
-    assert access.redeem_login_link(old) is None
-    assert access.redeem_login_link(good) == site.owner
+    good = credentials.create_login_link(site.owner, timedelta(minutes=5))
+    old = credentials.create_login_link(site.owner, timedelta(seconds=-1))
+    assert credentials.redeem_login_link(old) is None
+    assert credentials.redeem_login_link(good) == site.owner
 
 
 def test_the_last_use_of_a_token_is_kept_whoever_served_it(site: Site, wrong_here: pytest.MonkeyPatch) -> None:
-    token = access.create_token(site.owner, "laptop")
+    token = credentials.create_token(site.owner, "laptop")
     used: list[Any] = []
-    for age_s in (None, access.TOUCH_S - 30, access.TOUCH_S + 30):
+    for age_s in (None, credentials.TOUCH_S - 30, credentials.TOUCH_S + 30):
         if age_s is not None:
             ApiToken.objects.update(last_used_at=Now() - timedelta(seconds=age_s))
         before = ApiToken.objects.get().last_used_at
-        assert access.user_of_token(token) == site.owner
+        assert credentials.user_of_token(token) == site.owner
         used.append(ApiToken.objects.get().last_used_at != before)
     assert used == [True, False, True]
 
@@ -163,18 +165,18 @@ def test_the_last_use_of_a_token_is_kept_whoever_served_it(site: Site, wrong_her
 # No other place asks a local clock ---------------------------------------------------------------------------------
 
 ALLOWED = {
-    "agents/attempts.py:note_start_sent": "a stamp: only whether there is one is asked",
-    "agents/attempts.py:close_attempt": "a stamp for people",
-    "agents/attempts.py:close_all": "a stamp for people",
-    "agents/attempts.py:close_stale": "a stamp for people",
-    "agents/lifecycle.py:archive": "a stamp: only whether there is one is asked",
-    "agents/lifecycle.py:request_cancel": "a stamp: only whether there is one is asked",
-    "agents/lifecycle.py:_interrupt": "a stamp: only whether there is one is asked",
+    "agents/runs/attempts.py:note_start_sent": "a stamp: only whether there is one is asked",
+    "agents/runs/attempts.py:close_attempt": "a stamp for people",
+    "agents/runs/attempts.py:close_all": "a stamp for people",
+    "agents/runs/attempts.py:close_stale": "a stamp for people",
+    "agents/runs/commands.py:archive": "a stamp: only whether there is one is asked",
+    "agents/runs/commands.py:request_cancel": "a stamp: only whether there is one is asked",
+    "agents/runs/commands.py:_interrupt": "a stamp: only whether there is one is asked",
     "agents/pages/run.py:facts": "how long a run goes on so far, for people",
     "agents/pages/run.py:_duration": "how long a run goes on so far, for people",
     "agents/pages/views.py:page_context": "what the page tells times by, for people",
-    "agents/sweep.py:_is_old": "compared with the engine's clock, not the database's; rows decide what may go",
-    "agents/workspace/unowned.py:_is_due": "compared with the disk's clock",
+    "agents/worker/container_cleanup.py:_is_old": "compared with the engine's clock; rows decide what may go",
+    "agents/workspace/cleanup.py:_is_due": "compared with the disk's clock",
     "agentsite/cli/image_commands.py:age": "for people, of what the engine says",
     "containers/engines/recorded.py:_age_s": "compared with the disk's clock",
     "containers/engines/recorder.py:start": "a stamp for people, and for the sweep's grace",

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from agents.data_directory import MARKER_FILE, WrongDataDirectory, verify
-from agents.hosts import read_or_make
+from agents.fleet.data_directory import MARKER_FILE, WrongDataDirectory, verify
+from agents.fleet.hosts import read_or_make
 from agents.models import DataDirectory
 
 pytestmark = pytest.mark.django_db

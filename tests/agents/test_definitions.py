@@ -11,7 +11,7 @@ import pytest
 
 from agents.definitions import CatalogFile
 from agents.definitions.definition import MODEL_PREFIXES, ProviderName
-from agents.providers.provider import ANOTHER_API
+from agents.gateway.providers.provider import ANOTHER_API
 from agentsite.environment import Environment
 from containers.images.agent import models as bundled_models
 from containers.programs import IMAGES_DIR, filled_in

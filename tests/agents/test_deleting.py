@@ -13,10 +13,10 @@ import pytest
 from django.apps import apps
 from django.contrib.auth.models import User
 
-from agents import lifecycle
 from agents.errors import NotFound
 from agents.models import Agent, Run
-from agents.supervisor import Supervisor
+from agents.runs import commands
+from agents.worker.supervisor import Supervisor
 from streaming.store import database
 from tests.agents.site import Site, until
 from tests.agents.test_order import in_threads
@@ -64,7 +64,7 @@ def test_before_every_call_of_the_database(
             return call
 
         def delete_first() -> Any:
-            lifecycle.delete_agent(doomed[agent_id][1])
+            commands.delete_agent(doomed[agent_id][1])
             return call()
 
         return delete_first
@@ -72,7 +72,7 @@ def test_before_every_call_of_the_database(
     monkeypatch.setattr(Supervisor, "supervise", supervise_marked)
     monkeypatch.setattr(database, "partial", prepared)
     for agent in agents:
-        lifecycle.submit_run(agent, "go")
+        commands.submit_run(agent, "go")
     worker = site.worker()
     caplog.set_level(logging.INFO)
     caplog.clear()
@@ -84,7 +84,7 @@ def test_before_every_call_of_the_database(
     assert 20 < CALLS - len(ended) < CALLS, "the last ones were not deleted: no call was left out"
     monkeypatch.undo()
     for agent in Agent.objects.all():
-        lifecycle.delete_agent(agent)
+        commands.delete_agent(agent)
     assert [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING] == []
     assert left(site) == []
 
@@ -96,7 +96,7 @@ def test_as_soon_as_its_done_is_heard(any_site: Site, caplog: pytest.LogCaptureF
     runs = [any_site.start("works") for _ in range(6)]
     for run in runs:
         until(Run.objects.filter(pk=run.pk).exclude(finished_at=None).exists, "it ends")
-        lifecycle.delete_agent(run.agent)
+        commands.delete_agent(run.agent)
     until(lambda: all(work.done() for work in any_site._work), "its worker is through")
     assert [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING] == []
     assert [container for run in runs for container in any_site.containers(run)] == []
@@ -108,7 +108,7 @@ WAYS = {
     "queryset": lambda agent: Agent.objects.filter(pk=agent.pk).delete(),
     "user": lambda agent: agent.owner.delete(),
     "users": lambda agent: User.objects.filter(pk=agent.owner_id).delete(),
-    "lifecycle": lifecycle.delete_agent,
+    "lifecycle": commands.delete_agent,
 }
 
 
@@ -137,14 +137,14 @@ def test_whoever_deletes_it_its_log_its_container_and_its_files_go_along(
 
 
 WISHES = {
-    "archive": lambda run: lifecycle.archive(run.agent, True),
-    "rename": lambda run: lifecycle.rename(run.agent, "x"),
-    "cancel": lambda run: lifecycle.request_cancel(run),
-    "retry": lambda run: lifecycle.retry(run),
-    "continue": lambda run: lifecycle.resume(run),
-    "move": lambda run: lifecycle.move(run, None),
-    "answer": lambda run: lifecycle.answer_approval(run, "a1", "approve", "ada"),
-    "prompt": lambda run: lifecycle.submit_run(run.agent, "x"),
+    "archive": lambda run: commands.archive(run.agent, True),
+    "rename": lambda run: commands.rename(run.agent, "x"),
+    "cancel": lambda run: commands.request_cancel(run),
+    "retry": lambda run: commands.retry(run),
+    "continue": lambda run: commands.resume(run),
+    "move": lambda run: commands.move(run, None),
+    "answer": lambda run: commands.answer_approval(run, "a1", "approve", "ada"),
+    "prompt": lambda run: commands.submit_run(run.agent, "x"),
 }
 
 
@@ -152,7 +152,7 @@ WISHES = {
 def test_wish_that_comes_too_late_finds_nothing(site: Site, wish: str) -> None:
     """The rows were read before they were deleted."""
     run = Run.objects.select_related("agent").get(pk=site.start(site.define("fine", "")).pk)
-    lifecycle.delete_agent(Agent.objects.get(pk=run.agent_id))
+    commands.delete_agent(Agent.objects.get(pk=run.agent_id))
     with pytest.raises(NotFound):
         WISHES[wish](run)
 
@@ -164,8 +164,8 @@ def test_deleting_while_many_post_leaves_nothing(site: Site) -> None:
 
     def act(at: int) -> object:
         if at % 4:
-            return lifecycle.submit_run(agent, str(at), strategy=("enqueue", "steer", "interrupt")[at % 3])
-        lifecycle.delete_agent(Agent.objects.get(pk=agent.pk))
+            return commands.submit_run(agent, str(at), strategy=("enqueue", "steer", "interrupt")[at % 3])
+        commands.delete_agent(Agent.objects.get(pk=agent.pk))
         return None
 
     results = in_threads(8, act)

@@ -9,7 +9,8 @@ from functools import partial
 
 import pytest
 
-from agents import egress, sweep
+from agents.gateway import run_gateway
+from agents.worker import container_cleanup
 from containers.gateway import Gateway
 from containers.gateway.destinations import patterns
 from containers.gateway.server import Streams
@@ -70,7 +71,7 @@ class Internet:
 @pytest.fixture
 def internet(monkeypatch: pytest.MonkeyPatch) -> Iterator[Internet]:
     made = Internet()
-    monkeypatch.setattr(egress, "Gateway", partial(Gateway, resolve=made.resolve, connect=made.connect))
+    monkeypatch.setattr(run_gateway, "Gateway", partial(Gateway, resolve=made.resolve, connect=made.connect))
     yield made
     made.close()
 
@@ -83,7 +84,7 @@ def reports(events: list[Event]) -> list[str]:
 
 def forwarded(site: Site, name: str, code: str, egress: list[str]) -> str:
     program = [*FORWARDED, PRELUDE + ASKS + code]
-    return site.define(name, command=["python3", *program], process_command=["{python}", *program], egress=egress)
+    return site.define(name, command=["python3", *program], process_command=["{python}", *program], egress=run_gateway)
 
 
 def test_a_container_reaches_what_its_definition_names_and_nothing_else(walled_site: Site, internet: Internet):
@@ -109,7 +110,7 @@ def test_a_container_reaches_what_its_definition_names_and_nothing_else(walled_s
         "egress to metadata.example:443 refused: it is not on the public Internet",
         "egress to 93.184.216.34:443 refused: the definition's `egress` does not name it",
     ]
-    assert egress.place().run_ids() == [], "the gateway is gone with its run"
+    assert run_gateway.place().run_ids() == [], "the gateway is gone with its run"
 
 
 def test_without_egress_there_is_no_gateway_in_the_container(walled_site: Site):
@@ -197,19 +198,19 @@ def test_what_a_crash_has_left_is_removed(site: Site):
     site.define("waits", 'note("on")\nwait("go")', egress=["a.example:443"])
     run = site.start("waits")
     site.wait_file(run, "on")
-    egress.place().prepare("019a0000-0000-7000-8000-000000000000")
-    egress.place().prepare("not-ours")
-    worker.submit(sweep.sweep(worker.engines)).result(30)
-    assert sorted(egress.place().run_ids()) == sorted([str(run.pk), "not-ours"])
+    run_gateway.place().prepare("019a0000-0000-7000-8000-000000000000")
+    run_gateway.place().prepare("not-ours")
+    worker.submit(container_cleanup.sweep(worker.engines)).result(30)
+    assert sorted(run_gateway.place().run_ids()) == sorted([str(run.pk), "not-ours"])
     site.let(run, "go")
     site.end(run)
-    until(lambda: egress.place().run_ids() == ["not-ours"], "removed with its run")
+    until(lambda: run_gateway.place().run_ids() == ["not-ours"], "removed with its run")
 
 
 def test_a_socket_that_cannot_be_made_ends_the_run_with_words(site: Site):
     site.worker()
     site.define("asks", "", egress=["a.example:443"])
-    egress.place().path.write_text("in the way")
+    run_gateway.place().path.write_text("in the way")
     events = site.ended("asks")
     assert errors(events) == ["start-failed"]
     assert "the gateway's socket can't be made" in next(e.data["message"] for e in events if e.type == "error")

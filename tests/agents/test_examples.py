@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from agents import lifecycle
 from agents.models import Agent
+from agents.runs import commands
 from agents.workspace import Workspace, history
 from containers.images.build import EXAMPLES
 from tests.agents.site import Site, errors, text, until
@@ -41,7 +41,7 @@ def test_an_example_from_its_readme_to_its_report(docker_site: Site, language: s
     agent = site.agent(name)
     Workspace(agent.pk).write_file("a.json", [b'{"some": "words"}\n'])
 
-    first = lifecycle.submit_run(agent, "Have a look")
+    first = commands.submit_run(agent, "Have a look")
     events = site.end(first)
     assert (errors(events), events[-1].data["status"]) == ([], "completed")
     assert "You asked: Have a look\n" in text(events)
@@ -52,17 +52,17 @@ def test_an_example_from_its_readme_to_its_report(docker_site: Site, language: s
     first.refresh_from_db()
     assert [(file.path, file.status) for file in history.of_run(first).files] == [(report, "added")]
 
-    second = lifecycle.submit_run(agent, "And again")
+    second = commands.submit_run(agent, "And again")
     wait_question(site, agent)
     site.wait_status(second, "waiting")
-    lifecycle.answer_approval(second, "replace", "no", "ada")
+    commands.answer_approval(second, "replace", "no", "ada")
     events = site.end(second)
     assert (errors(events), events[-1].data["status"]) == ([], "completed")
     assert f"Kept {report} as it was." in text(events)
 
-    third = lifecycle.submit_run(agent, "Never mind")
+    third = commands.submit_run(agent, "Never mind")
     site.wait_status(third, "waiting")
-    lifecycle.request_cancel(third)
+    commands.request_cancel(third)
     events = site.end(third)
     assert (errors(events), events[-1].data["status"]) == ([], "cancelled")
 

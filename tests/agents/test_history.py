@@ -10,9 +10,10 @@ from typing import Any
 import pytest
 from django.db.models.functions import Now
 
-from agents import lifecycle, retention
 from agents.models import Run
-from agents.workspace import history, unowned
+from agents.runs import commands
+from agents.worker import retention
+from agents.workspace import cleanup, history
 from agents.workspace.history import History, RunDiff, store
 from streaming.models import EventChunk
 from tests.agents.site import PRELUDE, Site, errors, until
@@ -45,7 +46,7 @@ def test_a_run_has_a_diff_that_later_runs_leave_alone(any_site: Site) -> None:
     site.worker()
     agent = site.agent(site.define("edits", EDITS))
     (site.workspace(agent) / "old.txt").write_text("1\n2\n")
-    first = lifecycle.submit_run(agent, "one")
+    first = commands.submit_run(agent, "one")
     site.end(first)
     expected = diff_of(first)
     assert expected.complete
@@ -53,7 +54,7 @@ def test_a_run_has_a_diff_that_later_runs_leave_alone(any_site: Site) -> None:
         ("log.txt", "added", 1, 0),
         ("old.txt", "deleted", 0, 2),
     ]
-    second = lifecycle.submit_run(agent, "two")
+    second = commands.submit_run(agent, "two")
     site.end(second)
     assert [file.diff for file in diff_of(second).files] == [
         "--- a/log.txt\n+++ b/log.txt\n@@ -1 +1,2 @@\n one\n+two\n"
@@ -120,7 +121,7 @@ def test_a_worker_that_died_before_it_noted_the_container_costs_no_change(
 
 def test_what_was_cancelled_before_it_started_changed_nothing(site: Site) -> None:
     run = site.start(site.define("edits", EDITS))
-    lifecycle.request_cancel(run)
+    commands.request_cancel(run)
     until(lambda: Run.objects.filter(pk=run.pk).exclude(finished_at=None).exists(), "the run ends")
     assert diff_of(run) == RunDiff([], complete=True)
 
@@ -132,7 +133,7 @@ def test_a_run_that_failed_or_was_stopped_has_one_too(site: Site) -> None:
     assert changed(failed) == {"f": "added"}
     stopped = site.start(site.define("halves", HALVES))
     site.wait_file(stopped, "half")
-    lifecycle.request_cancel(stopped)
+    commands.request_cancel(stopped)
     site.end(stopped)
     assert changed(stopped) == {"first": "added", "half": "added"}
 
@@ -149,7 +150,7 @@ note("fine", "x\\n")
     site.worker()
     agent = site.agent(site.define("hostile", code))
     os.mkfifo(site.workspace(agent) / "waiting")
-    run = lifecycle.submit_run(agent, "go")
+    run = commands.submit_run(agent, "go")
     site.end(run)
     assert changed(run) == {"fine": "added"}
     stored = [path for path in History(agent.pk).path.rglob("*") if path.is_file()]
@@ -174,7 +175,7 @@ def test_a_deleted_agent_takes_its_history_with_it(site: Site) -> None:
     site.end(run)
     path = History(run.agent_id).path
     assert path.is_dir()
-    lifecycle.delete_agent(run.agent)
+    commands.delete_agent(run.agent)
     assert not path.exists()
 
 
@@ -183,7 +184,7 @@ def test_the_history_of_an_agent_deleted_while_it_runs_is_removed_too(site: Site
     run = site.start(site.define("halves", HALVES))
     site.wait_file(run, "half")
     path = History(run.agent_id).path
-    lifecycle.delete_agent(run.agent)
+    commands.delete_agent(run.agent)
     until(lambda: not site.workers[0]._supervisors, "its worker lets go")
     assert not path.exists()
 
@@ -199,10 +200,10 @@ def test_a_history_without_an_agent_is_swept_after_the_grace(site: Site) -> None
     stray = kept.path.with_name("0199aaaa-0000-7000-8000-000000000000")
     kept.path.rename(stray)
     site.settings.WORKSPACE_GRACE_H = 1
-    assert unowned.sweep() == 0
+    assert cleanup.sweep() == 0
     assert stray.exists()
     site.settings.WORKSPACE_GRACE_H = 0
-    assert unowned.sweep() == 1
+    assert cleanup.sweep() == 1
     assert not stray.exists()
     assert History(living.agent_id).path.exists()
 
@@ -211,10 +212,10 @@ def test_retention_drops_the_history_of_runs_whose_events_are_trimmed(site: Site
     site.settings.RETENTION_DAYS = 30
     site.worker()
     agent = site.agent(site.define("edits", EDITS))
-    old = lifecycle.submit_run(agent, "old")
+    old = commands.submit_run(agent, "old")
     site.end(old)
     EventChunk.objects.update(created_at=Now() - timedelta(days=31))
-    new = lifecycle.submit_run(agent, "new")
+    new = commands.submit_run(agent, "new")
     site.end(new)
     expected = diff_of(new)
     retention.trim()

@@ -10,10 +10,12 @@ import pytest
 from django.db.models import F
 from django.db.models.functions import Now
 
-from agents import hosts, lifecycle, reaper, tasks
+from agents.fleet import hosts
 from agents.models import Host, Run
-from agents.runner import Runner
-from agentsite.cli.joining import join_as_worker
+from agents.runs import commands
+from agents.worker import reaper, tasks
+from agents.worker.runner import Runner
+from agentsite.joining import join_as_worker
 from tests.agents.site import Site, attempts, errors, until
 from tests.agents.takeover import COUNTS, is_whole, let_all
 
@@ -88,7 +90,7 @@ def test_a_host_that_is_silent_for_less_than_the_limit_keeps_its_runs(site: Site
 
 def test_a_host_that_is_lost_ends_its_runs_once_with_the_reason(site: Site) -> None:
     run, first, second = in_the_middle(site)
-    queued = lifecycle.submit_run(run.agent, "and this")
+    queued = commands.submit_run(run.agent, "and this")
     site.kill(first)
     pass_time(LOST_S * 2, first)
     was_there(second, LOST_S * 2)

@@ -13,11 +13,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agents import position
-from agents.intake import COALESCE_S, MERGED_CHARS, Intake
-from agents.protocols.jsonl import JsonlConversation
-from agents.pump import HELD_CHARS, Pump
-from agents.translate import Translator
+from agents.programs.coalescing import COALESCE_S, MERGED_CHARS, Intake
+from agents.programs.output_pump import HELD_CHARS, Pump
+from agents.programs.protocols.jsonl import JsonlConversation
+from agents.programs.translator import Translator
+from agents.worker import source_position
 from containers.interface import Offset, Output
 from streaming.model.events import Draft, draft
 
@@ -197,8 +197,8 @@ def test_reading_on_from_any_batch_gives_exactly_the_rest(data: st.DataObject, c
         stop = data.draw(st.integers(0, len(first.batches)))
         kept = first.batches[:stop]
         offset = kept[-1][2] if kept else Offset(0, 0)
-        stored = position.write(RUN, 1, offset)
-        again = position.read(stored, RUN, 1)
+        stored = source_position.write(RUN, 1, offset)
+        again = source_position.read(stored, RUN, 1)
         second = await read(again, [whole[again.stdout :]])
         joined = [one for _, drafts, _ in kept for one in drafts] + second.drafts
         assert spelled(joined) == spelled(first.drafts)
@@ -208,9 +208,9 @@ def test_reading_on_from_any_batch_gives_exactly_the_rest(data: st.DataObject, c
 
 
 def test_a_position_of_another_attempt_is_the_beginning() -> None:
-    written = position.write(RUN, 2, Offset(10, 5))
-    assert position.read(written, RUN, 2) == Offset(10, 5)
-    assert position.read(written, RUN, 3) == Offset(0, 0)
-    assert position.read(written, "another", 2) == Offset(0, 0)
-    assert position.read("", RUN, 1) == Offset(0, 0)
+    written = source_position.write(RUN, 2, Offset(10, 5))
+    assert source_position.read(written, RUN, 2) == Offset(10, 5)
+    assert source_position.read(written, RUN, 3) == Offset(0, 0)
+    assert source_position.read(written, "another", 2) == Offset(0, 0)
+    assert source_position.read("", RUN, 1) == Offset(0, 0)
     assert len(written) < 200

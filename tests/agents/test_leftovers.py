@@ -12,10 +12,11 @@ from typing import Any
 import pytest
 from django.db.models.functions import Now
 
-from agents import lifecycle, reaper, tasks
-from agents.attempts import open_attempt
 from agents.models import Run
-from agents.runner import Runner
+from agents.runs import commands
+from agents.runs.attempts import open_attempt
+from agents.worker import reaper, tasks
+from agents.worker.runner import Runner
 from containers.engines.process_state import State
 from streaming.model.events import Event
 from streaming.models import Log
@@ -105,7 +106,7 @@ def test_a_cancelled_container_that_nobody_wrote_down_is_gone_though_redis_was_e
     any_site.kill(first)
     healthy_redis.flush()
     any_site.settings.COMMIT_INTERVAL_S = 0.5
-    lifecycle.request_cancel(run)
+    commands.request_cancel(run)
     any_site.worker()
     events = reaped(any_site, run)
     assert events[-1].data["status"] == "cancelled"
@@ -173,8 +174,8 @@ def test_a_queued_run_whose_message_was_lost_is_taken(any_site: Site) -> None:
 def test_a_run_whose_poster_died_before_it_was_announced_is_taken(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     """There is a row, and nothing else: no event, no message."""
     with monkeypatch.context() as patch:
-        patch.setattr(lifecycle, "settle_now", lambda agent_id: None)
-        patch.setattr(lifecycle, "enqueue", lambda agent_id: False)
+        patch.setattr(commands, "settle_now", lambda agent_id: None)
+        patch.setattr(commands, "enqueue", lambda agent_id: False)
         run = site.start(site.define("fine", FINE))
     assert site.log(run) == []
     site.worker()
@@ -193,7 +194,7 @@ def test_a_run_whose_worker_died_before_it_could_say_so_may_use_another_engine(s
 
 def test_a_run_queued_behind_one_whose_worker_died_is_taken_after_it(site: Site) -> None:
     first = in_the_middle(site, "kill")
-    second = lifecycle.submit_run(first.agent, "and this")
+    second = commands.submit_run(first.agent, "and this")
     let_all(site, first)
     site.worker()
     reaped(site, second)
@@ -222,7 +223,7 @@ def test_what_was_asked_while_a_dead_worker_held_the_lease_is_asked_again_when_i
     site.wait_event(run, "text")
     site.kill(first)
     second = site.worker()
-    lifecycle.request_cancel(run)
+    commands.request_cancel(run)
     until(lambda: all(work.done() for work in site._work), "the second worker has found the lease taken")
     assert reaper.stranded() == [], "it may be alive"
     Run.objects.filter(pk=run.pk).update(enqueued_at=Now() - timedelta(seconds=2))
@@ -244,7 +245,7 @@ def test_a_run_whose_worker_died_while_stopping_it_is_stopped(
     halt = halt_in(engine_of(first), "stop", monkeypatch, before=before)
     run = any_site.start(any_site.define("stubborn", STUBBORN))
     any_site.wait_event(run, "text")
-    lifecycle.request_cancel(run, "enough")
+    commands.request_cancel(run, "enough")
     assert halt.reached.wait(20)
     any_site.kill(first)
     any_site.worker()
@@ -281,9 +282,9 @@ def test_a_site_that_starts_again_leaves_nobody_behind(any_site: Site, healthy_r
     for run in (active, lost):
         any_site.wait_event(run, "tool-result", 10)
     any_site.wait_event(stubborn, "text")
-    behind = lifecycle.submit_run(active.agent, "next")
+    behind = commands.submit_run(active.agent, "next")
     any_site.kill(first)
-    lifecycle.request_cancel(stubborn)
+    commands.request_cancel(stubborn)
     never_taken = any_site.start("fine")
     healthy_redis.flush()
     any_site.forget("gone")

@@ -12,7 +12,6 @@ from django.db import connections
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agents import lifecycle, order
 from agents.definitions.budget import RunBudget
 from agents.errors import (
     AgentBusy,
@@ -23,7 +22,9 @@ from agents.errors import (
     RunNotQueued,
     UnknownDefinition,
 )
+from agents.log import queue_order
 from agents.models import Agent, Run
+from agents.runs import commands
 from streaming.model.events import Event, draft, now
 from streaming.model.fold import fold, waiting_runs
 from tests.agents.site import Site, statuses, until
@@ -62,7 +63,7 @@ def in_threads(count: int, work: Callable[[int], Any]) -> list[Any]:
 def test_runs_are_executed_in_the_order_in_which_they_were_posted(site: Site) -> None:
     site.worker()
     agent = site.agent(site.define("notes", NOTES))
-    runs = [lifecycle.submit_run(agent, str(number)) for number in range(8)]
+    runs = [commands.submit_run(agent, str(number)) for number in range(8)]
     for run in runs:
         assert site.end(run)[-1].data["status"] == "completed"
     assert site.wait_file(agent, "order").split() == [str(number) for number in range(8)]
@@ -73,7 +74,7 @@ def test_many_who_post_at_once_to_several_workers_never_get_two_runs_at_once(sit
     for _ in range(3):
         site.worker()
     agent = site.agent(site.define("notes", NOTES))
-    runs = in_threads(12, lambda at: lifecycle.submit_run(agent, str(at)))
+    runs = in_threads(12, lambda at: commands.submit_run(agent, str(at)))
     for run in runs:
         assert isinstance(run, Run), run
         assert site.end(run, patience_s=60)[-1].data["status"] == "completed"
@@ -95,7 +96,7 @@ def test_many_agents_run_side_by_side(site: Site) -> None:
 
 def test_what_was_posted_is_in_the_log_though_no_worker_is_there(site: Site) -> None:
     agent = site.agent(site.define("fine", ""))
-    runs = in_threads(8, lambda at: lifecycle.submit_run(agent, str(at)))
+    runs = in_threads(8, lambda at: commands.submit_run(agent, str(at)))
     assert all(isinstance(run, Run) for run in runs), runs
     site.check(agent)
     state = site.state(agent)
@@ -105,21 +106,21 @@ def test_what_was_posted_is_in_the_log_though_no_worker_is_there(site: Site) -> 
 
 def test_reject_while_a_run_is_open(site: Site) -> None:
     agent = site.agent(site.define("waits", 'wait("go")'))
-    first = lifecycle.submit_run(agent, "a")
+    first = commands.submit_run(agent, "a")
     with pytest.raises(AgentBusy):
-        lifecycle.submit_run(agent, "b", strategy="reject")
+        commands.submit_run(agent, "b", strategy="reject")
     site.ask_worker(site.worker(), str(agent.pk))
     site.wait_status(first, "running")
     with pytest.raises(AgentBusy):
-        lifecycle.submit_run(agent, "b", strategy="reject")
+        commands.submit_run(agent, "b", strategy="reject")
     site.let(agent, "go")
     site.end(first)
-    assert site.end(lifecycle.submit_run(agent, "c", strategy="reject"))[-1].data["status"] == "completed"
+    assert site.end(commands.submit_run(agent, "c", strategy="reject"))[-1].data["status"] == "completed"
 
 
 def test_of_many_that_reject_at_once_one_gets_through(site: Site) -> None:
     agent = site.agent(site.define("waits", 'wait("go")'))
-    results = in_threads(8, lambda at: lifecycle.submit_run(agent, str(at), strategy="reject"))
+    results = in_threads(8, lambda at: commands.submit_run(agent, str(at), strategy="reject"))
     assert sum(isinstance(result, Run) for result in results) == 1
     assert sum(isinstance(result, AgentBusy) for result in results) == 7
 
@@ -127,9 +128,9 @@ def test_of_many_that_reject_at_once_one_gets_through(site: Site) -> None:
 def test_interrupt_cancels_what_is_open_and_runs_next(site: Site) -> None:
     site.worker()
     agent = site.agent(site.define("waits", 'note("up"); wait("go-" + start["input"]["content"])'))
-    first, second = lifecycle.submit_run(agent, "a"), lifecycle.submit_run(agent, "b")
+    first, second = commands.submit_run(agent, "a"), commands.submit_run(agent, "b")
     site.wait_file(agent, "up")
-    third = lifecycle.submit_run(agent, "c", strategy="interrupt")
+    third = commands.submit_run(agent, "c", strategy="interrupt")
     assert site.end(first)[-1].data["status"] == "cancelled"
     assert statuses(site.end(second)) == ["queued", "cancelled"]
     site.let(agent, "go-c")
@@ -139,28 +140,28 @@ def test_interrupt_cancels_what_is_open_and_runs_next(site: Site) -> None:
 def test_an_idempotency_key_makes_one_run_however_often_it_is_sent(site: Site) -> None:
     site.worker()
     agent = site.agent(site.define("notes", NOTES))
-    results = in_threads(8, lambda at: lifecycle.submit_run(agent, "same", idempotency_key="k1"))
+    results = in_threads(8, lambda at: commands.submit_run(agent, "same", idempotency_key="k1"))
     assert len({run.pk for run in results}) == 1
     site.end(results[0])
-    assert lifecycle.submit_run(agent, "same", idempotency_key="k1").pk == results[0].pk
+    assert commands.submit_run(agent, "same", idempotency_key="k1").pk == results[0].pk
     budget = RunBudget(tool_calls=1)
     for changed in ({"input": "other"}, {"strategy": "reject"}, {"metadata": {"a": 1}}, {"budget": budget}):
         request: dict[str, Any] = {"input": "same", **changed}
         with pytest.raises(IdempotencyConflict):
-            lifecycle.submit_run(agent, **request, idempotency_key="k1")
+            commands.submit_run(agent, **request, idempotency_key="k1")
     assert Run.objects.filter(agent=agent).count() == 1
     assert site.wait_file(agent, "order") == "same "
     other = site.agent("notes")
-    assert lifecycle.submit_run(other, "other", idempotency_key="k1").pk != results[0].pk
+    assert commands.submit_run(other, "other", idempotency_key="k1").pk != results[0].pk
 
 
 def test_a_moved_run_is_executed_in_its_new_place(site: Site) -> None:
     site.worker()
     agent = site.agent(site.define("notes", 'wait("go")\n' + NOTES))
-    a, b, c, d = (lifecycle.submit_run(agent, prompt) for prompt in "abcd")
+    a, b, c, d = (commands.submit_run(agent, prompt) for prompt in "abcd")
     site.wait_status(a, "running")
-    lifecycle.move(d, b)
-    lifecycle.move(b, None)
+    commands.move(d, b)
+    commands.move(b, None)
     until(lambda: waiting_runs(site.state(agent)) == [str(run.pk) for run in (d, c, b)], "the order is in the log")
     site.let(agent, "go")
     for run in (a, d, c, b):
@@ -172,9 +173,9 @@ def test_a_moved_run_is_told_of_what_came_before_it_in_that_order(site: Site) ->
     site.worker()
     code = 'wait("go")\nsay("done", result=[one["content"] for one in start["history"] if one["role"] == "user"])'
     agent = site.agent(site.define("tells", 'say("text", content="x")\n' + code))
-    a, b, c, d = (lifecycle.submit_run(agent, prompt) for prompt in "abcd")
+    a, b, c, d = (commands.submit_run(agent, prompt) for prompt in "abcd")
     site.wait_status(a, "running")
-    lifecycle.move(c, b)
+    commands.move(c, b)
     site.let(agent, "go")
     assert site.end(c)[-1].data["result"] == ["a"]
     assert site.end(b)[-1].data["result"] == ["a", "c"]
@@ -185,9 +186,9 @@ def test_a_move_that_nobody_put_into_the_log_is_made_up_for(site: Site) -> None:
     """The web process dies behind the row, and the poke is lost."""
     site.worker()
     agent = site.agent(site.define("notes", 'wait("go")\n' + NOTES))
-    a, b, c = (lifecycle.submit_run(agent, prompt) for prompt in "abc")
+    a, b, c = (commands.submit_run(agent, prompt) for prompt in "abc")
     site.wait_status(a, "running")
-    order.move(c, b)
+    queue_order.move(c, b)
     until(lambda: waiting_runs(site.state(agent)) == [str(c.pk), str(b.pk)], "the poll finds it")
     site.let(agent, "go")
     site.end(b)
@@ -196,19 +197,19 @@ def test_a_move_that_nobody_put_into_the_log_is_made_up_for(site: Site) -> None:
 
 def test_who_moves_while_a_run_is_taken_is_in_time_or_told_so(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     agent = site.agent(site.define("notes", NOTES))
-    a, b, c = (lifecycle.submit_run(agent, prompt) for prompt in "abc")
+    a, b, c = (commands.submit_run(agent, prompt) for prompt in "abc")
     late: list[Any] = []
-    take = order.take
+    take = queue_order.take
 
     def taking(agent_id: str, queue: list[str]) -> str:
         if queue == [str(run.pk) for run in (a, b, c)]:
-            order.move(c, a)  # the last look has not seen it
+            queue_order.move(c, a)  # the last look has not seen it
         taken = take(agent_id, queue)
         if taken == str(c.pk):
-            late.extend(in_threads(2, lambda at: order.move((c, b)[at], (None, c)[at])))
+            late.extend(in_threads(2, lambda at: queue_order.move((c, b)[at], (None, c)[at])))
         return taken
 
-    monkeypatch.setattr("agents.supervisor.order.take", taking)
+    monkeypatch.setattr("agents.worker.supervisor.order.take", taking)
     site.ask_worker(site.worker(), str(agent.pk))
     for run in (a, b, c):
         site.end(run)
@@ -220,12 +221,12 @@ def test_who_moves_while_a_run_is_taken_is_in_time_or_told_so(site: Site, monkey
 def test_many_who_move_at_once_leave_one_order(site: Site) -> None:
     site.worker()
     agent = site.agent(site.define("notes", 'wait("go")\n' + NOTES))
-    first = lifecycle.submit_run(agent, "first")
+    first = commands.submit_run(agent, "first")
     site.wait_status(first, "running")
-    runs = [lifecycle.submit_run(agent, str(number)) for number in range(6)]
-    results = in_threads(8, lambda at: lifecycle.move(runs[at % 6], runs[(at * at + 1) % 6] if at % 3 else None))
+    runs = [commands.submit_run(agent, str(number)) for number in range(6)]
+    results = in_threads(8, lambda at: commands.move(runs[at % 6], runs[(at * at + 1) % 6] if at % 3 else None))
     assert not [result for result in results if isinstance(result, Exception) and not isinstance(result, InputInvalid)]
-    wanted = [str(run.pk) for run in order.in_turn(Run.objects.filter(agent=agent, status="queued"))]
+    wanted = [str(run.pk) for run in queue_order.in_turn(Run.objects.filter(agent=agent, status="queued"))]
     assert sorted(wanted) == sorted(str(run.pk) for run in runs)
     until(lambda: waiting_runs(site.state(agent)) == wanted, "the log has the order of the rows")
     site.let(agent, "go")
@@ -237,8 +238,8 @@ def test_many_who_move_at_once_leave_one_order(site: Site) -> None:
 
 def test_two_reorderings_at_once_both_hold(site: Site) -> None:
     agent = site.agent(site.define("fine", ""))
-    a, b, c, d = (lifecycle.submit_run(agent, prompt) for prompt in "abcd")
-    results = in_threads(2, lambda at: lifecycle.move((c, d)[at], (a, b)[at]))
+    a, b, c, d = (commands.submit_run(agent, prompt) for prompt in "abcd")
+    results = in_threads(2, lambda at: commands.move((c, d)[at], (a, b)[at]))
     assert all(isinstance(result, Run) for result in results), results
     assert waiting_runs(site.state(agent)) == [str(run.pk) for run in (c, a, d, b)]
     site.check(agent)
@@ -246,9 +247,9 @@ def test_two_reorderings_at_once_both_hold(site: Site) -> None:
 
 def test_a_taken_run_is_not_ended_behind_the_back_of_who_took_it(site: Site) -> None:
     agent = site.agent(site.define("fine", ""))
-    run = lifecycle.submit_run(agent, "go")
-    assert order.take(str(agent.pk), [str(run.pk)]) == str(run.pk)
-    lifecycle.request_cancel(run)
+    run = commands.submit_run(agent, "go")
+    assert queue_order.take(str(agent.pk), [str(run.pk)]) == str(run.pk)
+    commands.request_cancel(run)
     assert Run.objects.get(pk=run.pk).status == "queued"
     site.ask_worker(site.worker(), str(agent.pk))
     assert site.end(run)[-1].data["status"] == "cancelled"
@@ -257,7 +258,7 @@ def test_a_taken_run_is_not_ended_behind_the_back_of_who_took_it(site: Site) -> 
 @given(st.permutations(range(7)), st.permutations(range(7)))
 def test_a_queue_comes_into_any_order_with_as_few_moves_as_can_be(queue: list[int], wanted: list[int]) -> None:
     events: list[tuple[int, int | None]] = [(run, None) for run in queue]
-    made = order.moves([str(run) for run in queue], [str(run) for run in wanted])
+    made = queue_order.moves([str(run) for run in queue], [str(run) for run in wanted])
     events += [(int(run), position) for run, position in made]
     drafts = [draft("status", str(run), status="queued", position=position) for run, position in events]
     log = [Event(one.type, "a", one.run_id, 1, seq, now(), one.data) for seq, one in enumerate(drafts, 1)]
@@ -270,9 +271,9 @@ def test_a_queue_comes_into_any_order_with_as_few_moves_as_can_be(queue: list[in
 def test_retry_is_a_new_run_with_the_same_input(site: Site) -> None:
     site.worker()
     agent = site.agent(site.define("flaky", 'sys.exit(0 if os.path.exists("once") else (note("once"), 1)[1])'))
-    first = lifecycle.submit_run(agent, "try it", metadata={"ticket": 7})
+    first = commands.submit_run(agent, "try it", metadata={"ticket": 7})
     assert site.end(first)[-1].data["status"] == "failed"
-    second = lifecycle.retry(first)
+    second = commands.retry(first)
     assert site.end(second)[-1].data["status"] == "completed"
     assert (second.retry_of_id, second.input, second.metadata) == (first.pk, "try it", {"ticket": 7})
 
@@ -281,16 +282,16 @@ def test_retry_is_a_new_run_with_the_same_input(site: Site) -> None:
 def test_input_that_can_not_be_stored_is_refused(site: Site, text: str) -> None:
     agent = site.agent(site.define("fine", ""))
     with pytest.raises(InputInvalid):
-        lifecycle.submit_run(agent, text)
+        commands.submit_run(agent, text)
     assert Run.objects.count() == 0
 
 
 def test_input_beyond_the_limit_is_refused(site: Site) -> None:
     site.settings.INPUT_MAX_BYTES = 10
     agent = site.agent(site.define("fine", ""))
-    lifecycle.submit_run(agent, "é" * 5)
+    commands.submit_run(agent, "é" * 5)
     with pytest.raises(InputTooLarge):
-        lifecycle.submit_run(agent, "é" * 6)
+        commands.submit_run(agent, "é" * 6)
 
 
 def test_an_unknown_definition_is_refused_with_what_there_is(site: Site) -> None:
@@ -304,33 +305,33 @@ def test_an_unknown_definition_is_refused_with_what_there_is(site: Site) -> None
 def test_posting_to_an_agent_that_is_being_deleted(site: Site) -> None:
     agent = site.agent(site.define("fine", ""))
     stale = Agent.objects.get(pk=agent.pk)
-    lifecycle.delete_agent(agent)
+    commands.delete_agent(agent)
     with pytest.raises(NotFound):
-        lifecycle.submit_run(stale, "too late")
+        commands.submit_run(stale, "too late")
 
 
 def test_a_rename_while_a_run_is_active_shows_at_once(site: Site) -> None:
     site.worker()
     agent = site.agent(site.define("waits", 'wait("go")'))
-    run = lifecycle.submit_run(agent, "prompt")
+    run = commands.submit_run(agent, "prompt")
     site.wait_status(run, "running")
-    lifecycle.rename(agent, "Better")
+    commands.rename(agent, "Better")
     until(lambda: Agent.objects.get(pk=agent.pk).title == "Better", "the title", patience_s=5)
     site.let(agent, "go")
     site.end(run)
-    lifecycle.rename(agent, "Best")
+    commands.rename(agent, "Best")
     assert (agent.title, agent.wanted_title) == ("Best", None)
     site.check(agent)
 
 
 def test_whoever_writes_for_a_moment_sends_no_worker_away(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     """A rename holds the lease when the worker comes: it waits, instead of leaving the run to the reaper."""
-    from agents import lease as leases
-    from agents.moment import owner_for_a_moment
+    from agents.log import lease as leases
+    from agents.log.brief_lease import brief_owner
 
     agent = site.agent(site.define("fine", ""))
-    run = lifecycle.submit_run(agent, "go")
-    held = leases.acquire(str(agent.pk), owner_for_a_moment())
+    run = commands.submit_run(agent, "go")
+    held = leases.acquire(str(agent.pk), brief_owner())
     assert held is not None
     work = site.ask_worker(site.worker(), str(agent.pk))
     with pytest.raises(TimeoutError):

@@ -12,10 +12,11 @@ from django.db.models import QuerySet
 from django.db.models.functions import Now
 from django.forms.models import model_to_dict
 
-from agents import lifecycle, order
+from agents.log import queue_order
+from agents.log.projection import projection
 from agents.models import Agent, Run
 from agents.models.run import update_together
-from agents.projection import projection
+from agents.runs import commands
 from tests.agents.site import Site
 
 
@@ -30,8 +31,8 @@ def test_repeating_any_part_of_the_log_changes_no_row(site: Site) -> None:
     site.worker()
     agent = site.agent(site.define("mixed", 'sys.exit(int(start["input"]["content"]))'))
     for prompt in ("0", "3"):
-        site.end(lifecycle.submit_run(agent, prompt))
-    lifecycle.rename(agent, "A name")
+        site.end(commands.submit_run(agent, prompt))
+    commands.rename(agent, "A name")
     log, before = site.log(agent), rows(agent)
     project = transaction.atomic(projection(str(agent.pk)))
     for start in range(len(log)):
@@ -67,7 +68,7 @@ def test_a_run_that_was_moved_and_has_begun_since_stays_begun(site: Site) -> Non
 def test_a_commit_and_who_asks_for_all_runs_or_moves_one_never_wait_for_each_other(site: Site) -> None:
     """A commit may hold events of several runs, in the order of the log; asking touches all runs of an agent."""
     agent = site.agent(site.define("fine", ""))
-    first, second = (lifecycle.submit_run(agent, prompt) for prompt in ("one", "two"))
+    first, second = (commands.submit_run(agent, prompt) for prompt in ("one", "two"))
     queued = {event.run_id: event for event in site.log(agent) if event.type == "status"}
     project = projection(str(agent.pk))
 
@@ -80,8 +81,8 @@ def test_a_commit_and_who_asks_for_all_runs_or_moves_one_never_wait_for_each_oth
         update_together(open_runs, enqueued_at=Now())
 
     def move() -> None:
-        order.move(first, None)
-        order.move(first, second)
+        queue_order.move(first, None)
+        queue_order.move(first, second)
 
     def again_and_again(deed: Any) -> None:
         try:

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 from pydantic import SecretStr
 
+from agents.gateway.providers import keys
 from agents.models import ProviderKey
-from agents.providers import keys
 from streaming.model.events import Event
 from tests.agents import mock_upstream as said
 from tests.agents.conftest import Parts

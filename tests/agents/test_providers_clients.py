@@ -13,7 +13,7 @@ import openai
 import pytest
 from pydantic import SecretStr
 
-from agents.providers.refusals import BudgetExceeded
+from agents.gateway.providers.refusals import BudgetExceeded
 from containers.gateway import GatewayPlace
 from tests.agents.provider_way import KEY, Way
 from tests.provider import MockProvider, turn

@@ -13,8 +13,8 @@ import pytest
 from aiohttp import web
 from pydantic import SecretStr
 
-from agents.providers import forwarding, server
-from agents.providers.key_echo import AnswerCheck
+from agents.gateway.providers import forwarding, server
+from agents.gateway.providers.key_echo import AnswerCheck
 from tests.agents import mock_upstream as said
 from tests.agents.mock_upstream import stream, whole
 from tests.agents.provider_way import KEY, STREAMS, Way

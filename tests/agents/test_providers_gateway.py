@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from agents.providers import forwarding
-from agents.providers.refusals import BudgetExceeded
+from agents.gateway.providers import forwarding
+from agents.gateway.providers.refusals import BudgetExceeded
 from tests.agents import mock_upstream as said
 from tests.agents.mock_upstream import stream, whole
 from tests.agents.provider_way import CHAT, KEY, STREAMS, Way

@@ -10,13 +10,13 @@ import pytest
 from django.conf import settings
 
 from agents.definitions.definition import ProviderName
+from agents.gateway.providers import headers, key_echo, requests
+from agents.gateway.providers.counting import Counted, Reader
+from agents.gateway.providers.key_echo import AnswerCheck, redact
+from agents.gateway.providers.prices import cost_usd
+from agents.gateway.providers.provider import PROVIDERS, provider_of_model
+from agents.gateway.providers.refusals import BudgetExceeded, PathNotAllowed, ProviderEchoedKey, body
 from agents.models.provider_key import PROVIDER_CHOICES
-from agents.providers import headers, key_echo, requests
-from agents.providers.counting import Counted, Reader
-from agents.providers.key_echo import AnswerCheck, redact
-from agents.providers.prices import cost_usd
-from agents.providers.provider import PROVIDERS, provider_of_model
-from agents.providers.refusals import BudgetExceeded, PathNotAllowed, ProviderEchoedKey, body
 from tests.agents import mock_upstream as said
 
 SSE, NDJSON = "text/event-stream; charset=utf-8", "application/x-ndjson"
@@ -83,7 +83,7 @@ def test_nonsense_is_estimated_and_never_an_error(words: bytes) -> None:
 
 
 def test_a_line_without_an_end_is_not_kept_without_end(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("agents.providers.counting.HELD_BYTES", 1000)
+    monkeypatch.setattr("agents.gateway.providers.counting.HELD_BYTES", 1000)
     reader = Reader(SSE)
     for _ in range(100):
         reader.feed(b"x" * 100)

@@ -11,9 +11,10 @@ from typing import Any
 
 import pytest
 
-from agents import attempts as attempts_module
-from agents import lifecycle, pulling, supervisor
 from agents.models import Run
+from agents.runs import attempts as attempts_module
+from agents.runs import commands
+from agents.worker import image_pulling, supervisor
 from containers.engines.docker import DockerEngine
 from containers.images.base import is_local
 from containers.interface import PullProgress
@@ -89,8 +90,8 @@ def test_a_missing_image_is_pulled_and_run_with_progress_on_the_way(docker_site:
     times = [
         seconds(event) for event in events if event.type == "status" and "pulling" in (event.data.get("reason") or "")
     ]
-    assert all(after - before >= pulling.PROGRESS_S * 0.9 for before, after in pairwise(times))
-    again = docker_site.end(lifecycle.retry(run))
+    assert all(after - before >= image_pulling.PROGRESS_S * 0.9 for before, after in pairwise(times))
+    again = docker_site.end(commands.retry(run))
     assert pulls(again) == []
 
 
@@ -100,7 +101,7 @@ def test_a_run_can_be_cancelled_while_its_image_is_pulled(docker_site: Site, reg
     run = docker_site.start(define(docker_site, registry))
     registry.let(10)
     wait_bytes(docker_site, run)
-    lifecycle.request_cancel(run)
+    commands.request_cancel(run)
     events = docker_site.end(run, patience_s=5)
     assert (events[-1].data["status"], errors(events)) == ("cancelled", [])
     assert registry.is_broken_off(), "the daemon goes on pulling"
@@ -193,7 +194,7 @@ class Torrent:
     def reported_until(self, last: str) -> list[str]:
         async def pull() -> None:
             engine: Any = self
-            task = asyncio.create_task(pulling.pull(engine, "x:1", self.report))
+            task = asyncio.create_task(image_pulling.pull(engine, "x:1", self.report))
             async with asyncio.timeout(10):
                 while not self.reports or self.reports[-1][1] != last:  # noqa: ASYNC110
                     await asyncio.sleep(0.001)
@@ -205,7 +206,7 @@ class Torrent:
 
 
 def test_progress_is_reported_once_in_a_while_and_the_newest_always(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pulling, "PROGRESS_S", 0.2)
+    monkeypatch.setattr(image_pulling, "PROGRESS_S", 0.2)
     torrent = Torrent([PullProgress(step * 10**6, 10**10) for step in range(10_001)])
     reports = torrent.reported_until("pulling x:1: 10000.0 of 10000.0 MB")
     times = [time for time, _ in torrent.reports]
@@ -214,7 +215,7 @@ def test_progress_is_reported_once_in_a_while_and_the_newest_always(monkeypatch:
 
 
 def test_what_has_not_moved_is_not_reported_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pulling, "PROGRESS_S", 0.0)
+    monkeypatch.setattr(image_pulling, "PROGRESS_S", 0.0)
     stuck = [PullProgress(0, 0)] * 100 + [PullProgress(1, 10**6)] * 100 + [PullProgress(10**6, 10**6)]
     reports = Torrent(stuck).reported_until("pulling x:1: 1.0 of 1.0 MB")
     assert reports == ["pulling x:1", "pulling x:1: 0.0 of 1.0 MB", "pulling x:1: 1.0 of 1.0 MB"]

@@ -10,8 +10,10 @@ import pytest
 from django.db import DatabaseError
 from django.db.models.functions import Now
 
-from agents import lifecycle, retention, tasks
+from agents.log.run_events import is_trimmed
 from agents.models import Run
+from agents.runs import commands
+from agents.worker import retention, tasks
 from agentsite.environment import Environment
 from streaming.model.cursor import Cursor, judge
 from streaming.models import EventChunk
@@ -61,7 +63,7 @@ def test_events_that_the_stored_state_does_not_hold_yet_go_too(site: Site) -> No
     """It is stored when there is enough that is new: retention does not wait for that."""
     site.worker()
     run = finished(site, 'say("text", content="x" * 5_000)')
-    lifecycle.rename(run.agent, "Afterwards")
+    commands.rename(run.agent, "Afterwards")
     until(lambda: site.state(run)["title"] == "Afterwards", "renamed")
     agent_id, tip = str(run.agent_id), journal.head(str(run.agent_id)).tip
     assert not journal.is_in_snapshot(agent_id, tip.seq)
@@ -85,7 +87,7 @@ def test_old_events_go_and_what_they_came_to_stays(site: Site) -> None:
     assert site.state(run) == before
     row = Run.objects.get(pk=run.pk)
     assert (row.status, row.result, row.usage, row.duration_ms) == (run.status, run.result, run.usage, run.duration_ms)
-    assert retention.is_trimmed(row)
+    assert is_trimmed(row)
     page = journal.page(str(run.agent_id), Cursor(0, 0))
     verdicts = [judge(at, page.starts, tip.seq, page.head.first_seq) for at in (Cursor(0, 0), Cursor(1, 1), tip)]
     assert verdicts == ["trimmed", "trimmed", None]
@@ -96,12 +98,12 @@ def test_an_agent_goes_on_after_all_its_events_were_trimmed(site: Site) -> None:
     run = finished(site)
     days_pass(31)
     tasks.trim()
-    second = lifecycle.retry(run)
+    second = commands.retry(run)
     until(lambda: Run.objects.get(pk=second.pk).is_finished, "the run ends")
     events = site.events(second)
     assert [event.seq for event in events] == list(range(first_seq(run), events[-1].seq + 1))
     second.refresh_from_db()
-    assert (second.first_seq, retention.is_trimmed(second)) == (first_seq(run), False)
+    assert (second.first_seq, is_trimmed(second)) == (first_seq(run), False)
     answers = [message for message in site.state(run)["messages"] if message["role"] == "assistant"]
     assert len(answers) == 2
 
@@ -120,11 +122,11 @@ def test_a_run_that_has_not_ended_keeps_all_its_events(site: Site) -> None:
     """However long it takes; those of the run before go. Who takes it over counts its events again."""
     first = site.worker()
     agent = site.agent(site.define("counts", COUNTS))
-    let_all(site, old := lifecycle.submit_run(agent, "the first"))
+    let_all(site, old := commands.submit_run(agent, "the first"))
     site.end(old)
     for name in ("go", "end", "middle"):
         (site.workspace(agent) / name).unlink()
-    run = lifecycle.submit_run(agent, "the second")
+    run = commands.submit_run(agent, "the second")
     site.wait_file(run, "middle")
     until(lambda: len([one for one in site.events(run) if one.type == "tool-result"]) == 10, "half of it is stored")
     days_pass(1000)
@@ -132,7 +134,7 @@ def test_a_run_that_has_not_ended_keeps_all_its_events(site: Site) -> None:
     run.refresh_from_db()
     assert run.first_seq is not None
     assert 1 < first_seq(run) <= run.first_seq
-    assert [retention.is_trimmed(one) for one in Run.objects.order_by("number")] == [True, False]
+    assert [is_trimmed(one) for one in Run.objects.order_by("number")] == [True, False]
     site.kill(first)
     take(site, run, site.worker())
     let_all(site, run)

@@ -6,8 +6,8 @@ import json
 
 import pytest
 
-from agents import lifecycle
 from agents.models import Run
+from agents.runs import commands
 from tests.agents.site import Site, attempts, errors, statuses, text
 
 WORK = """
@@ -56,7 +56,7 @@ def test_a_program_is_told_of_the_conversation_and_its_configuration(any_site: S
     name = any_site.define("echo", code, model="small", system_prompt="Be kind.", tools=["read"])
     agent = any_site.agent(name)
     for prompt in ("one", "two"):
-        any_site.end(lifecycle.submit_run(agent, prompt))
+        any_site.end(commands.submit_run(agent, prompt))
     first, second = map(json.loads, any_site.wait_file(agent, "start").splitlines())
     assert (first["type"], first["protocol"], first["history"]) == ("start", 1, [])
     assert first["config"] == {"model": "small", "system_prompt": "Be kind.", "tools": ["read"]}
@@ -83,8 +83,8 @@ note("told-" + prompt, json.dumps([[m["role"], m["content"]] for m in start["his
 say("text", content="re " + prompt)
 """
     agent = site.agent(site.define("echo", code))
-    runs = [lifecycle.submit_run(agent, prompt) for prompt in ("one", "two", "never", "three")]
-    lifecycle.request_cancel(runs[2])
+    runs = [commands.submit_run(agent, prompt) for prompt in ("one", "two", "never", "three")]
+    commands.request_cancel(runs[2])
     site.let(agent, "go")
     for run in runs:
         site.end(run)
@@ -140,7 +140,7 @@ wait("go")
 def test_a_free_worker_writes_the_prompt_itself(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     """Or the log would be taken over twice before anything starts. However slow this machine is: it is waited for."""
     for patience in ("HEADSTART_S", "MOMENT_S"):
-        monkeypatch.setattr(f"agents.settle.{patience}", 30.0)
+        monkeypatch.setattr(f"agents.log.brief_writer.{patience}", 30.0)
     site.worker()
     run = site.start(site.define("fine", ""))
     assert site.log(run)[0].type == "message"  # whoever has posted finds it in the log
@@ -148,6 +148,6 @@ def test_a_free_worker_writes_the_prompt_itself(site: Site, monkeypatch: pytest.
 
 
 def test_nobody_waits_for_a_worker_that_is_not_there(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("agents.settle.HEADSTART_S", 0.01)
+    monkeypatch.setattr("agents.log.brief_writer.HEADSTART_S", 0.01)
     run = site.start(site.define("fine", ""))
     assert statuses(site.log(run)) == ["queued"]

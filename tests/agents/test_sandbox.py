@@ -6,8 +6,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from agents import lifecycle
 from agents.models import Run
+from agents.runs import commands
 from containers.engines.cgroups import find_groups
 from tests.agents.conftest import Parts
 from tests.agents.site import Site, attempts, errors, statuses, text, until
@@ -74,7 +74,7 @@ time.sleep(600)
 """
     run = site.start(site.define("stubborn", code))
     site.wait_file(run, "started")
-    lifecycle.request_cancel(run)
+    commands.request_cancel(run)
     events = site.end(run)
     assert events[-1].data["status"] == "cancelled"
     assert site.containers(run) == []
@@ -84,10 +84,10 @@ time.sleep(600)
 def test_too_much_memory_is_told_and_the_next_run_works(site: Site) -> None:
     site.worker()
     agent = site.agent(site.define("hog", 'b"x" * (200 << 20)', limits={"memory_mib": 48}))
-    events = site.end(lifecycle.submit_run(agent, "go"))
+    events = site.end(commands.submit_run(agent, "go"))
     assert (errors(events), events[-1].data["status"]) == (["out-of-memory"], "failed")
     site.define("hog", "", limits={"memory_mib": 48})
-    assert site.end(lifecycle.submit_run(agent, "again"))[-1].data["status"] == "completed"
+    assert site.end(commands.submit_run(agent, "again"))[-1].data["status"] == "completed"
 
 
 @pytest.mark.slow

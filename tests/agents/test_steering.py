@@ -6,11 +6,11 @@ import json
 
 import pytest
 
-from agents import lifecycle
 from agents.errors import RunNotEnded
-from agents.execution import Execution
-from agents.history import UNFINISHED
 from agents.models import Run
+from agents.programs.history import UNFINISHED
+from agents.runs import commands
+from agents.worker.execution import Execution
 from containers.errors import EngineError
 from containers.protocols import jsonl
 from tests.agents.site import Site, statuses, text
@@ -26,7 +26,7 @@ wait("go")
 
 
 def steer(site: Site, run: Run, words: str = "Be brief.") -> Run:
-    return lifecycle.submit_run(run.agent, words, strategy="steer")
+    return commands.submit_run(run.agent, words, strategy="steer")
 
 
 def of(site: Site, run: Run) -> list[str]:
@@ -59,7 +59,7 @@ def test_what_was_handed_over_is_part_of_the_conversation(site: Site) -> None:
     site.let(run, "go")
     site.end(run)
     site.define("listens", 'say("done", result=[m["content"] for m in start["history"] if m["role"] == "user"])')
-    assert site.end(lifecycle.submit_run(run.agent, "Last"))[-1].data["result"] == ["First", "Be brief."]
+    assert site.end(commands.submit_run(run.agent, "Last"))[-1].data["result"] == ["First", "Be brief."]
 
 
 def test_a_program_that_takes_no_messages_gets_a_run_of_its_own(site: Site) -> None:
@@ -75,7 +75,7 @@ def test_a_program_that_takes_no_messages_gets_a_run_of_its_own(site: Site) -> N
 def test_without_a_run_it_is_a_run(site: Site) -> None:
     site.worker()
     agent = site.agent(site.define("fine", "", steering=True))
-    run = lifecycle.submit_run(agent, "go", strategy="steer")
+    run = commands.submit_run(agent, "go", strategy="steer")
     site.end(run)
     assert of(site, run) == ["queued", "running", "completed"]
 
@@ -90,7 +90,7 @@ def test_what_the_program_did_not_live_to_hear_is_executed(site: Site, monkeypat
         def refuse(*_: object, **__: object) -> bytes:
             raise EngineError("it does not read its stdin")
 
-        broken.setattr("agents.execution.steering.jsonl.message", refuse)
+        broken.setattr("agents.worker.execution.steering.jsonl.message", refuse)
         later = steer(site, run)
         site.let(run, "go")
         site.end(run)
@@ -125,7 +125,7 @@ def test_it_can_be_cancelled_while_it_waits_in_the_queue(site: Site) -> None:
     run = site.start(site.define("works", 'wait("go")'))
     site.wait_status(run, "running")
     later = steer(site, run)
-    lifecycle.request_cancel(later)
+    commands.request_cancel(later)
     site.wait_status(later, "cancelled")
     site.let(run, "go")
     site.end(run)
@@ -144,7 +144,7 @@ def test_one_whose_record_was_lost_is_sent_again_with_the_same_id(
         def die(*_: object) -> None:
             raise ConnectionError("the worker dies here")
 
-        broken.setattr("agents.execution.steering.Tally.done", die)
+        broken.setattr("agents.worker.execution.steering.Tally.done", die)
         handed = steer(any_site, run)
         any_site.wait_file(run, "told")
         any_site.kill(first)
@@ -171,7 +171,7 @@ def test_what_could_not_be_passed_on_once_is_passed_on_later(site: Site, monkeyp
         refused.append(words)
         raise EngineError("its stdin is full")
 
-    monkeypatch.setattr("agents.execution.steering.jsonl.message", refuse_once)
+    monkeypatch.setattr("agents.worker.execution.steering.jsonl.message", refuse_once)
     handed = steer(site, run)
     site.wait_status(handed, "completed")
     assert refused
@@ -184,13 +184,13 @@ def test_a_failed_run_is_continued_with_what_it_had_said(site: Site) -> None:
     run = site.start(site.define("fails", 'say("text", content="half")\nsys.exit(3)'), "Do it")
     site.end(run)
     site.define("fails", 'say("done", result=[start["input"]["content"], start["history"][-1]["content"]])')
-    again = lifecycle.resume(run)
+    again = commands.resume(run)
     assert again.retry_of == run
-    assert site.end(again)[-1].data["result"] == [lifecycle.RESUME_INPUT, f"half\n\n{UNFINISHED['failed']}"]
-    assert site.end(lifecycle.resume(again, "And more"))[-1].data["result"][0] == "And more"
+    assert site.end(again)[-1].data["result"] == [commands.RESUME_INPUT, f"half\n\n{UNFINISHED['failed']}"]
+    assert site.end(commands.resume(again, "And more"))[-1].data["result"][0] == "And more"
 
 
 def test_a_run_that_goes_on_is_not_continued(site: Site) -> None:
     run = site.start(site.define("fine", ""))
     with pytest.raises(RunNotEnded):
-        lifecycle.resume(run)
+        commands.resume(run)

@@ -8,11 +8,12 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from agents import attempts, lifecycle, order
 from agents.errors import AgentsError, RunStopping
+from agents.log import queue_order
+from agents.log.brief_writer import is_held
 from agents.models import ApprovalAnswer, Run
-from agents.runner import Runner
-from agents.settle import is_held
+from agents.runs import attempts, commands
+from agents.worker.runner import Runner
 from streaming.store.database import close_threads
 from tests.agents.site import Site, statuses, until
 from tests.agents.test_order import in_threads
@@ -69,8 +70,8 @@ def test_answer_stored_before_the_cancel_is_not_delivered_after_it(any_site: Sit
     run = any_site.start(any_site.define("asks", ASKS))
     any_site.wait_status(run, "waiting")
     with frozen(worker):
-        lifecycle.answer_approval(run, "a1", "approve", "ada")
-        lifecycle.request_cancel(run)
+        commands.answer_approval(run, "a1", "approve", "ada")
+        commands.request_cancel(run)
     is_cancelled(any_site, run)
     assert heard(any_site, run) == ["cancel"]
 
@@ -80,12 +81,12 @@ def test_steering_prompt_stored_before_the_cancel_is_not_delivered_after_it(site
     run = site.start(site.define("waits", WAITS, steering=True))
     site.wait_event(run, "text")
     with frozen(worker):
-        steering = lifecycle.submit_run(run.agent, "Be brief.", strategy="steer")
-        lifecycle.request_cancel(run)
+        steering = commands.submit_run(run.agent, "Be brief.", strategy="steer")
+        commands.request_cancel(run)
     is_cancelled(site, run)
     assert heard(site, run) == ["cancel"]
     site.wait_event(steering, "text")  # it became a run of its own
-    lifecycle.request_cancel(steering)
+    commands.request_cancel(steering)
     site.end(steering)
     assert statuses(site.events(steering)) == ["queued", "running", "cancelled"]
 
@@ -95,10 +96,10 @@ def test_steering_prompt_that_was_withdrawn_is_not_delivered(site: Site) -> None
     run = site.start(site.define("waits", WAITS, steering=True))
     site.wait_event(run, "text")
     with frozen(worker):
-        steering = lifecycle.submit_run(run.agent, "Be brief.", strategy="steer")
-        lifecycle.request_cancel(steering)
+        steering = commands.submit_run(run.agent, "Be brief.", strategy="steer")
+        commands.request_cancel(steering)
     site.end(steering)
-    lifecycle.request_cancel(run)
+    commands.request_cancel(run)
     is_cancelled(site, run)
     assert heard(site, run) == ["cancel"]
 
@@ -113,7 +114,7 @@ def test_cancel_that_the_supervisor_has_not_seen_is_found_before_a_delivery(
     run = site.start(site.define("program", code, steering=True))
     site.wait_status(run, status)
     site.wait_event(run, "approval-request" if delivery == "answer" else "text")
-    from agents.supervisor import Supervisor
+    from agents.worker.supervisor import Supervisor
 
     pass_on = Supervisor._pass_on
 
@@ -123,9 +124,9 @@ def test_cancel_that_the_supervisor_has_not_seen_is_found_before_a_delivery(
 
     monkeypatch.setattr(Supervisor, "_pass_on", cancelled_meanwhile)
     if delivery == "answer":
-        lifecycle.answer_approval(run, "a1", "approve", "ada")
+        commands.answer_approval(run, "a1", "approve", "ada")
     else:
-        lifecycle.submit_run(run.agent, "Be brief.", strategy="steer")
+        commands.submit_run(run.agent, "Be brief.", strategy="steer")
     site.end(run)
     assert heard(site, run) == ["cancel"]
 
@@ -145,7 +146,7 @@ def test_run_that_was_cancelled_while_it_started_is_told_nothing(
 
     monkeypatch.setattr(attempts, step, cancelled_meanwhile)
     agent = site.agent(site.define("works", 'note("told", start["type"])'))
-    run = lifecycle.submit_run(agent, "go")
+    run = commands.submit_run(agent, "go")
     worker = site.worker()
     site.ask_worker(worker, str(agent.pk))
     assert site.end(run)[-1].data["status"] == "cancelled"
@@ -161,10 +162,10 @@ def test_worker_that_stood_still_beyond_its_lease_goes_on_stopping(site: Site) -
     site.wait_status(run, "waiting")
     with frozen(worker):
         site.expire(run.agent)
-        lifecycle.answer_approval(run, "a1", "approve", "ada")
+        commands.answer_approval(run, "a1", "approve", "ada")
         assert not is_held(str(run.agent_id)), "the web process has had the lease, and given it back"
         site.workers.remove(worker)
-        lifecycle.request_cancel(run)
+        commands.request_cancel(run)
         site.workers.append(worker)
     is_cancelled(site, run)
     assert heard(site, run) == ["cancel"]
@@ -185,8 +186,8 @@ def test_cancel_and_answer_at_once_are_never_both_obeyed(site: Site) -> None:
         def act(at: int) -> object:
             run = Run.objects.get(pk=runs[at // 2].pk)
             if at % 2:
-                return lifecycle.request_cancel(run)
-            lifecycle.answer_approval(run, "a1", "approve", "ada")
+                return commands.request_cancel(run)
+            commands.answer_approval(run, "a1", "approve", "ada")
             return None
 
         results = in_threads(2 * len(runs), act)
@@ -198,15 +199,15 @@ def test_cancel_and_answer_at_once_are_never_both_obeyed(site: Site) -> None:
 
 
 WISHES: dict[str, Callable[[Run, Run], object]] = {
-    "approve": lambda run, queued: lifecycle.answer_approval(run, "a1", "approve", "ada"),
-    "grant a budget": lambda run, queued: lifecycle.answer_approval(run, "budget:tokens:1", "approve", "ada"),
-    "deny by timeout": lambda run, queued: lifecycle.record_answer(str(run.pk), "a1", "deny", "timeout", ""),
-    "steer": lambda run, queued: lifecycle.submit_run(run.agent, "Be brief.", strategy="steer"),
-    "interrupt": lambda run, queued: lifecycle.submit_run(run.agent, "Rather this.", strategy="interrupt"),
-    "move": lambda run, queued: lifecycle.move(run, None),
-    "move before it": lambda run, queued: lifecycle.move(queued, run),
-    "retry": lambda run, queued: lifecycle.retry(run),
-    "continue": lambda run, queued: lifecycle.resume(run),
+    "approve": lambda run, queued: commands.answer_approval(run, "a1", "approve", "ada"),
+    "grant a budget": lambda run, queued: commands.answer_approval(run, "budget:tokens:1", "approve", "ada"),
+    "deny by timeout": lambda run, queued: commands.record_answer(str(run.pk), "a1", "deny", "timeout", ""),
+    "steer": lambda run, queued: commands.submit_run(run.agent, "Be brief.", strategy="steer"),
+    "interrupt": lambda run, queued: commands.submit_run(run.agent, "Rather this.", strategy="interrupt"),
+    "move": lambda run, queued: commands.move(run, None),
+    "move before it": lambda run, queued: commands.move(queued, run),
+    "retry": lambda run, queued: commands.retry(run),
+    "continue": lambda run, queued: commands.resume(run),
 }
 
 
@@ -214,10 +215,10 @@ def test_every_wish_against_a_stopping_run_is_refused(site: Site) -> None:
     worker = site.worker()
     run = site.start(site.define("asks", ASKS))
     site.wait_status(run, "waiting")
-    queued = lifecycle.submit_run(run.agent, "next")
+    queued = commands.submit_run(run.agent, "next")
     stale = Run.objects.get(pk=run.pk)
     with frozen(worker):
-        lifecycle.request_cancel(run)
+        commands.request_cancel(run)
         for name, wish in WISHES.items():
             with pytest.raises(RunStopping, match="told to stop") as refused:
                 wish(stale, queued)
@@ -225,10 +226,10 @@ def test_every_wish_against_a_stopping_run_is_refused(site: Site) -> None:
             assert refused.value.details["run_id"] == str(run.pk), name
         assert Run.objects.filter(agent=run.agent).count() == 2
         assert not ApprovalAnswer.objects.exists()
-        behind = lifecycle.submit_run(run.agent, "after it")  # waits for its end, and is no wish against it
+        behind = commands.submit_run(run.agent, "after it")  # waits for its end, and is no wish against it
     is_cancelled(site, run)
-    assert lifecycle.retry(run).retry_of == run, "once it has ended it can be tried again"
-    lifecycle.cancel_all(run.agent)
+    assert commands.retry(run).retry_of == run, "once it has ended it can be tried again"
+    commands.cancel_all(run.agent)
     site.end(behind)
 
 
@@ -240,7 +241,7 @@ def test_wish_waits_for_a_cancel_that_is_being_written(site: Site, wish: str) ->
     if connection.vendor == "sqlite":
         pytest.skip("one transaction writes at a time")
     run = site.start(site.define("asks", ASKS))
-    queued = lifecycle.submit_run(run.agent, "next")
+    queued = commands.submit_run(run.agent, "next")
     Run.objects.filter(pk=run.pk).update(taken_at=run.created_at)
     ready = threading.Event()
     results: list[object] = []
@@ -249,9 +250,9 @@ def test_wish_waits_for_a_cancel_that_is_being_written(site: Site, wish: str) ->
         ready.set()
         try:
             if wish == "approve":
-                results.append(lifecycle.record_answer(str(run.pk), "a1", "approve", "ada", ""))
+                results.append(commands.record_answer(str(run.pk), "a1", "approve", "ada", ""))
             elif wish == "move":
-                results.append(order.move(queued, run))
+                results.append(queue_order.move(queued, run))
             else:
                 results.append(WISHES[wish](run, queued))
         except AgentsError as error:

@@ -11,12 +11,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agents import position
-from agents.protocols.acp import AcpConversation
-from agents.protocols.conversation import Conversation, Opening
-from agents.protocols.jsonl import JsonlConversation
-from agents.pump import Pump
-from agents.translate import Translator
+from agents.programs.output_pump import Pump
+from agents.programs.protocols.acp import AcpConversation
+from agents.programs.protocols.conversation import Conversation, Opening
+from agents.programs.protocols.jsonl import JsonlConversation
+from agents.programs.translator import Translator
+from agents.worker import source_position
 from containers.interface import BEGINNING, Offset, Output
 from containers.protocols.acp.session import INITIALIZE_ID
 from streaming.model.events import Draft, Event
@@ -35,12 +35,17 @@ class World:
         read_to = stored, RUN, 1
         conversation = conversation or JsonlConversation(Translator(RUN))
         self.pump = Pump(
-            conversation, position.read(*read_to), 2**30, self._append, lambda: None, position.read_begin(*read_to)
+            conversation,
+            source_position.read(*read_to),
+            2**30,
+            self._append,
+            lambda: None,
+            source_position.read_begin(*read_to),
         )
 
     async def _append(self, drafts: list[Draft], offset: Offset, begin: Offset) -> list[Event]:
         self.log += drafts
-        self.positions.append(position.write(RUN, 1, offset, begin))
+        self.positions.append(source_position.write(RUN, 1, offset, begin))
         return []
 
     async def read(self, *pieces: bytes, pause_s: float = 0.0) -> None:

@@ -8,9 +8,10 @@ from typing import Any
 import pytest
 from django.db.models.functions import Now
 
-from agents import lifecycle, reaper, sweep
 from agents.models import Run
-from agents.runner import Runner
+from agents.runs import commands
+from agents.worker import container_cleanup, reaper
+from agents.worker.runner import Runner
 from containers.errors import EngineError
 from streaming.store.database import in_thread
 from tests.agents.site import Site, attempts, until
@@ -34,7 +35,7 @@ def test_a_queued_run_that_nobody_took_is_asked_for_again(site: Site) -> None:
 
 def test_a_run_that_was_never_handed_out_is_asked_for(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     """The web process died between the row and the broker."""
-    monkeypatch.setattr(lifecycle, "enqueue", lambda agent_id: False)
+    monkeypatch.setattr(commands, "enqueue", lambda agent_id: False)
     run = site.start(site.define("fine", ""))
     assert reaper.stranded() == [str(run.agent_id)]
 
@@ -42,7 +43,7 @@ def test_a_run_that_was_never_handed_out_is_asked_for(site: Site, monkeypatch: p
 def test_many_stranded_runs_of_an_agent_are_one_message(site: Site) -> None:
     agent = site.agent(site.define("fine", ""))
     for number in range(5):
-        lifecycle.submit_run(agent, str(number))
+        commands.submit_run(agent, str(number))
     Run.objects.update(enqueued_at=None)
     assert reaper.stranded() == [str(agent.pk)]
 
@@ -61,7 +62,7 @@ def test_two_reapers_at_once_and_a_message_twice_do_no_harm(site: Site) -> None:
 
 
 def swept(worker: Runner) -> int:
-    removed: int = worker.submit(sweep.sweep(worker.engines)).result(30)
+    removed: int = worker.submit(container_cleanup.sweep(worker.engines)).result(30)
     return removed
 
 
@@ -82,7 +83,7 @@ def test_the_sweep_takes_what_is_over_and_nothing_else(any_site: Site) -> None:
     for run in (lives, ended, deleted):
         any_site.wait_file(run, "up")
     any_site.kill(worker)
-    lifecycle.delete_agent(deleted.agent)
+    commands.delete_agent(deleted.agent)
     over(ended)
     second = any_site.worker()
     assert swept(second) == 2
@@ -198,7 +199,7 @@ def test_containers_of_an_engine_that_is_not_the_sites_any_more_are_swept(docker
 
 
 def test_what_starts_and_removals_left_half_way_is_swept(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sweep, "TIDY_S", 0.0)
+    monkeypatch.setattr(container_cleanup, "TIDY_S", 0.0)
     site.settings.ORPHAN_GRACE_S = 0
     worker = site.worker()
     run = site.start(site.define("waits", WAITS))
@@ -233,5 +234,5 @@ def test_the_workspace_of_a_deleted_agent_is_gone_though_its_program_went_on_wri
     run = site.start(site.define("writes", 'note("up")\nwhile True:\n    note("more", "x")\n    time.sleep(0.001)\n'))
     site.wait_file(run, "up")
     workspace = site.workspace(run)
-    lifecycle.delete_agent(run.agent)
+    commands.delete_agent(run.agent)
     until(lambda: not workspace.exists(), "the workspace goes", patience_s=8)

@@ -10,11 +10,12 @@ from collections.abc import Callable
 
 import pytest
 
-from agents import lease as leases
-from agents import lifecycle, reaper
-from agents.attempts import close_stale
+from agents.log import lease as leases
 from agents.models import Run
-from agents.runner import Runner
+from agents.runs import commands
+from agents.runs.attempts import close_stale
+from agents.worker import reaper
+from agents.worker.runner import Runner
 from streaming.errors import Fenced
 from streaming.model.events import draft
 from streaming.models import Log
@@ -149,7 +150,7 @@ def test_cancel_between_two_workers(any_site: Site) -> None:
     run = any_site.start(any_site.define("counts", COUNTS))
     any_site.wait_file(run, "middle")
     any_site.kill(first)
-    lifecycle.request_cancel(run)
+    commands.request_cancel(run)
     any_site.expire(run.agent)
     any_site.ask_worker(any_site.worker(), str(run.agent_id))
     events = any_site.end(run)
@@ -165,7 +166,7 @@ def test_cancel_of_a_container_whose_starter_died_before_noting_it(
     run = any_site.start(any_site.define("counts", COUNTS))
     assert halt.reached.wait(20)
     any_site.kill(first)
-    lifecycle.request_cancel(run)
+    commands.request_cancel(run)
     any_site.expire(run.agent)
     any_site.ask_worker(any_site.worker(), str(run.agent_id))
     assert any_site.end(run)[-1].data["status"] == "cancelled"

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from agents import lifecycle, supervisor, sweep
-from agents.execution import Execution
 from agents.models import Run
+from agents.runs import commands
+from agents.worker import container_cleanup, supervisor
+from agents.worker.execution import Execution
 from streaming.models import Log
 from tests.agents.site import Site, until
 from tests.agents.takeover import COUNTS, halt_in, is_whole, let_all
@@ -55,7 +56,7 @@ def _in_phase(site: Site, phase: str, how: str, monkeypatch: pytest.MonkeyPatch)
         owner = first.submit(first.engines()).result()
     halt = halt_in(owner, method, monkeypatch, before=before)
     agent = site.agent(site.define("counts", COUNTS))
-    run = lifecycle.submit_run(agent, "go")
+    run = commands.submit_run(agent, "go")
     let_all(site, run)
     assert halt.reached.wait(20)
     if how == "detach":
@@ -75,6 +76,6 @@ def _in_phase(site: Site, phase: str, how: str, monkeypatch: pytest.MonkeyPatch)
     if how == "kill" and phase in ENDED:
         until(lambda: Run.objects.get(pk=run.pk).is_finished, "the run ends")
         site.settings.ORPHAN_GRACE_S = 0
-        second.submit(sweep.sweep(second.engines)).result(20)
+        second.submit(container_cleanup.sweep(second.engines)).result(20)
     is_whole(site, run)
     assert site.containers(run) == []

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agents.translate import Translator, user_message_id
+from agents.programs.translator import Translator, user_message_id
 from containers.protocols.jsonl import Parser
 from streaming.errors import EventInvalid
 from streaming.model.events import Draft, Event, draft

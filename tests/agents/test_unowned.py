@@ -12,9 +12,10 @@ import pytest
 from django.contrib.auth.models import User
 from django.db import DatabaseError
 
-from agents import lifecycle, tasks
 from agents.models import Agent
-from agents.workspace import Workspace, unowned
+from agents.runs import commands
+from agents.worker import tasks
+from agents.workspace import Workspace, cleanup
 from tests.agents.site import Site
 
 HOUR_S = 3600
@@ -30,7 +31,7 @@ def stray(agent_id: str | None = None) -> Path:
 
 
 def note(path: Path) -> Path:
-    return path.parent / unowned.NOTES / path.name
+    return path.parent / cleanup.NOTES / path.name
 
 
 def hours_pass(path: Path, hours: float) -> None:
@@ -41,12 +42,12 @@ def hours_pass(path: Path, hours: float) -> None:
 def test_a_workspace_without_an_agent_is_removed_after_its_grace(site: Site) -> None:
     site.settings.WORKSPACE_GRACE_H = 24
     path = stray()
-    assert unowned.sweep() == 0
+    assert cleanup.sweep() == 0
     hours_pass(path, 23.9)
-    assert unowned.sweep() == 0
+    assert cleanup.sweep() == 0
     assert (path / "deep" / "er" / "file").exists()
     hours_pass(path, 24.1)
-    assert unowned.sweep() == 1
+    assert cleanup.sweep() == 1
     assert not path.exists()
     assert not note(path).exists()
 
@@ -55,7 +56,7 @@ def test_the_grace_begins_when_it_was_first_seen_however_old_its_files_are(site:
     """Somebody may have started the site on another database: there is a day to notice."""
     path = stray()
     os.utime(path, (0, 0))
-    assert unowned.sweep() == 0
+    assert cleanup.sweep() == 0
     assert path.exists()
 
 
@@ -63,14 +64,14 @@ def test_an_agent_that_is_back_before_the_end_of_the_grace_starts_it_anew(site: 
     """The database was restored again, from a later moment."""
     agent_id = str(uuid.uuid4())
     path = stray(agent_id)
-    unowned.sweep()
+    cleanup.sweep()
     hours_pass(path, 1000)
     agent = Agent.objects.create(pk=agent_id, owner=site.owner, definition="demo")
-    assert unowned.sweep() == 0
+    assert cleanup.sweep() == 0
     assert not note(path).exists()
     rows = Agent.objects.filter(pk=agent.pk)
     rows._raw_delete(rows.db)  # as a database that was restored has it: nobody was told
-    assert unowned.sweep() == 0
+    assert cleanup.sweep() == 0
     assert path.exists()
 
 
@@ -79,10 +80,10 @@ def test_the_workspace_of_a_living_agent_stays_whatever_its_state(site: Site) ->
     site.worker()
     site.define("waits", 'note("up"); wait("go")')
     idle, archived, active = site.agent("waits"), site.agent("waits"), site.start("waits")
-    lifecycle.archive(archived, True)
+    commands.archive(archived, True)
     site.wait_file(active, "up")
     os.utime(site.workspace(idle), (0, 0))
-    assert unowned.sweep() == 0
+    assert cleanup.sweep() == 0
     for one in (idle, archived, active):
         assert site.workspace(one).is_dir()
     site.let(active, "go")
@@ -98,7 +99,7 @@ def test_an_agent_made_while_we_looked_keeps_its_workspace(site: Site, monkeypat
     stray(back)
     lost = stray()
     made: list[Agent] = []
-    there, living = unowned._there, unowned._living
+    there, living = cleanup._there, cleanup._living
 
     def listing() -> list[str]:
         made.append(site.agent("fine"))
@@ -114,9 +115,9 @@ def test_an_agent_made_while_we_looked_keeps_its_workspace(site: Site, monkeypat
             made.append(Agent.objects.create(pk=back, owner=site.owner, definition="fine"))
         return found
 
-    monkeypatch.setattr(unowned, "_there", listing)
-    monkeypatch.setattr(unowned, "_living", asking)
-    assert unowned.sweep() == 1
+    monkeypatch.setattr(cleanup, "_there", listing)
+    monkeypatch.setattr(cleanup, "_living", asking)
+    assert cleanup.sweep() == 1
     assert len(made) >= 7
     for agent in made:
         assert site.workspace(agent).is_dir()
@@ -135,7 +136,7 @@ def test_what_is_not_a_workspace_is_somebody_elses(site: Site, tmp_path: Path) -
         (place / name).mkdir()
     (place / str(uuid.uuid4())).write_text("a file")
     before = {path.name for path in place.iterdir()}
-    assert unowned.sweep() == 1
+    assert cleanup.sweep() == 1
     assert len(before - {path.name for path in place.iterdir()}) == 1
     assert (other / "precious").exists()
 
@@ -147,17 +148,17 @@ def test_nothing_is_removed_while_the_database_is_away(site: Site, monkeypatch: 
     def away(agent_ids: list[str]) -> set[str]:
         raise DatabaseError("away")
 
-    monkeypatch.setattr(unowned, "_living", away)
+    monkeypatch.setattr(cleanup, "_living", away)
     tasks.sweep_workspaces()
     assert path.exists()
 
 
 def test_much_is_removed_in_several_turns(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     site.settings.WORKSPACE_GRACE_H = 0
-    monkeypatch.setattr(unowned, "WORKSPACES_A_TURN", 2)
+    monkeypatch.setattr(cleanup, "WORKSPACES_A_TURN", 2)
     for _ in range(5):
         stray()
-    assert [unowned.sweep() for _ in range(4)] == [2, 2, 1, 0]
+    assert [cleanup.sweep() for _ in range(4)] == [2, 2, 1, 0]
 
 
 def test_what_can_not_be_removed_now_is_removed_later(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -167,10 +168,10 @@ def test_what_can_not_be_removed_now_is_removed_later(site: Site, monkeypatch: p
     path = site.workspace(agent)
     with monkeypatch.context() as patch:
         patch.setattr(Workspace, "remove_all", lambda workspace: None)
-        lifecycle.delete_agent(agent)
-        assert unowned.sweep() == 0
+        commands.delete_agent(agent)
+        assert cleanup.sweep() == 0
     assert path.exists()
-    assert unowned.sweep() == 1
+    assert cleanup.sweep() == 1
     assert not path.exists()
 
 
@@ -180,10 +181,10 @@ def test_the_workspaces_of_a_deleted_users_agents_go_with_them(site: Site) -> No
     path = site.workspace(agent)
     User.objects.filter(pk=site.owner.pk).delete()
     assert not path.exists()
-    assert unowned.sweep() == 0
+    assert cleanup.sweep() == 0
 
 
 def test_a_site_without_workspaces_has_nothing_to_sweep(site: Site, tmp_path: Path, settings: Any) -> None:
     settings.WORKSPACES_DIR = tmp_path / "not" / "there"
-    assert unowned.sweep() == 0
+    assert cleanup.sweep() == 0
     assert not (tmp_path / "not").exists()

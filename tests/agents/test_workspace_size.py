@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from agents import lifecycle
 from agents.models import Run
+from agents.runs import commands
 from agents.workspace.removal import empty
 from agents.workspace.usage import ENTRY_BYTES, measure
 from containers.spec import MIB
@@ -28,7 +28,7 @@ time.sleep(600)
 
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("agents.execution.disk.MEASURE_INTERVAL_S", 0.1)
+    monkeypatch.setattr("agents.worker.execution.workspace_watch.MEASURE_INTERVAL_S", 0.1)
 
 
 def errors(events: list[Event]) -> list[str]:
@@ -39,17 +39,17 @@ def errors(events: list[Event]) -> list[str]:
 def test_a_run_that_fills_its_workspace_ends_and_the_next_one_needs_room(any_site: Site) -> None:
     any_site.worker()
     agent = any_site.agent(any_site.define("fill", FILL, limits={"workspace_mib": 8}))
-    events = any_site.end(lifecycle.submit_run(agent, "go"))
+    events = any_site.end(commands.submit_run(agent, "go"))
     assert errors(events) == ["workspace-full"]
     assert "more than 8 MiB" in next(event.data["message"] for event in events if event.type == "error")
     assert (events[-1].type, events[-1].data["status"]) == ("done", "failed")
     any_site.define("fill", "say('text', content='there was room')", limits={"workspace_mib": 8})
-    again = lifecycle.submit_run(agent, "go")
+    again = commands.submit_run(agent, "go")
     assert errors(any_site.end(again)) == ["workspace-full"]
     assert Run.objects.get(pk=again.pk).attempts.get().container_ref == ""
     for path in any_site.workspace(agent).iterdir():
         path.unlink()
-    events = any_site.end(lifecycle.submit_run(agent, "go"))
+    events = any_site.end(commands.submit_run(agent, "go"))
     assert events[-1].data["status"] == "completed"
 
 
@@ -74,13 +74,13 @@ os.unlink("large")
 def test_run_does_not_begin_on_a_disk_that_is_almost_full(any_site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     any_site.worker()
     agent = any_site.agent(any_site.define("short", "say('text', content='there was room')"))
-    monkeypatch.setattr("agents.lifecycle.refuse_low_disk", lambda: None)  # it was accepted while there was room
+    monkeypatch.setattr("agents.runs.commands.refuse_low_disk", lambda: None)  # it was accepted while there was room
     any_site.settings.MIN_FREE_MIB = 2**40
-    run = lifecycle.submit_run(agent, "go")
+    run = commands.submit_run(agent, "go")
     assert errors(any_site.end(run)) == ["disk-full"]
     assert Run.objects.get(pk=run.pk).attempts.get().container_ref == ""
     any_site.settings.MIN_FREE_MIB = 0
-    assert any_site.end(lifecycle.submit_run(agent, "go"))[-1].data["status"] == "completed"
+    assert any_site.end(commands.submit_run(agent, "go"))[-1].data["status"] == "completed"
 
 
 def used(path: Path, enough_bytes: int = 1 << 40) -> int:

@@ -98,9 +98,9 @@ def site(settings, tmp_path: Path) -> None:
 def no_worker(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Nobody takes the runs of these tests up; the ids of agents that a worker was asked to look at."""
     asked: list[str] = []
-    from agents import lifecycle
+    from agents.runs import commands
 
-    monkeypatch.setattr(lifecycle, "enqueue", asked.append)
+    monkeypatch.setattr(commands, "enqueue", asked.append)
     return asked
 
 
@@ -122,9 +122,9 @@ def user(database_threads: None, transactional_db: None) -> Any:
 
 @pytest.fixture
 def api(user: Any) -> ApiClient:
-    from agents import access
+    from agents.auth import credentials
 
-    return ApiClient(access.create_token(user, "test"))
+    return ApiClient(credentials.create_token(user, "test"))
 
 
 @pytest.fixture
@@ -145,9 +145,9 @@ def database_away(transactional_db: None) -> Iterator[None]:
 def stranger(user: Any) -> ApiClient:
     from django.contrib.auth.models import User
 
-    from agents import access
+    from agents.auth import credentials
 
-    return ApiClient(access.create_token(User.objects.create_user("eve"), "test"))
+    return ApiClient(credentials.create_token(User.objects.create_user("eve"), "test"))
 
 
 @pytest.fixture
@@ -160,8 +160,8 @@ def agent_id(api: ApiClient) -> str:
 
 def write(agent_id: str, drafts: Sequence[Any], *, snapshot: bool = True) -> None:
     """Append events to an agent's log, as a supervisor does."""
-    from agents import lease as leases
-    from agents.projection import projection
+    from agents.log import lease as leases
+    from agents.log.projection import projection
     from streaming.model.cursor import Cursor
     from streaming.model.events import Event, now
     from streaming.store import journal

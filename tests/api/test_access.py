@@ -12,7 +12,8 @@ from django.db import connection
 from django.test import Client
 from django.utils import timezone
 
-from agents import access
+from agents.auth import credentials
+from agents.auth.permissions import agent_for
 from agents.errors import NotAuthenticated, NotFound
 from agents.models import Agent, ApiToken, LoginLink
 
@@ -35,10 +36,10 @@ def session_of(user: User) -> str:
 
 
 def test_a_token_says_whose_it_is_and_is_not_stored(user):
-    token = access.create_token(user, "laptop")
+    token = credentials.create_token(user, "laptop")
     assert token.startswith("as_")
     assert len(token) >= 3 + 43
-    assert access.user_of_token(token) == user
+    assert credentials.user_of_token(token) == user
     assert token not in str(list(ApiToken.objects.values()))
 
 
@@ -46,31 +47,31 @@ def test_a_token_says_whose_it_is_and_is_not_stored(user):
     "token", ["", "as_", "as_nobody", "nonsense", "as_" + "x" * 10_000, "as_\0", "as_\udcff", "as_é"]
 )
 def test_no_token_of_ours_says_nothing(token):
-    assert access.user_of_token(token) is None
+    assert credentials.user_of_token(token) is None
 
 
 def test_the_hash_is_no_token(user):
-    token = access.create_token(user, "laptop")
-    assert access.user_of_token(access.hash_token(token)) is None
-    assert access.user_of_token("as_" + access.hash_token(token)) is None
+    token = credentials.create_token(user, "laptop")
+    assert credentials.user_of_token(credentials.hash_token(token)) is None
+    assert credentials.user_of_token("as_" + credentials.hash_token(token)) is None
 
 
 def test_a_token_of_an_inactive_user_is_refused(user):
-    token = access.create_token(user, "laptop")
+    token = credentials.create_token(user, "laptop")
     user.is_active = False
     user.save()
-    assert access.user_of_token(token) is None
+    assert credentials.user_of_token(token) is None
 
 
 def test_last_use_is_noted_at_most_once_a_minute(user, django_assert_num_queries):
-    token = access.create_token(user, "laptop")
-    access.user_of_token(token)
+    token = credentials.create_token(user, "laptop")
+    credentials.user_of_token(token)
     noted = ApiToken.objects.get().last_used_at
     assert noted is not None
     with django_assert_num_queries(1):
-        access.user_of_token(token)
+        credentials.user_of_token(token)
     ApiToken.objects.update(last_used_at=timezone.now() - timedelta(seconds=61))
-    access.user_of_token(token)
+    credentials.user_of_token(token)
     assert (ApiToken.objects.get().last_used_at or noted) > noted
 
 
@@ -79,43 +80,43 @@ def test_last_use_is_noted_at_most_once_a_minute(user, django_assert_num_queries
 
 def test_a_session_says_whose_it_is_until_the_password_changes(user):
     key = session_of(user)
-    assert access.user_of_session(key) == user
+    assert credentials.user_of_session(key) == user
     user.set_password("another long password")
     user.save()
-    assert access.user_of_session(key) is None
+    assert credentials.user_of_session(key) is None
 
 
 @pytest.mark.parametrize("key", ["", "nobody", "x" * 10_000, "\0", "../../etc/passwd", "\udcff"])
 def test_no_session_of_ours_says_nothing(key):
-    assert access.user_of_session(key) is None
+    assert credentials.user_of_session(key) is None
 
 
 def test_a_session_of_an_inactive_user_is_refused(user):
     key = session_of(user)
     user.is_active = False
     user.save()
-    assert access.user_of_session(key) is None
+    assert credentials.user_of_session(key) is None
 
 
 def test_identify_takes_a_bearer_token_without_csrf(user):
-    token = access.create_token(user, "laptop")
-    found = access.identify([(b"Authorization", f"bearer  {token} ".encode())], PEER)
+    token = credentials.create_token(user, "laptop")
+    found = credentials.identify([(b"Authorization", f"bearer  {token} ".encode())], PEER)
     token_id = str(ApiToken.objects.get().pk)
-    assert found == access.Identity(user, access.Credential("token", token_id))
+    assert found == credentials.Identity(user, credentials.Credential("token", token_id))
     assert not found.check_csrf
 
 
 def test_identify_takes_a_session_and_wants_csrf(user):
     key = session_of(user)
-    found = access.identify([(b"cookie", f"other=1; sessionid={key}".encode())], PEER)
-    assert found == access.Identity(user, access.Credential("session", key))
+    found = credentials.identify([(b"cookie", f"other=1; sessionid={key}".encode())], PEER)
+    assert found == credentials.Identity(user, credentials.Credential("session", key))
     assert found.check_csrf
 
 
 def test_a_wrong_token_is_not_made_good_by_a_session(user):
     headers = [(b"authorization", b"Bearer as_wrong"), (b"cookie", f"sessionid={session_of(user)}".encode())]
     with pytest.raises(NotAuthenticated, match="not known"):
-        access.identify(headers, PEER)
+        credentials.identify(headers, PEER)
 
 
 @pytest.mark.parametrize(
@@ -124,12 +125,12 @@ def test_a_wrong_token_is_not_made_good_by_a_session(user):
 )
 def test_identify_refuses_any_bytes_for_a_token(headers):
     with pytest.raises(NotAuthenticated):
-        access.identify(headers, PEER)
+        credentials.identify(headers, PEER)
 
 
 @pytest.mark.parametrize("headers", [[], [(b"cookie", b"sessionid=\xff")], [(b"cookie", b"\xff")]])
 def test_identify_takes_any_bytes_for_a_session(headers):
-    assert access.identify(headers, PEER) is None
+    assert credentials.identify(headers, PEER) is None
 
 
 # CSRF --------------------------------------------------------------------------------------------------------------
@@ -150,7 +151,7 @@ def test_a_request_with_cookie_and_header_passes_the_csrf_check():
     client = Client()
     client.cookies["csrftoken"] = token = "a" * 32
     headers = [(b"cookie", f"csrftoken={token}".encode()), (b"x-csrftoken", token.encode())]
-    assert access.csrf_problem_of(scope("POST", headers)) is None
+    assert credentials.csrf_problem_of(scope("POST", headers)) is None
 
 
 @pytest.mark.parametrize(
@@ -167,40 +168,40 @@ def test_a_request_with_cookie_and_header_passes_the_csrf_check():
     ],
 )
 def test_a_request_from_elsewhere_fails_the_csrf_check(headers):
-    assert access.csrf_problem_of(scope("POST", headers))
+    assert credentials.csrf_problem_of(scope("POST", headers))
 
 
 def test_safe_methods_need_no_csrf():
-    assert access.csrf_problem_of(scope("GET", [])) is None
+    assert credentials.csrf_problem_of(scope("GET", [])) is None
 
 
 # Login links -------------------------------------------------------------------------------------------------------
 
 
 def test_a_login_link_works_once(user):
-    token = access.create_login_link(user, timedelta(minutes=5))
+    token = credentials.create_login_link(user, timedelta(minutes=5))
     assert token not in str(list(LoginLink.objects.values()))
-    assert access.redeem_login_link(token) == user
-    assert access.redeem_login_link(token) is None
+    assert credentials.redeem_login_link(token) == user
+    assert credentials.redeem_login_link(token) is None
 
 
 def test_an_old_unknown_or_inactive_login_link_is_refused(user):
-    old = access.create_login_link(user, timedelta(seconds=-1))
-    assert access.redeem_login_link(old) is None
-    assert access.redeem_login_link("\0\udcff") is None
-    fresh = access.create_login_link(user, timedelta(minutes=5))
+    old = credentials.create_login_link(user, timedelta(seconds=-1))
+    assert credentials.redeem_login_link(old) is None
+    assert credentials.redeem_login_link("\0\udcff") is None
+    fresh = credentials.create_login_link(user, timedelta(minutes=5))
     user.is_active = False
     user.save()
-    assert access.redeem_login_link(fresh) is None
+    assert credentials.redeem_login_link(fresh) is None
 
 
 @pytest.mark.django_db(transaction=True)
 def test_of_two_who_use_a_login_link_at_once_one_gets_in(user):
-    token = access.create_login_link(user, timedelta(minutes=5))
+    token = credentials.create_login_link(user, timedelta(minutes=5))
 
     def redeem(_: int) -> User | None:
         try:
-            return access.redeem_login_link(token)
+            return credentials.redeem_login_link(token)
         finally:
             connection.close()
 
@@ -213,8 +214,8 @@ def test_of_two_who_use_a_login_link_at_once_one_gets_in(user):
 
 def test_agent_for_finds_ones_own(user):
     agent = Agent.objects.create(owner=user, definition="demo")
-    assert access.agent_for(user, agent.pk) == agent
-    assert access.agent_for(user, str(agent.pk).upper()) == agent
+    assert agent_for(user, agent.pk) == agent
+    assert agent_for(user, str(agent.pk).upper()) == agent
 
 
 def test_agent_for_tells_no_difference_between_missing_and_somebody_elses(user):
@@ -222,11 +223,11 @@ def test_agent_for_tells_no_difference_between_missing_and_somebody_elses(user):
     agent = Agent.objects.create(owner=other, definition="demo")
     for agent_id in (str(agent.pk), str(uuid.uuid4())):
         with pytest.raises(NotFound, match="no such agent"):
-            access.agent_for(user, agent_id)
+            agent_for(user, agent_id)
 
 
 @pytest.mark.parametrize("agent_id", ["", "x", "\0", "\udcff", "1" * 10_000, "{0}", "urn:uuid:{0}", "\u0660" * 32])
 def test_agent_for_refuses_what_is_no_id(user, agent_id):
     agent = Agent.objects.create(owner=user, definition="demo")
     with pytest.raises(NotFound):
-        access.agent_for(user, agent_id.replace("{0}", "{" + str(agent.pk) + "}"))
+        agent_for(user, agent_id.replace("{0}", "{" + str(agent.pk) + "}"))

@@ -9,8 +9,8 @@ from urllib.parse import quote
 import pytest
 from asgiref.sync import async_to_sync
 
-from agents import run_events
-from agents.tool_calls import fold_call, own_event
+from agents.log import run_events
+from agents.log.tool_calls import fold_call, own_event
 from streaming.model.events import Draft, Event, decode, draft, now
 from streaming.model.fold import fold
 from streaming.store import journal

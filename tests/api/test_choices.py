@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 from django.conf import settings as site_settings
 
-from agents import choices, lifecycle
 from agents.definitions import Definition
 from agents.errors import InputInvalid
 from agents.models import Agent
+from agents.runs import choices, commands
 from tests.api.conftest import field, problem
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -82,7 +82,7 @@ def test_the_definition_that_runs_is_the_chosen_one():
 
 
 def test_an_export_takes_the_choices_along_and_an_import_is_held_to_the_definition(api, user):
-    agent, _ = lifecycle.create_agent(user, "writer", model="anthropic:large", tools=["read"])
+    agent, _ = commands.create_agent(user, "writer", model="anthropic:large", tools=["read"])
     lines = b"".join(api.send("GET", f"/api/agents/{agent.pk}/export").streaming_content)
     again = api.django.generic(
         "POST", "/api/agents/import", lines, content_type="application/jsonl", headers=api.headers

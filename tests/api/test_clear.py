@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from agents import history, lifecycle
 from agents.models import Run
-from agents.translate import user_message_id
+from agents.programs import history
+from agents.programs.translator import user_message_id
+from agents.runs import commands
 from streaming.model.events import draft
 from streaming.store import journal
 from tests.api.conftest import problem, write
@@ -73,12 +74,12 @@ def test_a_run_that_is_not_in_the_log_yet_is_open_too(api, agent_id, monkeypatch
 
 def test_a_run_that_is_posted_meanwhile_begins_behind_it(api, agent_id, monkeypatch):
     """After the look at open runs, before the event is in: its prompt is not cleared with the rest."""
-    from agents import settle
+    from agents.log import brief_writer
     from agents.models import Agent
 
     agent = Agent.objects.get(pk=agent_id)
     posted: list[Run] = []
-    append = settle._append
+    append = brief_writer._append
 
     async def slowly(*args):
         from streaming.store.database import in_database
@@ -86,10 +87,10 @@ def test_a_run_that_is_posted_meanwhile_begins_behind_it(api, agent_id, monkeypa
         posted.append(await in_database(lambda: Run.objects.create(agent=agent, number=1, input="Mine")))
         await append(*args)
 
-    monkeypatch.setattr(settle, "_append", slowly)
+    monkeypatch.setattr(brief_writer, "_append", slowly)
     assert api.call("POST", f"/api/agents/{agent_id}/clear")[0] == 202
     monkeypatch.undo()
-    settle.settle_now(agent_id)
+    brief_writer.settle_now(agent_id)
     assert [event.type for event in journal.events(agent_id)] == ["clear", "message", "status"]
     write(agent_id, [draft("status", str(posted[0].pk), status="running")])
     assert journal.load(agent_id).state["messages"][0]["id"] == user_message_id(str(posted[0].pk))
@@ -103,5 +104,5 @@ def test_a_deleted_agent_has_none(api, agent_id):
     from agents.models import Agent
 
     agent = Agent.objects.get(pk=agent_id)
-    lifecycle.delete_agent(agent)
+    commands.delete_agent(agent)
     assert problem(api.call("POST", f"/api/agents/{agent_id}/clear")) == (404, "not-found")

@@ -6,7 +6,7 @@ import pytest
 from django.db import OperationalError
 from django.test import Client
 
-from agents.access import UNKNOWN_TOKEN
+from agents.auth.credentials import UNKNOWN_TOKEN
 from tests.api.conftest import ApiClient, on_postgres, problem
 
 # Who may call ------------------------------------------------------------------------------------------------------

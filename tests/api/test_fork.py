@@ -11,9 +11,10 @@ from unittest import mock
 import pytest
 from django.db import connections
 
-from agents import history, transfer
+from agents import transfer
 from agents.models import Agent, Run, Spending
-from agents.workspace import Workspace, unowned
+from agents.programs import history
+from agents.workspace import Workspace, cleanup
 from agents.workspace.history import History
 from streaming.model.events import draft
 from streaming.models import ConversationPage, Log
@@ -342,6 +343,6 @@ def test_a_process_that_is_killed_in_the_middle_leaves_files_that_are_swept_up(s
     left = {path.name for path in settings.WORKSPACES_DIR.iterdir()} - {story.agent_id}
     assert len(left) == 1
     settings.WORKSPACE_GRACE_H = 0
-    assert unowned.sweep() == 1
+    assert cleanup.sweep() == 1
     assert not any((settings.WORKSPACES_DIR / name).exists() for name in left)
     assert story.fork()[0] == 201

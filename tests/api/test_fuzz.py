@@ -11,10 +11,10 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
-from agents import lifecycle
 from agents.api import execute
 from agents.api.site import api as ninja_api
 from agents.models import Run
+from agents.runs import commands
 from tests.api.conftest import ApiClient
 from tests.nightly import examples
 
@@ -76,8 +76,8 @@ def test_no_request_is_answered_with_an_error_of_ours(api: ApiClient, ids: dict[
     async def as_it_is(run: Run, *_: object) -> Run:
         return run
 
-    monkeypatch.setattr(lifecycle, "delete_agent", lambda agent: None)  # the next example wants it still
-    monkeypatch.setattr(lifecycle, "COMMIT_PATIENCE_S", 0)
+    monkeypatch.setattr(commands, "delete_agent", lambda agent: None)  # the next example wants it still
+    monkeypatch.setattr(commands, "COMMIT_PATIENCE_S", 0)
     monkeypatch.setattr(execute, "_ended", as_it_is)
 
     @settings(

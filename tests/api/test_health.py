@@ -11,7 +11,7 @@ from django.conf import settings
 from django.test import Client
 from pydantic import SecretStr
 
-from agents.data_directory import MARKER_FILE
+from agents.fleet.data_directory import MARKER_FILE
 from tests.api.conftest import ApiClient, on_postgres, problem
 
 

@@ -10,8 +10,9 @@ import pytest
 from pydantic import BaseModel, ValidationError
 from pydantic_core import core_schema
 
-from agents.api import events, schemas
+from agents.api import events
 from agents.definitions.definition import Definition
+from agents.http import schemas
 from agents.transfer.lines import _KINDS as IMPORTED
 from agents.transfer.lines import EventLine
 from agentsite.environment import Environment

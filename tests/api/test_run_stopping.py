@@ -9,8 +9,8 @@ import pytest
 from django.contrib.auth.models import User
 from django.test import Client
 
-from agents import lifecycle
 from agents.models import ApprovalAnswer, Run
+from agents.runs import commands
 from streaming.model.events import draft
 from tests.admin.test_actions import act
 from tests.api.conftest import problem, write
@@ -110,4 +110,4 @@ def test_cancel_can_be_repeated_and_the_queue_goes_on(api, agent_id, stopping, q
     assert api.call("POST", f"/api/agents/{agent_id}/runs", {"input": "after it"})[0] == 202
     write(agent_id, [draft("done", stopping, status="cancelled")])
     assert api.call("POST", f"/api/runs/{stopping}/retry")[0] == 202
-    assert lifecycle.resume(Run.objects.get(pk=stopping)).number == 5
+    assert commands.resume(Run.objects.get(pk=stopping)).number == 5

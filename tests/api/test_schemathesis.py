@@ -18,9 +18,9 @@ from hypothesis import HealthCheck, Phase, given, settings
 from schemathesis import GenerationMode
 from schemathesis.core.failures import FailureGroup
 
-from agents import lifecycle
 from agents.api import execute
 from agents.models import Run
+from agents.runs import commands
 from tests.api.conftest import ApiClient
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(120)]
@@ -46,7 +46,7 @@ def test_every_answer_is_as_it_is_described(
     async def as_it_is(run: Run, *_: object) -> Run:
         return run
 
-    monkeypatch.setattr(lifecycle, "COMMIT_PATIENCE_S", 0)
+    monkeypatch.setattr(commands, "COMMIT_PATIENCE_S", 0)
     monkeypatch.setattr(execute, "_ended", as_it_is)  # nobody works here
     problems: list[str] = []
     for found in described.get_all_operations():

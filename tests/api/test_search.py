@@ -7,7 +7,7 @@ from urllib.parse import quote
 
 import pytest
 
-from agents import conversation_search
+from agents.log import conversation_search
 from streaming.model.events import Draft, draft
 from tests.api.conftest import ApiClient, write
 

@@ -12,10 +12,10 @@ from typing import Any
 
 import pytest
 
-from agents import lease as leases
-from agents import lifecycle
-from agents.gate import AgentGate
+from agents.asgi.stream_gate import AgentGate
+from agents.log import lease as leases
 from agents.models import Agent, Run
+from agents.runs import commands
 from streaming.http.sse import Problem, Wanted
 from streaming.model.cursor import START, Cursor
 from streaming.model.events import Event, draft, now
@@ -120,7 +120,7 @@ def test_who_comes_at_the_same_time_with_the_same_key_hears_its_first_event_too(
         return await at_tip(reader, agent_id)
 
     def submit_and_begin() -> None:
-        run = lifecycle.submit_run(Agent.objects.get(pk=agent_id), "Go on", idempotency_key="k")
+        run = commands.submit_run(Agent.objects.get(pk=agent_id), "Go on", idempotency_key="k")
         write(agent_id, [draft("status", str(run.pk), status="running")])
 
     monkeypatch.setattr(Reader, "at_tip", when_the_other_was_faster)

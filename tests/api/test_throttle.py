@@ -14,7 +14,7 @@ from django.contrib.auth.models import User
 from django.db import connection
 from django.test import Client
 
-from agents import access, client_address, throttle
+from agents.auth import client_address, credentials, throttle
 from agents.errors import TooManyFailures
 from tests.api.conftest import ApiClient, problem
 
@@ -114,7 +114,7 @@ def test_one_time_link_logs_a_blocked_account_in(account: User, address: str):
 
     for _ in range(4):
         log_in(account, "wrong", new_address())
-    link = access.create_login_link(account, timedelta(minutes=5))
+    link = credentials.create_login_link(account, timedelta(minutes=5))
     assert Client(REMOTE_ADDR=address).get(f"/login/link/{link}").status_code == 302
 
 

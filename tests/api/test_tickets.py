@@ -11,12 +11,13 @@ from django.contrib.auth.models import User
 from django.db.models.functions import Now
 from django.test import Client
 
-from agents import access, tickets
-from agents.access import Credential, Identity
-from agents.cross_origin import CrossOrigin
-from agents.gate import AgentGate
+from agents.asgi.cross_origin import CrossOrigin
+from agents.asgi.stream_gate import AgentGate
+from agents.auth import stream_tickets
+from agents.auth.credentials import Credential, Identity
+from agents.auth.grants import Grant, ended
+from agents.auth.permissions import agent_for
 from agents.models import ApiToken, StreamTicket
-from agents.revocation import Grant, ended
 from streaming.http.sse import Problem, Wanted, answer
 from streaming.model.cursor import Cursor
 from tests.api.conftest import ApiClient, problem
@@ -46,7 +47,7 @@ def scope_of(agent_id: str, query: str, origin: str | None, method: str = "GET")
         "headers": [(b"host", b"testserver")] + ([(b"origin", origin.encode())] if origin is not None else []),
         "url_route": {"kwargs": {"agent_id": agent_id}},
     }
-    tickets.hide(scope)
+    stream_tickets.hide(scope)
     return scope
 
 
@@ -134,7 +135,7 @@ def test_a_ticket_of_a_session_ends_with_the_session(api, user, agent_id):
     browser = Client()
     browser.force_login(user)
     identity = Identity(user, Credential("session", browser.cookies["sessionid"].value))
-    ticket, _ = tickets.create(identity, access.agent_for(user, agent_id), APP)
+    ticket, _ = stream_tickets.create(identity, agent_for(user, agent_id), APP)
     opened(agent_id, ticket)
     browser.logout()
     assert refused(agent_id, ticket) == 401
@@ -148,7 +149,7 @@ def test_a_page_of_an_origin_that_is_not_named_gets_no_ticket(api, agent_id):
 def test_a_ticket_leaves_the_address_before_anybody_can_log_it():
     scope = scope_of("x", "after=1-2&ticket=st_a&ticket=st_b&q=%ff+a", None)
     assert scope["query_string"] == b"after=1-2&q=%FF+a"
-    assert scope[tickets.IN_SCOPE] == "st_b"
+    assert scope[stream_tickets.IN_SCOPE] == "st_b"
 
 
 # The API from another origin ------------------------------------------------------------------------------------------

@@ -9,9 +9,10 @@ from typing import Any
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
-from agents import lifecycle, transfer
+from agents import transfer
 from agents.models import Agent, Run
-from agents.translate import user_message_id
+from agents.programs.translator import user_message_id
+from agents.runs import commands
 from agents.workspace import Workspace
 from agents.workspace.history import History
 from streaming.model.events import Draft, Event, draft, encode
@@ -67,7 +68,7 @@ def run_events(run_id: str, said: Said, times: int) -> list[Draft]:
 
 def live(user: Any, history: list[tuple[Said, bool]], times: int) -> Agent:
     """An agent that has lived through it, with a writer for each run."""
-    agent, _ = lifecycle.create_agent(user, "demo", title="Of a law")
+    agent, _ = commands.create_agent(user, "demo", title="Of a law")
     for number, (said, clears) in enumerate(history, 1):
         run = Run.objects.create(agent=agent, number=number, input=f"Do {number}")
         run_id = str(run.pk)
@@ -78,7 +79,7 @@ def live(user: Any, history: list[tuple[Said, bool]], times: int) -> Agent:
         kept.keep(run_id, "after", workspace)
         write(str(agent.pk), [prompt, draft("status", run_id, status="queued"), *run_events(run_id, said, times)])
         if clears:
-            lifecycle.clear(agent)
+            commands.clear(agent)
     return agent
 
 
@@ -110,7 +111,7 @@ def told(agent: Agent) -> list[str]:
 
 def forget(*agents: Agent) -> None:
     for agent in agents:
-        lifecycle.delete_agent(agent)
+        commands.delete_agent(agent)
 
 
 @given(history=histories, times=times_large, trimmed=st.floats(0, 1))

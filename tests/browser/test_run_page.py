@@ -14,8 +14,8 @@ from django.test import Client
 from playwright.sync_api import Page, expect
 from pytest_django.live_server_helper import LiveServer
 
-from agents import lifecycle
 from agents.models import Agent, Run
+from agents.runs import commands
 from agents.workspace import Workspace
 from streaming.store.database import close_threads
 from tests.nightly import some
@@ -37,14 +37,14 @@ def site(tmp_path: Path, settings: LazySettings, monkeypatch: pytest.MonkeyPatch
     settings.DEFINITIONS_FILE.write_text(DEFINITIONS)
     settings.DATA_DIR = tmp_path
     settings.WORKSPACES_DIR, settings.HISTORY_DIR = tmp_path / "workspaces", tmp_path / "history"
-    monkeypatch.setattr(lifecycle, "enqueue", lambda agent_id: None)
+    monkeypatch.setattr(commands, "enqueue", lambda agent_id: None)
     yield
     close_threads()
 
 
 @pytest.fixture
 def agent() -> Agent:
-    return lifecycle.create_agent(User.objects.create_user("ada"), "demo")[0]
+    return commands.create_agent(User.objects.create_user("ada"), "demo")[0]
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ import pytest
 from django.contrib.auth.models import User
 from rich.cells import cell_len
 
-from agents import access
+from agents.auth import credentials
 from agentsite.cli import settings_table, tables
 from agentsite.cli.invocation import command_line
 from agentsite.environment import Environment
@@ -86,7 +86,7 @@ def test_a_token_is_shown_and_works(terminal: Terminal):
     ada = User.objects.create_user("ada")
     shown = terminal("token", "ada", "--name", "laptop")
     assert (shown.code, shown.err) == (0, "")
-    assert access.user_of_token(shown.out.strip()) == ada
+    assert credentials.user_of_token(shown.out.strip()) == ada
     assert shown.out.count("\n") == 1
 
 

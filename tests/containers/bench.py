@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
-from containers.engines.docker_api import DockerApi
+from containers.docker_api import DockerApi
 from containers.images.base import resolve_base
 from containers.images.build import build, find_image
 from containers.interface import BEGINNING, Engine, Offset

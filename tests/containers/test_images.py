@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
-from containers.engines.docker_api import DockerApi
+from containers.docker_api import DockerApi
 from containers.images.base import BuildFailed, is_local, resolve_base
 from containers.images.build import (
     Image,

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from containers.engines.docker_api import DockerApi
+from containers.docker_api import DockerApi
 from containers.images import packages
 from containers.images.base import BuildFailed
 from containers.images.build import find_acp

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from containers.engines.docker_api import DockerApi
+from containers.docker_api import DockerApi
 from containers.images import wheels
 from containers.images.base import BuildFailed
 from containers.images.build import Image, build, find_image

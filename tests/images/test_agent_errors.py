@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 from pydantic_ai.exceptions import ModelHTTPError
 
-from agents.providers.provider import PROVIDERS
-from agents.providers.refusals import ProviderEchoedKey, ProviderUnreachable, stream_error
-from agents.providers.refusals import body as refusal_body
+from agents.gateway.providers.provider import PROVIDERS
+from agents.gateway.providers.refusals import ProviderEchoedKey, ProviderUnreachable, stream_error
+from agents.gateway.providers.refusals import body as refusal_body
 from containers.images.agent.errors import GATEWAY_CODES, describe
 from tests.provider import Call, Fault, MockProvider, Raw, Thinking, refusal, turn
 from tests.provider.script import Kind, Manner

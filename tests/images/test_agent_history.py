@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from agents.history import told_of
-from agents.translate import Translator
+from agents.programs.history import told_of
+from agents.programs.translator import Translator
 from containers.images.agent.asking import Asking
 from containers.images.agent.conversation import Conversation
 from containers.images.agent.history import messages_of

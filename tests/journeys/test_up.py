@@ -44,7 +44,7 @@ CTRL_C_S = 5.0
 """CONTRACT: all of it is gone by then."""
 RELEASE_S = 5.0
 ASKED_S = 15.0
-"""How long the reaper is patient with a run that was handed to a worker (agents/reaper.py)."""
+"""How long the reaper is patient with a run that was handed to a worker (agents/worker/reaper.py)."""
 AT_ONCE_S = 4.0
 AT_WORK = "engine chosen"
 """What a worker prints when it begins."""

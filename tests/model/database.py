@@ -13,8 +13,8 @@ from typing import Any
 
 from django.conf import settings
 
-from agents import lease as leases
-from agents.lease import Lease
+from agents.log import lease as leases
+from agents.log.lease import Lease
 from streaming.errors import Fenced, LogMissing
 from streaming.model.cursor import START, Cursor, EpochStart
 from streaming.model.events import decode, encode

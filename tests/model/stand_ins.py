@@ -13,7 +13,7 @@ from unittest.mock import patch
 
 from django.test import override_settings
 
-from agents import lease as leases
+from agents.log import lease as leases
 from streaming.errors import BusUnavailable
 from streaming.model.cursor import Cursor
 from streaming.read import hub as hub_module

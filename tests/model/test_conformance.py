@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from agents import lease as leases
+from agents.log import lease as leases
 from streaming.errors import StreamingError
 from streaming.model.cursor import Cursor
 from streaming.model.events import Event

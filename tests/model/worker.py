@@ -6,8 +6,8 @@ import asyncio
 import contextlib
 from typing import TYPE_CHECKING
 
-from agents import lease as leases
-from agents.lease import Lease
+from agents.log import lease as leases
+from agents.log.lease import Lease
 from streaming.errors import Fenced, JournalUnavailable
 from streaming.model.events import Draft
 from streaming.write.takeover import take_over
@@ -22,8 +22,8 @@ HEARTBEAT_S = 10.0
 
 
 class Worker:
-    """What agents.runner and agents.supervisor do with a log: lease, takeover, and a container's output pumped into it,
-    line by line from the position that the log names."""
+    """What agents.worker.runner and agents.worker.supervisor do with a log: lease, takeover, and a container's output
+    pumped into it, line by line from the position that the log names."""
 
     def __init__(self, site: Site, name: str) -> None:
         self.name = name

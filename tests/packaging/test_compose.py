@@ -78,7 +78,7 @@ def test_every_server_has_a_health_check(name):
 
 
 def test_the_health_check_of_the_worker_looks_for_what_workers_leave():
-    from agents.presence import PRESENCE
+    from agents.fleet.workers import PRESENCE
 
     assert f'f"{PRESENCE}{{socket.gethostname()[:64]}}-*"' in SERVICES["worker"]["healthcheck"]["test"][-1]
 

@@ -60,9 +60,9 @@ def no_workers_known(redis_server: RedisServer) -> None:
 @pytest.fixture(autouse=True)
 def no_workers(monkeypatch: pytest.MonkeyPatch) -> None:
     """What is asked for stays queued."""
-    from agents import lifecycle
+    from agents.runs import commands
 
-    monkeypatch.setattr(lifecycle, "enqueue", lambda agent_id: None)
+    monkeypatch.setattr(commands, "enqueue", lambda agent_id: None)
 
 
 @pytest.fixture
@@ -93,9 +93,9 @@ def stranger() -> Client:
 
 @pytest.fixture
 def agent(ada: User) -> Agent:
-    from agents import lifecycle
+    from agents.runs import commands
 
-    return lifecycle.create_agent(ada, "demo")[0]
+    return commands.create_agent(ada, "demo")[0]
 
 
 @pytest.fixture

@@ -7,9 +7,9 @@ from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from agents import lease as leases
+from agents.log import lease as leases
+from agents.log.projection import projection
 from agents.models import Agent, Run
-from agents.projection import projection
 from agents.workspace import Workspace
 from agents.workspace.history import History
 from streaming.model.cursor import Cursor

@@ -6,8 +6,8 @@ import pytest
 from django.contrib.auth.models import User
 from django.test import Client
 
-from agents import lifecycle
 from agents.models import Agent, Run
+from agents.runs import commands
 from agents.workspace import Workspace
 from agents.workspace.history import History
 from streaming.model.events import draft
@@ -19,7 +19,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 @pytest.fixture
 def run(agent: Agent) -> Run:
     """One that has ended."""
-    run = lifecycle.submit_run(agent, "Say it")
+    run = commands.submit_run(agent, "Say it")
     workspace = Workspace(agent.pk)
     History(agent.pk).keep(str(run.pk), "before", workspace)
     History(agent.pk).keep(str(run.pk), "after", workspace)
@@ -44,7 +44,7 @@ def test_a_fork_opens_on_its_own_page(client: Client, agent: Agent, run: Run) ->
 
 def test_what_can_not_be_forked_is_said(client: Client, agent: Agent, run: Run) -> None:
     History(agent.pk).forget({str(run.pk)})
-    lifecycle.submit_run(agent, "x")
+    commands.submit_run(agent, "x")
     write(str(agent.pk), [draft("files", None, changes=[{"path": "a", "change": "added", "size": 0, "sha256": None}])])
     assert "was not kept" in text(client.post(f"/agents/{agent.pk}/fork/", {"at": str(run.pk)}))
 

@@ -16,9 +16,9 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.utils.timezone import now
 
-from agents import lifecycle
 from agents.models import Agent, Run, Spending
 from agents.pages import search
+from agents.runs import commands
 from tests.pages.hostile import HOSTILE
 
 pytestmark = [pytest.mark.django_db, pytest.mark.sqlite]
@@ -226,7 +226,7 @@ def bulk(client: Client, action: str, *agents: Agent, **more: str) -> str:
 
 @writes_logs
 def test_one_agent_is_stopped_at_once(ada: User, client: Client) -> None:
-    agent, run = lifecycle.create_agent(ada, "demo", input="work")
+    agent, run = commands.create_agent(ada, "demo", input="work")
     assert run is not None
     assert "1 stopped." in bulk(client, "stop", agent)
     run.refresh_from_db()
@@ -235,8 +235,8 @@ def test_one_agent_is_stopped_at_once(ada: User, client: Client) -> None:
 
 @writes_logs
 def test_more_than_one_is_asked_about_first_and_the_answer_says_what_became_of_each(ada: User, client: Client) -> None:
-    agents = [lifecycle.create_agent(ada, "demo", input=f"work {n}")[0] for n in range(3)]
-    idle, _ = lifecycle.create_agent(ada, "demo", title="Idle")
+    agents = [commands.create_agent(ada, "demo", input=f"work {n}")[0] for n in range(3)]
+    idle, _ = commands.create_agent(ada, "demo", title="Idle")
     asked = bulk(client, "stop", *agents, idle)
     assert "Stop 4 agents?" in asked
     assert "work 2" in asked
@@ -247,8 +247,8 @@ def test_more_than_one_is_asked_about_first_and_the_answer_says_what_became_of_e
 
 @writes_logs
 def test_stop_ends_what_is_queued_too(ada: User, client: Client) -> None:
-    agent, _ = lifecycle.create_agent(ada, "demo", input="first")
-    lifecycle.submit_run(agent, "second")
+    agent, _ = commands.create_agent(ada, "demo", input="first")
+    commands.submit_run(agent, "second")
     bulk(client, "stop", agent)
     assert list(agent.runs.values_list("status", flat=True)) == ["cancelled", "cancelled"]
 

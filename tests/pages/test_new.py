@@ -13,8 +13,9 @@ from django.contrib.auth.models import User
 from django.test import Client
 from pydantic import SecretStr
 
-from agents import presence
 from agents.definitions import catalog
+from agents.fleet import workers
+from agents.fleet.redis_client import redis_client
 from agents.models import Agent
 from agents.pages.forms import OptionsForm, ceilings
 from tests.pages.hostile import HOSTILE
@@ -181,14 +182,14 @@ def test_what_no_worker_can_run_can_not_be_chosen_and_says_why(
     client: Client, definitions_file: Path, engines: list[str], refused: list[str]
 ) -> None:
     definitions_file.write_text(ENGINES)
-    with presence.client() as redis:
+    with redis_client() as redis:
         for engine in engines:
             said = {"worker": engine, "engine": engine, "active": 0, "concurrency": 1, "providers": {}}
-            redis.set(f"{presence.PRESENCE}{engine}", json.dumps(said), ex=60)
+            redis.set(f"{workers.PRESENCE}{engine}", json.dumps(said), ex=60)
         try:
             text = page(client)
         finally:
-            redis.delete(*[f"{presence.PRESENCE}{engine}" for engine in (*engines, "nobody")])
+            redis.delete(*[f"{workers.PRESENCE}{engine}" for engine in (*engines, "nobody")])
     choices = re.findall(r'<input type="radio" name="definition"[^>]*>', text, re.DOTALL)
     names = {re.findall(r'value="([^"]+)"', one)[0]: one for one in choices}
     assert [name for name, one in names.items() if " disabled" in one] == refused

@@ -19,8 +19,8 @@ from django.test.utils import CaptureQueriesContext
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agents import presence
-from agents.budgets import daily, spending
+from agents.fleet import workers
+from agents.gateway.budgets import daily, spending
 from agents.models import Agent, Attempt, DailyUse, Run
 from agents.pages import charts, figures
 from agents.pages.figures import Day
@@ -36,7 +36,7 @@ pytestmark = [pytest.mark.django_db, pytest.mark.sqlite]
 @pytest.fixture(autouse=True)
 def nobody_works() -> None:
     with redis.Redis.from_url(site_settings.REDIS_URL) as client:
-        for key in client.scan_iter(f"{presence.PRESENCE}*"):
+        for key in client.scan_iter(f"{workers.PRESENCE}*"):
             client.delete(key)
 
 
@@ -50,7 +50,7 @@ def root() -> Client:
 def works(name: str, active: int = 0, engine: str = "docker") -> None:
     said = {"worker": name, "engine": engine, "active": active, "concurrency": 4, "providers": {}}
     with redis.Redis.from_url(site_settings.REDIS_URL) as client:
-        client.set(f"{presence.PRESENCE}{name}", json.dumps(said), ex=60)
+        client.set(f"{workers.PRESENCE}{name}", json.dumps(said), ex=60)
 
 
 def runs(owner: User, statuses: str, *, days_ago: int = 0, durations: Sequence[int] = (), title: str = "x") -> Agent:

@@ -11,9 +11,11 @@ from django.conf import LazySettings
 from django.contrib.auth.models import User
 from django.test import Client
 
-from agents import lifecycle, retention, run_events
+from agents.log import run_events
 from agents.models import Agent, Run
 from agents.pages import advice
+from agents.runs import commands
+from agents.worker import retention
 from streaming.model.cursor import Cursor
 from streaming.store import journal
 from tests.pages import story
@@ -294,7 +296,7 @@ def test_a_result_reads_as_on_the_agents_page(agent: Agent, client: Client) -> N
 # What can be done -----------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("part", "input"), [("retry/", "Too much."), ("continue/", lifecycle.RESUME_INPUT)])
+@pytest.mark.parametrize(("part", "input"), [("retry/", "Too much."), ("continue/", commands.RESUME_INPUT)])
 def test_again_makes_a_run_and_leads_to_its_turn(agent: Agent, client: Client, part: str, input: str) -> None:
     run = story.new_run(agent, "Too much.")
     story.write(run, story.FAILED)

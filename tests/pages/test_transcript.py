@@ -9,8 +9,8 @@ import pytest
 from django.contrib.auth.models import User
 from django.test import Client
 
-from agents import lifecycle
 from agents.models import Agent, Run
+from agents.runs import commands
 from streaming.store import journal
 from tests.pages import story
 from tests.pages.hostile import HOSTILE
@@ -95,7 +95,7 @@ def test_page_before_the_conversation_was_cleared_says_so(run: Run, client: Clie
 def test_only_pages_that_there_are_have_an_address_and_only_for_their_owner(
     ada: User, client: Client, stranger: Client
 ) -> None:
-    agent, _ = lifecycle.create_agent(ada, "demo")
+    agent, _ = commands.create_agent(ada, "demo")
     assert "Nothing has been said yet." in html_of(client, address(agent))
     for before in ("1-8", "nonsense", ""):
         assert client.get(f"{address(agent)}?before={before}").status_code == 404
@@ -104,7 +104,7 @@ def test_only_pages_that_there_are_have_an_address_and_only_for_their_owner(
 
 
 def test_agent_page_leads_there_without_javascript(ada: User, client: Client) -> None:
-    agent, _ = lifecycle.create_agent(ada, "demo", input="hello")
+    agent, _ = commands.create_agent(ada, "demo", input="hello")
     noscript = re.search(r"<noscript>(.*?)</noscript>", html_of(client, f"/agents/{agent.pk}/"))
     assert noscript
     assert f'href="{address(agent)}"' in noscript[1]

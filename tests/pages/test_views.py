@@ -9,8 +9,8 @@ import pytest
 from django.contrib.auth.models import User
 from django.test import Client
 
-from agents import lifecycle
 from agents.models import Agent, Run
+from agents.runs import commands
 from agents.workspace import Workspace
 from agents.workspace.history import History
 from streaming.store import journal
@@ -43,7 +43,7 @@ def test_login_page_logs_in(ada: User) -> None:
 
 
 def test_somebody_elses_agent_is_not_there(ada: User, stranger: Client) -> None:
-    agent, run = lifecycle.create_agent(ada, "demo", input="secret words")
+    agent, run = commands.create_agent(ada, "demo", input="secret words")
     assert run is not None
     for response in (
         stranger.get(page_of(agent)),
@@ -59,7 +59,7 @@ def test_somebody_elses_agent_is_not_there(ada: User, stranger: Client) -> None:
 
 
 def test_pages_bring_a_policy_that_runs_no_inline_script_and_keep_to_it(ada: User, client: Client) -> None:
-    agent, _ = lifecycle.create_agent(ada, "demo", input="hello")
+    agent, _ = commands.create_agent(ada, "demo", input="hello")
     for path in ("/", "/agents/new/", page_of(agent), f"{page_of(agent)}transcript/", "/login/", "/nowhere/"):
         response = client.get(path)
         assert "worker-src 'self';" in response["Content-Security-Policy"]
@@ -75,7 +75,7 @@ def test_pages_bring_a_policy_that_runs_no_inline_script_and_keep_to_it(ada: Use
 
 
 def test_changes_are_shown_as_text_whatever_is_in_them(ada: User, client: Client) -> None:
-    agent, run = lifecycle.create_agent(ada, "demo", input="hello")
+    agent, run = commands.create_agent(ada, "demo", input="hello")
     assert run is not None
     workspace, history = Workspace(agent.pk), History(agent.pk)
     history.keep(str(run.pk), "before", workspace)
@@ -91,7 +91,7 @@ def test_changes_are_shown_as_text_whatever_is_in_them(ada: User, client: Client
 
 
 def test_a_run_of_which_nothing_is_kept_says_so(ada: User, client: Client) -> None:
-    _, run = lifecycle.create_agent(ada, "demo", input="hello")
+    _, run = commands.create_agent(ada, "demo", input="hello")
     assert run is not None
     assert "No file was changed." in client.get(f"/runs/{run.pk}/changes/").content.decode()
     run.attempts.create(number=1, engine="process", container_ref="x", worker="w")
@@ -101,7 +101,7 @@ def test_a_run_of_which_nothing_is_kept_says_so(ada: User, client: Client) -> No
 
 
 def test_changes_of_somebody_elses_run_are_not_there(ada: User, stranger: Client) -> None:
-    _, run = lifecycle.create_agent(ada, "demo", input="hello")
+    _, run = commands.create_agent(ada, "demo", input="hello")
     assert run is not None
     assert stranger.get(f"/runs/{run.pk}/changes/").status_code == 404
     assert Client().get(f"/runs/{run.pk}/changes/").status_code == 302
@@ -118,10 +118,10 @@ def test_empty_list_starts_the_demo_with_one_click(client: Client) -> None:
 
 
 def test_list_shows_own_agents_the_latest_first(ada: User, client: Client) -> None:
-    lifecycle.create_agent(ada, "demo", title="Older")
-    lifecycle.create_agent(ada, "demo", title="Newer <b>")
-    archived, _ = lifecycle.create_agent(ada, "demo", title="Put away")
-    lifecycle.archive(archived, True)
+    commands.create_agent(ada, "demo", title="Older")
+    commands.create_agent(ada, "demo", title="Newer <b>")
+    archived, _ = commands.create_agent(ada, "demo", title="Put away")
+    commands.archive(archived, True)
     html = client.get("/").content.decode()
     assert html.index("Newer &lt;b&gt;") < html.index("Older")
     assert "Put away" not in html
@@ -185,7 +185,7 @@ def test_forms_need_a_csrf_token(ada: User) -> None:
 
 
 def test_agent_page_holds_state_and_cursor_of_the_same_moment(ada: User, client: Client) -> None:
-    agent, _ = lifecycle.create_agent(ada, "demo", input="</script><b>hello")
+    agent, _ = commands.create_agent(ada, "demo", input="</script><b>hello")
     html = client.get(page_of(agent)).content.decode()
     folded = journal.load(str(agent.pk))
     cursor, state = folded.cursor, folded.state
@@ -199,21 +199,21 @@ def test_agent_page_holds_state_and_cursor_of_the_same_moment(ada: User, client:
 
 
 def test_prompt_form_works_without_javascript(ada: User, client: Client) -> None:
-    agent, _ = lifecycle.create_agent(ada, "demo")
+    agent, _ = commands.create_agent(ada, "demo")
     response = client.post(f"{page_of(agent)}prompt/", {"input": "a question"}, follow=True)
     assert "a question" in response.content.decode()
     assert Run.objects.get(agent=agent).input == "a question"
 
 
 def test_empty_prompt_is_refused_with_words(ada: User, client: Client) -> None:
-    agent, _ = lifecycle.create_agent(ada, "demo")
+    agent, _ = commands.create_agent(ada, "demo")
     response = client.post(f"{page_of(agent)}prompt/", {"input": " \n"}, follow=True)
     assert "Write something first." in response.content.decode()
     assert not agent.runs.exists()
 
 
 def test_stop_form_cancels_the_active_run(ada: User, client: Client) -> None:
-    agent, run = lifecycle.create_agent(ada, "demo", input="work")
+    agent, run = commands.create_agent(ada, "demo", input="work")
     assert run is not None
     Run.objects.filter(pk=run.pk).update(status="running")
     assert client.post(f"{page_of(agent)}stop/")["Location"] == page_of(agent)
@@ -223,7 +223,7 @@ def test_stop_form_cancels_the_active_run(ada: User, client: Client) -> None:
 
 
 def test_prompt_form_takes_a_strategy(ada: User, client: Client) -> None:
-    agent, first = lifecycle.create_agent(ada, "demo", input="work")
+    agent, first = commands.create_agent(ada, "demo", input="work")
     assert first is not None
     client.post(f"{page_of(agent)}prompt/", {"input": "now", "strategy": "interrupt"})
     first.refresh_from_db()
@@ -233,7 +233,7 @@ def test_prompt_form_takes_a_strategy(ada: User, client: Client) -> None:
 
 
 def test_isolation_none_is_said(ada: User, client: Client) -> None:
-    agent, run = lifecycle.create_agent(ada, "demo", input="work")
+    agent, run = commands.create_agent(ada, "demo", input="work")
     assert run is not None
     hidden = re.compile(r'id="isolation"[^>]*\shidden')
     assert hidden.search(client.get(page_of(agent)).content.decode())

@@ -31,7 +31,8 @@ class OpenGate:
 
 
 def _first_seq(run_id: str) -> int | None:
-    """As agents.gate has it of the rows of runs, of the chunks of the only log in which there is such a run."""
+    """As agents.asgi.stream_gate has it of the rows of runs, of the chunks of the only log in which there is such a
+    run."""
     agent_ids = EventChunk.objects.values_list("agent_id", flat=True).distinct()
     events = (event for agent_id in agent_ids for event in journal.events(str(agent_id)))
     return next((event.seq for event in events if event.run_id == run_id), None)

@@ -16,7 +16,7 @@ import httpx
 from django.conf import settings
 from django.contrib.auth.models import User
 
-from agents import access
+from agents.auth import credentials
 from agents.models import Agent
 from streaming.store.bus import name
 from streaming.store.database import in_database
@@ -207,7 +207,7 @@ def _path(agent_id: str) -> str:
 
 def _reader() -> tuple[User, str]:
     user, _ = User.objects.get_or_create(username="reader")
-    return user, access.create_token(user, "tests")
+    return user, credentials.create_token(user, "tests")
 
 
 def _is_information(line: str) -> bool:

@@ -23,9 +23,9 @@ from django.contrib.sessions.models import Session
 from django.db.models.functions import Now
 from django.test import Client
 
-from agents import access
+from agents.auth import credentials
+from agents.log.brief_writer import end_streams
 from agents.models import Agent, ApiToken, Run
-from agents.settle import end_streams
 from streaming.store import journal
 from streaming.store.database import in_database
 from tests.streaming.server import REPOSITORY, Serve, WebServer
@@ -63,7 +63,7 @@ class Caller:
         agent = Agent.objects.create(owner=user, definition="demo")
         journal.create(str(agent.pk))
         if by_token:
-            token = access.create_token(user, "tests")
+            token = credentials.create_token(user, "tests")
             return cls(user, str(agent.pk), {"Authorization": f"Bearer {token}"})
         browser = Client()
         browser.force_login(user)
@@ -363,7 +363,7 @@ async def test_a_page_connects_from_the_sites_own_origin_and_those_that_are_name
 async def test_from_another_origin_the_session_counts_for_nothing_and_a_token_comes_first(serve: Serve):
     web = await serve(CORS_ORIGINS="https://app.example.org")
     caller = await in_database(Caller.create, "ada", by_token=False)
-    token = await in_database(access.create_token, caller.user, "app")
+    token = await in_database(credentials.create_token, caller.user, "app")
     headers = {**caller.headers, "Origin": "https://app.example.org"}
     async with aiohttp.ClientSession(web.url) as client:
         async with client.ws_connect("/ws", headers=headers) as socket:

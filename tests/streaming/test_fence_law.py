@@ -10,7 +10,7 @@ from unittest.mock import patch
 
 import pytest
 
-from agents import lease as leases
+from agents.log import lease as leases
 from streaming.errors import BusUnavailable, Fenced, JournalUnavailable, LogMissing, Unbarred
 from streaming.model.cursor import START, Cursor
 from streaming.models import EventChunk, Log

@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from agents import lease as leases
+from agents.log import lease as leases
 from streaming.models import Log
 from streaming.store import journal
 from streaming.store.database import in_database

@@ -14,7 +14,7 @@ from unittest.mock import patch
 import pytest
 from django.db.models.functions import Now
 
-from agents import lease as leases
+from agents.log import lease as leases
 from streaming.errors import LogBroken, LogMissing
 from streaming.model.cursor import Cursor, judge
 from streaming.model.events import Event, decode, encode, now

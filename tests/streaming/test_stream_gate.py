@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 from django.contrib.auth.models import User
 
-from agents import access
-from agents.gate import AgentGate
+from agents.asgi.stream_gate import AgentGate
+from agents.auth import credentials
 from agents.models import Agent, Run
 from streaming.http.dialects import DIALECTS, FORMATS
 from streaming.http.sse import SseApplication
@@ -24,7 +24,7 @@ def _agent_with_token() -> tuple[Agent, str]:
     user = User.objects.create(username="reader")
     agent = Agent.objects.create(owner=user, definition="demo")
     journal.create(str(agent.pk))
-    return agent, access.create_token(user, "tests")
+    return agent, credentials.create_token(user, "tests")
 
 
 class Gated:

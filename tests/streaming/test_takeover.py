@@ -8,7 +8,7 @@ from unittest.mock import patch
 
 import pytest
 
-from agents import lease as leases
+from agents.log import lease as leases
 from streaming.errors import BusUnavailable
 from streaming.model.cursor import Cursor, EpochStart
 from streaming.model.events import decode

@@ -7,7 +7,7 @@ from functools import partial
 
 import pytest
 
-from agents import tasks, upgrading
+from agents.worker import state_upgrade, tasks
 from streaming.model.cursor import Cursor
 from streaming.model.events import draft
 from streaming.model.fold import FOLD
@@ -34,7 +34,7 @@ async def old_log(world: World, seed: int) -> str:
 
 
 async def upgrade() -> list[str]:
-    return await in_database(lambda: list(upgrading.upgrade()))
+    return await in_database(lambda: list(state_upgrade.upgrade()))
 
 
 async def fold_of(agent_id: str) -> int:
@@ -78,7 +78,7 @@ async def test_a_state_that_its_writer_has_stored_meanwhile_stays(world: World, 
 
 
 async def test_a_broken_log_keeps_no_other_waiting(world: World, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(upgrading, "AT_ONCE", 2)
+    monkeypatch.setattr(state_upgrade, "AT_ONCE", 2)
     logs = sorted([await old_log(world, seed) for seed in range(5)])
     for agent_id in logs[:2]:
         await in_database(EventChunk.objects.filter(agent_id=agent_id).delete)
@@ -88,9 +88,9 @@ async def test_a_broken_log_keeps_no_other_waiting(world: World, monkeypatch: py
 
 async def test_a_turn_is_bounded_and_the_next_goes_on(world: World):
     logs = sorted([await old_log(world, seed) for seed in range(3)])
-    assert await in_database(lambda: list(upgrading.upgrade(most=2))) == logs[:2]
+    assert await in_database(lambda: list(state_upgrade.upgrade(most=2))) == logs[:2]
     await in_database(partial(tasks.upgrade))
-    assert await in_database(upgrading.count_old) == 0
+    assert await in_database(state_upgrade.count_old) == 0
 
 
 async def test_a_deleted_agent_leaves_no_pages(world: World, monkeypatch: pytest.MonkeyPatch):

@@ -11,8 +11,8 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from agents import lease as leases
-from agents.lease import Lease
+from agents.log import lease as leases
+from agents.log.lease import Lease
 from streaming.errors import BusUnavailable, Fenced, JournalUnavailable
 from streaming.model.cursor import Cursor, parse
 from streaming.model.events import Draft, Event, decode, draft, now
