@@ -11,7 +11,7 @@ SITES_WORDS = f"{BAD}::test_what_only_the_site_may_say_stays_words_of_the_progra
 PAGE = "tests/browser/test_page.py::test_nothing_an_agent_or_user_writes_runs_in_the_page"
 TERMINAL = "tests/cli/test_client.py::test_nothing_an_agent_says_drives_the_terminal"
 
-SCRIPT = "agents/static/agents/markdown.js"
+SCRIPT, OUTPUT = "agents/static/agents/markdown.js", "agents/static/agents/terminal.js"
 TEXT, OTHER = "      return token.raw;", 'h("p", { class: "plain" }, token.raw);\n  }'
 AS_HTML = 'Object.assign(h("span"), { innerHTML: token.raw });'
 
@@ -69,18 +69,11 @@ WORDS = {
         [Change("agentsite/security.py", "script-src 'self'; ", "script-src 'self' 'unsafe-inline'; ")],
     ),
     "escapes on the page": Mutant(
-        "tests/pages/test_markdown.py",
-        [Change("agents/pages/terminal.py", 'plain = _CONTROL.sub("", piece)', "plain = piece")],
+        "tests/browser/test_modules.py::test_terminal_output_is_cut_into_pieces_by_its_colours",
+        [Change(OUTPUT, 'const plain = piece.replace(CONTROL, "");', "const plain = piece;")],
     ),
     "HTML in program output": Mutant(
-        "tests/pages/test_markdown.py",
-        [
-            Change(
-                "agents/pages/terminal.py",
-                "{escape(piece)}</span>' if classes else escape(piece)",
-                "{piece}</span>' if classes else piece",
-            )
-        ],
+        PAGE, [Change(OUTPUT, "document.createTextNode(piece)", 'Object.assign(h("span"), { innerHTML: piece })')]
     ),
     "HTML in the admin": Mutant(
         "tests/admin/test_timeline.py::test_the_timeline_joins_deltas_and_escapes_what_agents_write",
