@@ -143,7 +143,7 @@ def find_quote(quote: str, text: str, path: str = "") -> Place:
     best = max((equal for equal, _ in scored), default=-1)
     places = [place for equal, place in scored if equal == best]
     if len(places) != 1 or exact > 1 or best < names * MIN_EQUAL_WORDS:
-        raise QuoteNotFoundError(f"{path}: {len(places) if not exact else exact} places for: {quote}")
+        raise QuoteNotFoundError(f"{path}: {max(exact, len(places))} places for: {quote}")
     return places[0]
 
 

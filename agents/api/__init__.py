@@ -1,4 +1,4 @@
-"""The HTTP API (CONTRACT section 4): django-ninja, JSON in and out, OpenAPI at /api/openapi.json and /api/docs.
+"""The HTTP API: django-ninja, JSON in and out, OpenAPI at /api/openapi.json and /api/docs.
 
 site            the NinjaAPI object with every route; urls: where it is mounted, and JSON for what is not there
 auth            bearer token, or login session with CSRF

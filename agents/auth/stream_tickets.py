@@ -1,4 +1,4 @@
-"""Stream tickets: one agent's stream for pages that can send no header (CONTRACT, section 3).
+"""Stream tickets: one agent's stream for pages that can send no header (docs/events.md).
 
 A ticket is bound to its agent, to the origin that asked for it, and to the token or login session it was asked for
 with: it ends when that does. Synchronous.

@@ -1,4 +1,4 @@
-"""From what a container prints to events: the meaning of container protocol v1 (CONTRACT section 5).
+"""From what a container prints to events: the meaning of container protocol v1 (docs/container-protocol.md).
 
 A container says only type and data. What only the site may say (a user's message, a file change, an answer to an
 approval, the end of a run, another's id or seq) stays words of the program: it becomes a `log` event.

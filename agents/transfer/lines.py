@@ -121,7 +121,7 @@ class PageLine(_Line):
 
 
 class EventLine(_Line):
-    """As in CONTRACT section 2. Which data a type has is for streaming.model.events to say."""
+    """An event as it is on the wire (docs/events.md). streaming.model.events says which data each type has."""
 
     type: Name
     run_id: Name | None

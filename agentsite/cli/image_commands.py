@@ -14,7 +14,7 @@ from agentsite.cli import checks
 from agentsite.cli.images import ca_bundle
 from agentsite.cli.invocation import NAME, command_line
 from agentsite.cli.problem import CliProblem
-from agentsite.cli.tables import images as show
+from agentsite.cli.tables import print_images
 from agentsite.environment import load_environment
 from containers.docker_api import DockerApi
 from containers.errors import EngineError
@@ -33,7 +33,7 @@ def show_list() -> None:
         (one.reference, one.state, size(one.size_bytes), age(one.created_at), ", ".join(named[one.reference]))
         for one in _look(named)
     ]
-    show(rows)
+    print_images(rows)
 
 
 def check() -> int:

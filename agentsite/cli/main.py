@@ -229,22 +229,20 @@ def move(
 def agents(limit: Limit = 50, as_json: ListAsJson = False, url: Url = None, token: Token = None) -> None:
     """Your agents, those that changed last first."""
     from agentsite.cli.client import Client
-    from agentsite.cli.tables import agents as table
-    from agentsite.cli.tables import show
+    from agentsite.cli.tables import print_agents, show
 
     with Client(url, token) as client:
-        show(*client.listed("/api/agents", "agents", limit), table, as_json=as_json)
+        show(*client.listed("/api/agents", "agents", limit), print_agents, as_json=as_json)
 
 
 @app.command()
 def runs(agent: str, limit: Limit = 50, as_json: ListAsJson = False, url: Url = None, token: Token = None) -> None:
     """The runs of an agent, the newest first."""
     from agentsite.cli.client import Client
-    from agentsite.cli.tables import runs as table
-    from agentsite.cli.tables import show
+    from agentsite.cli.tables import print_runs, show
 
     with Client(url, token) as client:
-        show(*client.listed(f"/api/agents/{agent}/runs", "runs", limit), table, as_json=as_json)
+        show(*client.listed(f"/api/agents/{agent}/runs", "runs", limit), print_runs, as_json=as_json)
 
 
 @app.command()

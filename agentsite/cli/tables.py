@@ -1,4 +1,4 @@
-"""Lists for the terminal: a line each, with ids that can be copied."""
+"""Tables of the command line: one line per row, with ids that can be copied."""
 
 from __future__ import annotations
 
@@ -6,75 +6,82 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from rich.cells import cell_len, set_cell_size
+from rich.cells import cell_len
 from rich.console import Console
+from rich.table import Table
 from rich.text import Text
 
 from agentsite.cli.invocation import command_line
 from agentsite.cli.safe import as_line, safe
 
-GAP = "  "
-INPUT_CHARS = 200
-"""Of a run's input, which may be 256 KiB: as much as a title has."""
-LAST_COLUMN_MIN = 10
+GAP_CELLS = 2
+INPUT_MAX_CHARS = 200
+"""Characters of a run's input that are shown; an input may have 256 KiB."""
+LAST_COLUMN_MIN_CELLS = 10
 
 
 def show(
-    found: Sequence[dict[str, Any]], total: int, table: Callable[[Sequence[dict[str, Any]]], None], *, as_json: bool
+    items: Sequence[dict[str, Any]],
+    total: int,
+    print_table: Callable[[Sequence[dict[str, Any]]], None],
+    *,
+    as_json: bool,
 ) -> None:
-    """As a table or as JSON Lines; that there are more is said on stderr."""
+    """Print items as a table or as JSON Lines. If there are more than these, say so on stderr."""
     if as_json:
-        for one in found:
-            print(as_line(one))
+        for item in items:
+            print(as_line(item))
     else:
-        table(found)
-    if len(found) < total:
-        print(f"{len(found)} of {total}; --limit {total} lists all", file=sys.stderr)
+        print_table(items)
+    if len(items) < total:
+        print(f"{len(items)} of {total}; --limit {total} lists all", file=sys.stderr)
 
 
-def agents(found: Sequence[dict[str, Any]]) -> None:
-    rows = [(one["id"], one["definition"], one["status"], one["title"]) for one in found]
-    _show(
+def print_agents(items: Sequence[dict[str, Any]]) -> None:
+    _print_table(
         ("id", "definition", "status", "title"),
-        rows,
+        [(agent["id"], agent["definition"], agent["status"], agent["title"]) for agent in items],
         f"No agents yet. Start one: {command_line(['run', 'demo', 'Analyse the data'])}",
     )
 
 
-def runs(found: Sequence[dict[str, Any]]) -> None:
+def print_runs(items: Sequence[dict[str, Any]]) -> None:
     rows = [
-        (one["id"], str(one["number"]), one["status"], _seconds(one.get("duration_ms")), one["input"][:INPUT_CHARS])
-        for one in found
+        (run["id"], str(run["number"]), run["status"], _seconds(run.get("duration_ms")), run["input"][:INPUT_MAX_CHARS])
+        for run in items
     ]
-    _show(("id", "#", "status", "time", "input"), rows, "No runs yet.")
+    _print_table(("id", "#", "status", "time", "input"), rows, "No runs yet.")
 
 
-def images(rows: Sequence[tuple[str, ...]]) -> None:
-    _show(("image", "state", "size", "age", "for"), rows, "No definition names an image.")
+def print_images(rows: Sequence[tuple[str, ...]]) -> None:
+    _print_table(("image", "state", "size", "age", "for"), rows, "No definition names an image.")
 
 
-def _show(columns: tuple[str, ...], rows: Sequence[tuple[str, ...]], nothing: str) -> None:
-    """Whole, but in a terminal the last column is cut to what is left of the line."""
+def _print_table(columns: tuple[str, ...], rows: Sequence[tuple[str, ...]], when_empty: str) -> None:
+    """Print one line per row, or `when_empty`.
+
+    In a terminal the last column is cut to the width of the terminal. In a pipe every cell is whole, so that scripts
+    can read it.
+    """
     if not rows:
-        print(nothing)
+        print(when_empty)
         return
-    console = Console(highlight=False, soft_wrap=True)
-    clean = [[" ".join(safe(cell).split()) for cell in row] for row in (columns, *rows)]
-    widths = [max(map(cell_len, column)) for column in zip(*clean, strict=True)]
+    console = Console(highlight=False)
+    cells = [[" ".join(safe(cell).split()) for cell in row] for row in (columns, *rows)]
+    widths = [max(map(cell_len, column)) for column in zip(*cells, strict=True)]
     if console.is_terminal:
-        widths[-1] = min(widths[-1], _room(console.width, widths[:-1]))
-    for index, row in enumerate(clean):
-        line = GAP.join(_fitted(cell, width) for cell, width in zip(row, widths, strict=True))
-        console.print(Text(line.rstrip(), style="bold" if index == 0 else ""))
-
-
-def _room(line_cells: int, others: Sequence[int]) -> int:
-    return max(line_cells - sum(others) - len(GAP) * len(others), LAST_COLUMN_MIN)
-
-
-def _fitted(cell: str, width: int) -> str:
-    """Exactly so many cells of the terminal: CJK characters and emoji take two."""
-    return set_cell_size(cell, width) if cell_len(cell) <= width else set_cell_size(cell, width - 1) + "…"
+        left_cells = console.width - sum(widths[:-1]) - GAP_CELLS * (len(widths) - 1)
+        widths[-1] = min(widths[-1], max(left_cells, LAST_COLUMN_MIN_CELLS))
+    table = Table(box=None, pad_edge=False, padding=(0, GAP_CELLS, 0, 0), header_style="bold")
+    for name, width in zip(columns, widths, strict=True):
+        table.add_column(name, width=width, no_wrap=True, overflow="ellipsis")
+    for row in cells[1:]:
+        table.add_row(*map(Text, row))
+    console.width = sum(widths) + GAP_CELLS * len(widths)
+    with console.capture() as capture:
+        console.print(table)
+    for line in capture.get().splitlines():
+        print(line.rstrip())
 
 
 def _seconds(duration_ms: int | None) -> str:

@@ -1,4 +1,4 @@
-"""A spec as the Docker API's `POST /containers/create` takes it. DESIGN.md section 4 gives the reason for each field.
+"""A spec as the Docker API's `POST /containers/create` takes it. docs/security.md lists what each protection is for.
 
 Pure: nothing is asked of a daemon. Works with API 1.41 (Docker 20.10) and newer, and Podman's.
 """

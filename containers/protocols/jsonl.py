@@ -1,4 +1,4 @@
-"""Container protocol v1: JSON Lines (CONTRACT.md section 5). Bytes to lines, and commands to bytes.
+"""Container protocol v1: JSON Lines (docs/container-protocol.md). Bytes to lines, and commands to bytes.
 
 What a `type` means is not known here. What leaves `Parser` can be stored anywhere: its strings are valid UTF-8 without
 U+0000 (PostgreSQL refuses it in text and jsonb), its numbers are finite and fit 64 bits, its nesting is bounded.

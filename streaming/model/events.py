@@ -1,4 +1,4 @@
-"""Event types: the one schema of the log, the wire and the exports (CONTRACT section 2).
+"""Event types: the one schema of the log, the wire and the exports (docs/events.md).
 
 `draft` is the only gate through which data becomes an event: it validates by type, and takes out what PostgreSQL's text
 or UTF-8 can't hold. Wire form: one JSON object on one line, keys in the order of `Event`, no NaN.

@@ -7,7 +7,7 @@ files prove both. Two laws, byte for byte:
     fold(snapshot at n, events after n) == fold(all events)
     the pages, then the state's messages, by their parts' `n`, are the conversation of the same fold without limits
 
-State, as in CONTRACT section 3:
+The state (docs/events.md describes it for clients):
 
     fold          2: the version of these rules
     status        idle (no run yet), queued, running, waiting, completed, failed, cancelled

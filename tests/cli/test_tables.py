@@ -19,29 +19,29 @@ RUN: dict[str, Any] = {"id": "r1", "number": 2, "status": "completed", "duration
 
 
 def test_a_list_of_nothing_says_so(capsys: pytest.CaptureFixture[str]):
-    tables.agents([])
-    tables.runs([])
+    tables.print_agents([])
+    tables.print_runs([])
     assert capsys.readouterr().out == (
         f"No agents yet. Start one: {command_line(['run', 'demo', 'Analyse the data'])}\nNo runs yet.\n"
     )
 
 
 def test_an_agent_is_a_line(capsys: pytest.CaptureFixture[str]):
-    tables.agents([AGENT])
+    tables.print_agents([AGENT])
     header, line = capsys.readouterr().out.splitlines()
     assert header.split() == ["id", "definition", "status", "title"]
     assert line.split() == ["a1", "demo", "idle", "Penguins"]
 
 
 def test_a_run_is_a_line_with_its_time(capsys: pytest.CaptureFixture[str]):
-    tables.runs([RUN, {**RUN, "number": 3, "status": "running", "duration_ms": None}])
+    tables.print_runs([RUN, {**RUN, "number": 3, "status": "running", "duration_ms": None}])
     _, ended, running = capsys.readouterr().out.splitlines()
     assert ended.split() == ["r1", "2", "completed", "1.5", "s", "Analyse"]
     assert running.split() == ["r1", "3", "running", "Analyse"]
 
 
 def test_a_cell_neither_breaks_the_line_nor_drives_the_terminal(capsys: pytest.CaptureFixture[str]):
-    tables.agents([{**AGENT, "title": "[bold]one[/bold]\n\x1b[31mtwo\x1b]0;mine\x07"}])
+    tables.print_agents([{**AGENT, "title": "[bold]one[/bold]\n\x1b[31mtwo\x1b]0;mine\x07"}])
     _, line = capsys.readouterr().out.splitlines()
     assert line.rstrip().endswith("[bold]one[/bold] two")
 
@@ -55,7 +55,7 @@ def test_in_a_terminal_an_agent_is_one_line_with_its_whole_id(
     monkeypatch.setenv("FORCE_COLOR", "1")
     for columns, used in (("80", 79), ("40", 68)):
         monkeypatch.setenv("COLUMNS", columns)
-        tables.agents([{**AGENT, **LONG}, AGENT])
+        tables.print_agents([{**AGENT, **LONG}, AGENT])
         _, long, short = capsys.readouterr().out.splitlines()
         assert long.startswith(f"{LONG['id']}  demo        idle    A title")
         assert long.endswith("…")
@@ -65,7 +65,7 @@ def test_in_a_terminal_an_agent_is_one_line_with_its_whole_id(
 
 def test_in_a_pipe_nothing_is_cut(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("COLUMNS", "40")
-    tables.agents([{**AGENT, **LONG}])
+    tables.print_agents([{**AGENT, **LONG}])
     _, line = capsys.readouterr().out.splitlines()
     assert line.startswith(LONG["id"])
     assert line.endswith(LONG["title"].strip())

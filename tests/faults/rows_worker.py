@@ -14,7 +14,7 @@ from tests.faults.stack import Profile
 from tests.faults.waiting import aside, until
 
 TAKEOVER_S = 45.0
-"""CONTRACT: with a lease of 30 s."""
+"""With a lease of 30 s."""
 DETACH_S = 5.0
 LEAVE_S = 15.0
 

@@ -25,7 +25,7 @@ pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.slow, pytest
 RUNS = 6
 GRACE_S = 2.0
 STOP_S = 5.0 + GRACE_S
-"""CONTRACT: from the moment at which the worker answers again."""
+"""Counted from the moment at which the worker answers again."""
 PROGRAM = (
     PRELUDE
     + """

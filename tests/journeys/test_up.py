@@ -41,7 +41,7 @@ from tests.journeys.site import UpSite
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.slow, pytest.mark.timeout(240)]
 RUN_S = 60.0
 CTRL_C_S = 5.0
-"""CONTRACT: all of it is gone by then."""
+"""All processes have ended this soon after Ctrl-C."""
 RELEASE_S = 5.0
 ASKED_S = 15.0
 """How long the reaper is patient with a run that was handed to a worker (agents/worker/reaper.py)."""
