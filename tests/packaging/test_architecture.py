@@ -1,4 +1,5 @@
-"""The documents name code and tests that exist; docs/ARCHITECTURE.md says where each promise is kept, and stays short."""
+"""The documents name code and tests that exist; docs/ARCHITECTURE.md says where each promise is kept, and stays
+short."""
 
 from __future__ import annotations
 
