@@ -5,5 +5,5 @@ class SiteConfig(AppConfig):
     name = "agentsite"
 
     def ready(self) -> None:
-        """Every process that loads Django can hand work to the workers: tasks belong to our Celery application."""
+        """Load our Celery application, so that every process can send tasks to the workers."""
         import agentsite.celery  # noqa: F401

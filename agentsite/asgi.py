@@ -1,4 +1,4 @@
-"""What the server calls: event streams and WebSockets go to raw ASGI applications, the rest to Django."""
+"""The ASGI application: event streams and WebSockets go to raw ASGI applications, everything else to Django."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ sockets = WebSocketApplication(current_hub, ControlGate())
 
 
 async def drain() -> None:
-    """End everything that is open; returns when it has ended."""
+    """End all streams and WebSockets, and return when they have ended."""
     await asyncio.gather(streams.drain(), sockets.drain())
 
 
-async def no_socket(scope: Scope, receive: Receive, send: Send) -> None:
-    """Refuses a WebSocket at an address that has none."""
+async def refuse_websocket(scope: Scope, receive: Receive, send: Send) -> None:
+    """Refuse a WebSocket at an address that has none."""
     await receive()
     await send({"type": "websocket.close"})
 
@@ -48,7 +48,7 @@ _routes = ProtocolTypeRouter(
                 re_path(r"", django_application),  # type: ignore[arg-type]  # likewise
             ]
         ),
-        "websocket": URLRouter([path("ws", sockets), re_path(r"", no_socket)]),  # type: ignore[arg-type]  # likewise
+        "websocket": URLRouter([path("ws", sockets), re_path(r"", refuse_websocket)]),  # type: ignore[arg-type]  # likewise
     }
 )
 

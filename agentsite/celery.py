@@ -54,7 +54,7 @@ app.autodiscover_tasks(["agents.worker"])
 
 @setup_logging.connect
 def _keep_our_logging(**_: Any) -> None:
-    """Django's settings have configured logging; Celery would do it again."""
+    """Keep Celery from configuring logging: Django's settings have done it."""
 
 
 @worker_init.connect
@@ -66,7 +66,7 @@ def _join_site(**_: Any) -> None:
 
 @celeryd_after_setup.connect
 def _take_from_own_queue(instance: Any, **_: Any) -> None:
-    """Beside the queue of all workers, that of this host."""
+    """Take messages from the queue of this host, too, beside the common one."""
     from agents.fleet import hosts
 
     instance.app.amqp.queues.select_add(hosts.queue(hosts.host_id()))

@@ -20,7 +20,7 @@ OTHERS = stat.S_IRWXG | stat.S_IRWXO
 
 
 class DataDirectoryNotPrivate(SiteProblem):
-    """Others can read or change what is in the data directory, and we may not, or should not, change that."""
+    """Other users can read or change the data directory, and we can't or should not change its permissions."""
 
 
 def open_data_directory(path: Path) -> None:
@@ -47,7 +47,7 @@ def open_data_directory(path: Path) -> None:
 
 
 def close_file(path: Path) -> None:
-    """Let nobody but the owner read or write this file. A link is left alone: what it leads to is not in our care."""
+    """Remove all permissions of other users from this file. A link is left alone, since its target may not be ours."""
     try:
         status = path.lstat()
     except FileNotFoundError:
@@ -57,13 +57,14 @@ def close_file(path: Path) -> None:
 
 
 def _is_ours_alone(path: Path, status: os.stat_result) -> bool:
-    """Whether nothing else can depend on others getting in: never true of a directory like /tmp."""
+    """Return whether nothing but Agentsite uses this directory, so that it can be closed. Never true of one like
+    /tmp."""
     names = {entry.name for entry in path.iterdir()}
     return not status.st_mode & stat.S_ISVTX and (not names or not names.isdisjoint(MARKS))
 
 
 def _close(path: Path, mode: int) -> None:
-    """Some file systems (FAT, CIFS) refuse the change, others do nothing."""
+    """Set the permissions and check them: some file systems (FAT, CIFS) refuse the change or ignore it."""
     try:
         path.chmod(mode)
         problem = "its file system keeps no permissions" if path.stat().st_mode & OTHERS else None

@@ -28,20 +28,20 @@ from pydantic import (
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from agentsite.data_directory import SECRET_KEY
-from agentsite.listening import hosts_of
+from agentsite.listening import list_host_names
 from agentsite.problem import SiteProblem
 from containers.gateway.destinations import patterns
 from streaming.model.validation import plain_problems
 
 UP_PID = "AGENTSITE_UP_PID"
-"""The process id of the `up` that started a process: that one has given the warnings already."""
+"""The variable with the process id of the `up` that started a process, and that has printed the warnings already."""
 EngineChoice = Literal["auto", "docker", "podman", "bwrap", "process"]
 PullChoice = Literal["never", "missing"]
 PREFIX = "AGENTSITE_"
 DATABASES = ("postgres", "postgresql", "sqlite")
-"""Schemes of DATABASE_URL. For others the drivers are missing."""
+"""Schemes of DATABASE_URL whose drivers are installed."""
 NOT_SETTINGS = ("AGENTSITE_TEST_", "AGENTSITE_REQUIRE_", "AGENTSITE_VERSION", UP_PID)
-"""Names that begin in the same way: of the tests, of docker-compose.yml, of `up`."""
+"""Names with our prefix that are no settings: of the tests, of docker-compose.yml, of `up`."""
 PROVIDER_KEY_FIELDS = ("openai_api_key", "anthropic_api_key", "gemini_api_key")
 _SPENT = ("tokens", "cost_usd", "model_calls", "tool_calls", "wall_s")
 LogLevel = Annotated[
@@ -55,7 +55,7 @@ def _checked(egress: str) -> str:
 
 
 def _networks(given: str) -> list[IPv4Network | IPv6Network]:
-    """Raises ValueError for what is neither an address nor a network."""
+    """Parse addresses and networks. Raises ValueError."""
     return [ip_network(part.strip()) for part in given.split(",") if part.strip()]
 
 
@@ -65,7 +65,7 @@ def _of_networks(given: str) -> str:
 
 
 def _origins(given: str) -> str:
-    """As browsers send them: lower case, no path, no default port."""
+    """Return origins as browsers send them: lower case, no path, no default port."""
     origins = []
     for origin in filter(None, (one.strip().lower().removesuffix("/") for one in given.split(","))):
         parts = urlsplit(origin)
@@ -102,7 +102,7 @@ def _ceiling(what: str) -> Any:
 
 
 class EnvironmentInvalid(SiteProblem):
-    """A variable has a value that its setting can't have."""
+    """A variable has a value that its setting does not allow."""
 
 
 class Environment(BaseSettings):
@@ -333,7 +333,7 @@ class Environment(BaseSettings):
 
     @classmethod
     def variables(cls, name: str) -> list[str]:
-        """Those that a field is read from, the first that is set."""
+        """Return the variables of a field. The first one that is set wins."""
         alias = cls.model_fields[name].validation_alias
         if isinstance(alias, AliasChoices):
             return [str(choice) for choice in alias.choices]
@@ -341,7 +341,7 @@ class Environment(BaseSettings):
 
     @classmethod
     def variable(cls, name: str) -> str:
-        """The variable that a field comes from; the one that is read first."""
+        """Return the variable of a field, the first one if there are several."""
         return cls.variables(name)[0]
 
     @field_validator(
@@ -374,9 +374,9 @@ class Environment(BaseSettings):
         return value or 0
 
     def hosts(self) -> list[str]:
-        """For ALLOWED_HOSTS."""
+        """Return the value of ALLOWED_HOSTS."""
         given = [host.strip() for host in self.allowed_hosts.split(",") if host.strip()]
-        return given or hosts_of(self.host)
+        return given or list_host_names(self.host)
 
     def directory(self) -> Path:
         return self.data_dir.expanduser().absolute()
@@ -385,7 +385,7 @@ class Environment(BaseSettings):
         return (self.local_dir or self.data_dir).expanduser().absolute()
 
     def ceilings(self) -> dict[str, Any]:
-        """As agents.definitions.ceilings takes them."""
+        """Return the arguments of agents.definitions.ceilings.Ceilings."""
         limits = ("cpus", "memory_mib", "pids", "output_mib", "tmp_mib", "shm_mib", "workspace_mib")
         given = {name: getattr(self, f"max_{name}") for name in limits}
         return {
@@ -395,7 +395,7 @@ class Environment(BaseSettings):
         }
 
     def budget(self, scope: Literal["agent", "user_day"]) -> dict[str, float]:
-        """Of all agents, or of all users: kind → at most."""
+        """Return the limits of all agents, or of all users per day: kind → limit."""
         given = {kind: getattr(self, f"budget_{scope}_{kind}") for kind in _SPENT}
         return {kind: most for kind, most in given.items() if most is not None}
 
@@ -403,13 +403,14 @@ class Environment(BaseSettings):
         return _networks(self.trusted_proxies)
 
     def podman_address(self) -> str:
-        """The user's own socket if it is there: that one needs no root."""
+        """Return the address of Podman's API. Without a setting, the user's own socket is preferred, which needs no
+        root."""
         own = self.runtime_dir / "podman" / "podman.sock" if self.runtime_dir else None
         there = own if own and own.exists() else "/run/podman/podman.sock"
         return self.podman_host or f"unix://{there}"
 
     def secret(self) -> str:
-        """The secret key: given, or kept in the data dir, where it is made on first use (mode 0600)."""
+        """Return the secret key: the setting, or one that is made on first use and kept in the data dir (mode 0600)."""
         if self.secret_key:
             return self.secret_key
         path = self.directory() / SECRET_KEY
@@ -422,8 +423,9 @@ class Environment(BaseSettings):
             raise EnvironmentInvalid(f"AGENTSITE_DATA_DIR: can't use {path}: {error.strerror}") from None
 
 
-def unknown_variables() -> list[str]:
-    """A line for each AGENTSITE_ name in the environment or `.env` that is no setting: most likely a typing error."""
+def describe_unknown_variables() -> list[str]:
+    """Return a line for each AGENTSITE_ name in the environment or `.env` that is no setting, probably a typing
+    error."""
     known: set[str] = {str(choice) for name in Environment.model_fields for choice in Environment.variables(name)}
     given = {*os.environ, *dotenv_values(str(Environment.model_config.get("env_file") or os.devnull))}
     lines = []
@@ -435,7 +437,7 @@ def unknown_variables() -> list[str]:
 
 
 def load_environment() -> Environment:
-    """Raises EnvironmentInvalid, which names the variable."""
+    """Read all settings. Raises EnvironmentInvalid, which names the variable."""
     try:
         return Environment()
     except ValidationError as error:

@@ -1,5 +1,5 @@
-"""What a process makes sure of before it takes part in a site: the right data directory and, for a worker, a host id of
-its own. What is wrong is one line on stderr, and exit code 2."""
+"""Checks before a process joins the site: the data directory is the right one and, for a worker, the host id is not in
+use on another machine. A problem is one line on stderr and exit code 2."""
 
 from __future__ import annotations
 
@@ -15,22 +15,22 @@ from django.db import DatabaseError, connections
 from agents.fleet import data_directory, hosts
 
 log = structlog.get_logger(__name__)
-AGAIN_S = 1.0
+RETRY_S = 1.0
 T = TypeVar("T")
 
 
 def join_as_worker() -> None:
-    """Waits for the database: a worker can do nothing without it."""
-    _patiently(_verify)
+    """Join as a worker. Waits for the database, without which a worker can do nothing."""
+    _retry_until_database_answers(_verify)
     host = _id()
     if not settings.HOST_ID:  # given, it may well name an engine that several machines share
         _refuse_second_machine(host)
-    _patiently(lambda: hosts.renew(host))
+    _retry_until_database_answers(lambda: hosts.renew(host))
     connections.close_all()
 
 
 def join_as_web() -> None:
-    """Without the database it starts all the same, and says on its pages and at /readyz what is missing."""
+    """Join as a web process. Without the database it starts all the same; pages and /readyz say what is missing."""
     try:
         _verify()
     except DatabaseError as error:
@@ -47,14 +47,14 @@ def _verify() -> None:
 
 def _refuse_second_machine(host: str) -> None:
     # After a crash of the machine its host seems alive for as long as a lease.
-    deadline = time.monotonic() + settings.LEASE_S + AGAIN_S
-    while _patiently(lambda: hosts.is_another_machine(host)):
+    deadline = time.monotonic() + settings.LEASE_S + RETRY_S
+    while _retry_until_database_answers(lambda: hosts.is_another_machine(host)):
         if time.monotonic() > deadline:
             _refuse(
                 f"another machine is host {host} now. Hosts that share a data directory need an AGENTSITE_LOCAL_DIR "
                 "each, on a disk of their own"
             )
-        time.sleep(AGAIN_S)
+        time.sleep(RETRY_S)
 
 
 def _id() -> str:
@@ -64,14 +64,14 @@ def _id() -> str:
         _refuse(f"can't write to the local directory {settings.LOCAL_DIR}: {error.strerror}")
 
 
-def _patiently(call: Callable[[], T]) -> T:
+def _retry_until_database_answers(call: Callable[[], T]) -> T:
     while True:
         try:
             return call()
         except DatabaseError as error:
             log.warning("waiting for the database", error=str(error).strip())
             connections.close_all()
-            time.sleep(AGAIN_S)
+            time.sleep(RETRY_S)
 
 
 def _refuse(reason: str) -> NoReturn:

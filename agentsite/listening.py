@@ -1,5 +1,5 @@
-"""By which names a site can be reached that listens on an address. Other names in a Host header are refused: a page of
-somebody's own domain could lead there (DNS rebinding), and links would be made with them."""
+"""Host names that the site answers to. Other names in a Host header are refused, because a foreign domain could point
+here (DNS rebinding), and links would be made with it."""
 
 from __future__ import annotations
 
@@ -9,11 +9,12 @@ from contextlib import suppress
 
 LOOPBACK = ("localhost", "127.0.0.1", "[::1]")
 OUTSIDE = ((socket.AF_INET, "192.0.2.1"), (socket.AF_INET6, "2001:db8::1"))
-"""Documentation addresses: connecting a UDP socket sends nothing, and tells which address of ours would be used."""
+"""Addresses of RFC 5737 and RFC 3849. Connecting a UDP socket sends nothing and shows which own address would be
+used."""
 
 
-def hosts_of(address: str) -> list[str]:
-    """As ALLOWED_HOSTS takes them. Whoever is on this machine may use its loopback names in any case."""
+def list_host_names(address: str) -> list[str]:
+    """Return the names for ALLOWED_HOSTS of a site that listens on `address`. Loopback names are always among them."""
     try:
         parsed = ipaddress.ip_address(address.strip("[]"))
     except ValueError:
@@ -29,7 +30,7 @@ def _own_names() -> list[str]:
 
 
 def _own_addresses() -> list[str]:
-    """Those that this machine is reached by from other networks, and those that its name stands for."""
+    """Return the addresses that other networks reach this machine by, and those of its host name."""
     found = []
     for family, outside in OUTSIDE:
         with suppress(OSError), socket.socket(family, socket.SOCK_DGRAM) as probe:

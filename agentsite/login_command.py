@@ -1,4 +1,4 @@
-"""The command that prints a login link, as the pages tell it."""
+"""The command that prints a login link, for the login page."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ _LOOPBACK = ("127.0.0.1", "::1", "localhost")
 
 
 def context(request: HttpRequest) -> dict[str, object]:
-    """A context processor: `login_command`. On the site's own machine it can be pasted as it is; to others it does not
-    show where the site's files are."""
+    """Add `login_command` to the template context. Only a browser on the site's own machine gets the full command;
+    others do not learn where the site's files are."""
     return {"login_command": SimpleLazyObject(lambda: _command(request))}
 
 

@@ -1,10 +1,10 @@
-"""The errors that the person who starts the site, or calls a command of it, can mend."""
+"""Errors that the person who starts the site, or runs a command, can solve."""
 
 from __future__ import annotations
 
 
 class SiteProblem(Exception):
-    """The site, or a command, can't work as it is set up. The message is one line that says what to do.
+    """The site or a command can't work with its current set-up. The message is one line that says what to do.
 
     SiteProblem
     ├── DataDirectoryNotPrivate   agentsite.data_directory

@@ -16,7 +16,7 @@ from corsheaders.defaults import default_headers
 from redis.connection import parse_url
 
 from agentsite.data_directory import DATABASE, close_file, open_data_directory
-from agentsite.environment import UP_PID, load_environment, unknown_variables
+from agentsite.environment import UP_PID, describe_unknown_variables, load_environment
 from agentsite.security import RefusedInOneLine
 from containers.gateway.destinations import patterns
 
@@ -281,7 +281,7 @@ def _warn() -> None:
     """Once a site: `up` does it for the processes that it starts."""
     if os.environ.get(UP_PID) == str(os.getppid()):
         return
-    for line in unknown_variables():
+    for line in describe_unknown_variables():
         logging.getLogger("agentsite").warning(line)
     if SECURE_TLS and not TRUSTED_PROXIES:
         logging.getLogger("agentsite").warning(

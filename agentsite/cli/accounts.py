@@ -18,8 +18,8 @@ LINK_TTL = timedelta(days=1)
 ADMIN = "admin"
 
 
-def first_admin() -> None:
-    """The first administrator, and a token in <data-dir>/admin-token (mode 0600) that works."""
+def ensure_first_admin() -> None:
+    """Make an administrator if there is none, and a valid token of theirs in <data-dir>/admin-token (mode 0600)."""
     django.setup()
     from django.conf import settings
     from django.contrib.auth.models import User
@@ -39,34 +39,35 @@ def first_admin() -> None:
         path.write_text(credentials.create_token(user, "admin-token file") + "\n")
 
 
-def login_link(username: str | None = None) -> str:
-    """The secret part of a link that logs this user in once; without a name, the first administrator.
+def create_login_link_for(username: str | None = None) -> str:
+    """Return the secret part of a link that logs this user in once; without a name, the first administrator.
 
-    Raises CliProblem if there is no such user."""
+    Raises CliProblem if there is no such user.
+    """
     django.setup()
     from django.contrib.auth.models import User
 
     from agents.auth import credentials
 
-    with _database_problems():
+    with _database_errors_as_one_line():
         if username is not None:
-            return credentials.create_login_link(_active(username), LINK_TTL)
+            return credentials.create_login_link(_find_active_user(username), LINK_TTL)
         admin = User.objects.filter(is_superuser=True, is_active=True).order_by("pk").first()
         if admin is None:
             raise CliProblem("there is no administrator yet: `agentsite up` makes one, or manage.py createsuperuser")
         return credentials.create_login_link(admin, LINK_TTL)
 
 
-def new_token(username: str, name: str) -> str:
-    """Raises CliProblem if there is no such user."""
+def create_token_for(username: str, name: str) -> str:
+    """Return a new API token. Raises CliProblem if there is no such user."""
     django.setup()
     from agents.auth import credentials
 
-    with _database_problems():
-        return credentials.create_token(_active(username), name)
+    with _database_errors_as_one_line():
+        return credentials.create_token(_find_active_user(username), name)
 
 
-def _active(username: str) -> User:
+def _find_active_user(username: str) -> User:
     from django.contrib.auth.models import User
 
     user = User.objects.filter(username=username, is_active=True).first()
@@ -76,8 +77,8 @@ def _active(username: str) -> User:
 
 
 @contextmanager
-def _database_problems() -> Iterator[None]:
-    """One line in place of a traceback, for a database that is away or was never migrated."""
+def _database_errors_as_one_line() -> Iterator[None]:
+    """Raise CliProblem instead of DatabaseError, for a database that is down or was never migrated."""
     from django.db import DatabaseError
 
     try:

@@ -1,4 +1,4 @@
-"""What `up` looks at before it starts anything. Each problem is one line that says what to do."""
+"""Checks that `up` makes before it starts anything. Each raises CliProblem: one line that says what to do."""
 
 from __future__ import annotations
 
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 
 def make_directory(directory: Path) -> None:
+    """Make the data directory if it is missing, and check that it is private and can be written to."""
     try:
         open_data_directory(directory)
         (directory / ".writable").touch()
@@ -33,8 +34,8 @@ def make_directory(directory: Path) -> None:
         raise CliProblem(f"can't write to the data directory {directory}: {error.strerror}") from None
 
 
-def free_port(host: str, port: int) -> int:
-    """The port itself if it can be listened on; a free one for 0."""
+def find_free_port(host: str, port: int) -> int:
+    """Return `port` if it can be listened on, or a free one for 0."""
     try:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
     except OSError as error:
@@ -52,11 +53,12 @@ def free_port(host: str, port: int) -> int:
         return int(probe.getsockname()[1])
 
 
-async def redis(url: str, patience_s: float = 0.0) -> None:
+async def check_redis(url: str, patience_s: float = 0.0) -> None:
+    """Wait at most `patience_s` for Redis to answer."""
     deadline = asyncio.get_running_loop().time() + patience_s
     while True:
         try:
-            async with redis_client(url) as client:
+            async with open_redis(url) as client:
                 await client.ping()
             return
         except (RedisError, OSError, ValueError) as error:
@@ -65,8 +67,8 @@ async def redis(url: str, patience_s: float = 0.0) -> None:
         await asyncio.sleep(0.05)
 
 
-def database() -> None:
-    """Django reads its settings here, so the environment must be complete."""
+def check_database() -> None:
+    """Load Django's settings and connect to the database. The environment must be complete by now."""
     import django
     from dj_database_url import ParseError, UnknownSchemeError
 
@@ -84,8 +86,8 @@ def database() -> None:
         raise CliProblem(f"the database does not answer: {reason}") from None
 
 
-def data_directory() -> None:
-    """Once the database is up to date."""
+def check_data_directory() -> None:
+    """Check that the data directory belongs to the database, which must be migrated by now."""
     from agents.fleet.data_directory import WrongDataDirectory, verify
 
     try:
@@ -94,12 +96,12 @@ def data_directory() -> None:
         raise CliProblem(str(problem)) from None
 
 
-def redis_client(url: str) -> Redis:
+def open_redis(url: str) -> Redis:
     return Redis.from_url(url, socket_connect_timeout=3, socket_timeout=3)
 
 
-def broker(url: str) -> None:
-    """Celery itself would try again for ever."""
+def check_broker(url: str) -> None:
+    """Check that the broker answers. Celery itself would retry for ever."""
     from kombu import Connection
     from kombu.exceptions import OperationalError
 
@@ -111,9 +113,11 @@ def broker(url: str) -> None:
         raise CliProblem(f"the broker at {_without_password(url)} does not answer: {reason}") from None
 
 
-def definitions(environment: Environment, say: Callable[[str], None]) -> Catalog:
-    """Those of the site, which may also be written later. A file that can't be read at all is a CliProblem: a site that
-    started without it would end the runs that it finds at work."""
+def load_definitions(environment: Environment, say: Callable[[str], None]) -> Catalog:
+    """Load the site's definitions; there may be none yet.
+
+    Raises CliProblem if the file exists and can't be read: a site that started without it would end its open runs.
+    """
     path = environment.definitions_file.expanduser().absolute()
     from agents.definitions.catalog import Catalog, Mistake, read
     from agents.definitions.ceilings import Ceilings
@@ -131,25 +135,25 @@ def definitions(environment: Environment, say: Callable[[str], None]) -> Catalog
         raise CliProblem(f"{path}: {mistake}") from None
 
 
-async def engine(environment: Environment, directory: Path, say: Callable[[str], None]) -> str:
-    """A line about the engine that was chosen. With containers, our images are built if they are not there or not
-    current; where they can't be, "auto" goes on to engines that need none.
+async def choose_engine(environment: Environment, directory: Path, say: Callable[[str], None]) -> str:
+    """Choose the engine, build our images if it needs them, and return a line for the user.
 
-    The choice is put where the worker reads it, so that both say the same.
+    If the images can't be built, "auto" falls back to an engine without images. The choice is put into
+    AGENTSITE_ENGINE, so that the worker uses the same engine.
     """
-    choice = await _choose(environment.engine, place(environment, directory))
-    if (url := builder(choice.engine.name, environment)) and (problem := await images.ensure(url, say)):
+    choice = await _choose(environment.engine, engine_place(environment, directory))
+    if (url := image_api_url(choice.engine.name, environment)) and (problem := await images.ensure_images(url, say)):
         if environment.engine == AUTO:
             say(f"{choice.engine.name} is there, but its images could not be built: {problem}")
-            choice = await _choose(AUTO, place(environment, directory), without=("docker", "podman"))
+            choice = await _choose(AUTO, engine_place(environment, directory), without=("docker", "podman"))
         else:
             say(f"images not built, runs that need them will fail: {problem}")
     os.environ["AGENTSITE_ENGINE"] = choice.engine.name
-    return _line(choice)
+    return _describe_choice(choice)
 
 
-def place(environment: Environment, directory: Path) -> Place:
-    """Where the engines of a site find what they need."""
+def engine_place(environment: Environment, directory: Path) -> Place:
+    """Return the paths and addresses that engines need, from the settings."""
     return Place(
         state_dir=environment.local_directory() / "process",
         docker_url=environment.docker_host,
@@ -159,8 +163,8 @@ def place(environment: Environment, directory: Path) -> Place:
     )
 
 
-def builder(engine_name: str, environment: Environment) -> str | None:
-    """The API that images are built with; None for an engine without images."""
+def image_api_url(engine_name: str, environment: Environment) -> str | None:
+    """Return the address of the API that builds images, or None for an engine without images."""
     return {"docker": environment.docker_host, "podman": environment.podman_address()}.get(engine_name)
 
 
@@ -173,7 +177,7 @@ async def _choose(name: str, where: Place, without: Sequence[str] = ()) -> Choic
     return choice
 
 
-def _line(choice: Choice) -> str:
+def _describe_choice(choice: Choice) -> str:
     chosen = choice.considered[-1].availability.reason
     others = [f"; not {one.engine.name}: {one.availability.reason}" for one in choice.considered[:-1]]
     return f"engine: {choice.engine.name}, isolation: {choice.engine.isolation} ({chosen}{''.join(others)})"

@@ -1,4 +1,4 @@
-"""The processes of `up`: started, their lines interleaved, restarted when they die, stopped together."""
+"""The child processes of `up`: start them, print their output, restart them when they die, stop them together."""
 
 from __future__ import annotations
 
@@ -13,19 +13,18 @@ from dataclasses import dataclass
 from time import monotonic
 
 STOP_PATIENCE_S = 3.0
-"""All have to be gone 5 s after Ctrl-C; what is not by then is killed. More than DETACH_MOST_S
-(agents.worker.supervisor), in which a worker gives its leases back; the rest is for Redis, for our own end, and for a
-machine that is busy."""
+"""Time from SIGTERM to SIGKILL. All processes must be gone 5 s after Ctrl-C, and a worker needs DETACH_MOST_S
+(agents.worker.supervisor) to release its leases."""
 HEALTHY_S = 10.0
-"""One that ran so long is restarted at once; one that keeps dying, ever more slowly."""
-RESTART_MOST_S = 10.0
+"""A process that ran this long is restarted at once. One that dies sooner is restarted after growing pauses."""
+MAX_RESTART_PAUSE_S = 10.0
 _COLOURS = {"up": "1", "redis": "31", "web": "36", "worker": "33", "beat": "35"}
 _PR_SET_PDEATHSIG = 1
 
 
 @dataclass(frozen=True, slots=True)
 class Child:
-    """`last`: stopped after the others, because they need it to end well."""
+    """A process to run. `last`: stop it after the others, which need it until they have ended."""
 
     name: str
     command: list[str]
@@ -46,7 +45,7 @@ class Children:
         self._keepers.append(asyncio.create_task(self._keep(child)))
 
     async def stop(self) -> None:
-        """SIGTERM to all, then to those that come last; SIGKILL to what is left after STOP_PATIENCE_S."""
+        """Send SIGTERM to all, those marked `last` at the end, and SIGKILL to what is left after STOP_PATIENCE_S."""
         self._stopping.set()
         deadline = monotonic() + STOP_PATIENCE_S
         for last in (False, True):
@@ -90,7 +89,7 @@ class Children:
             code = await process.wait()
             if self._stopping.is_set():
                 return
-            pause_s = 0.5 if monotonic() - started_at > HEALTHY_S else min(pause_s * 2, RESTART_MOST_S)
+            pause_s = 0.5 if monotonic() - started_at > HEALTHY_S else min(pause_s * 2, MAX_RESTART_PAUSE_S)
             self.say(f"{child.name} ended with code {code}; starting it again in {pause_s:g} s")
             await asyncio.sleep(pause_s)
             if self._stopping.is_set():
@@ -124,7 +123,7 @@ def _signal(process: asyncio.subprocess.Process, number: signal.Signals) -> None
 
 
 def _die_with_parent() -> None:
-    """If `up` itself is killed, its processes get SIGTERM from the kernel (Linux), so nothing is left running."""
+    """Have the kernel send SIGTERM to this process when `up` is killed (Linux), so that nothing is left running."""
     if sys.platform == "linux":
         ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
         if os.getppid() == 1:  # it died before we could ask

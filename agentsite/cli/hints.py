@@ -1,4 +1,4 @@
-"""What one can do next, as command lines that can be pasted."""
+"""Hints on what to do next, as command lines that can be pasted."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ from typing import Any
 
 from agentsite.cli.client import Client
 from agentsite.cli.invocation import command_line
-from agentsite.cli.safe import safe
+from agentsite.cli.safe import strip_control_characters
 
 
 class Hints:
-    """About one agent of a site."""
+    """Hints about one agent of a site."""
 
     def __init__(self, client: Client, agent_id: str) -> None:
         self._options = client.options
@@ -25,12 +25,12 @@ class Hints:
         return f"the run goes on; {self._command('attach', self._agent_id)} or {self._command('cancel', run_id)}"
 
     def answers(self, run_id: str, question: dict[str, Any]) -> str:
-        """A line for each answer, and where the page is."""
+        """Return a command for each possible answer, and the address of the page."""
         commands = [self._command("approve", run_id, question["approval_id"], option) for option in question["options"]]
         return "\n".join(f"  {line}" for line in [*commands, f"or on its page: {self._page}"])
 
     def _command(self, name: str, *arguments: str) -> str:
-        """The agent chose some of the arguments: they are quoted for the shell (once they are safe: what is dropped
-        later could be a quote), and none is an option (`--url=…` would be sent the token)."""
+        """Return a command line. The agent chose some of the arguments, so they are cleaned and then quoted for the
+        shell, and none can become an option (`--url=…` would receive the token)."""
         end = ["--"] if any(argument.startswith("-") for argument in arguments) else []
-        return command_line([name, *self._options, *end, *map(safe, arguments)], self._variables)
+        return command_line([name, *self._options, *end, *map(strip_control_characters, arguments)], self._variables)

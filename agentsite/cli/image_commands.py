@@ -1,4 +1,4 @@
-"""`agentsite images`: the images that definitions name, and building those that are ours."""
+"""`agentsite images`: list and check the images that definitions name, and build the bundled ones."""
 
 from __future__ import annotations
 
@@ -36,8 +36,8 @@ def show_list() -> None:
     print_images(rows)
 
 
-def check() -> int:
-    """Says what is wrong, a line an image; answers the exit code."""
+def check_images() -> int:
+    """Print a line for each image that is missing or stale. Return the exit code."""
     named = _named()
     wrong = [one for one in _look(named) if one.state != "present"]
     for one in wrong:
@@ -68,7 +68,7 @@ def size(size_bytes: int | None) -> str:
 
 
 def age(created_at: datetime | None) -> str:
-    """In its largest unit. By two clocks, so never less than nothing."""
+    """Return the age in its largest unit. The two clocks may differ, so it is at least 0."""
     if created_at is None:
         return ""
     elapsed_s = max(0, int((datetime.now(UTC) - created_at).total_seconds()))
@@ -77,10 +77,10 @@ def age(created_at: datetime | None) -> str:
 
 
 def _named() -> dict[str, list[str]]:
-    """Image → definitions, in the order of the file."""
+    """Return image → names of the definitions that use it, in the order of the file."""
     named: dict[str, list[str]] = {}
     environment = load_environment()
-    catalog = checks.definitions(environment, _say)
+    catalog = checks.load_definitions(environment, _say)
     if catalog.problem is not None:
         raise CliProblem(f"{environment.definitions_file}: {catalog.problem}")
     for definition in catalog.definitions.values():
@@ -99,7 +99,7 @@ def _look(named: Mapping[str, Sequence[str]]) -> list[Found]:
 def _with_engine(work: Callable[[DockerApi], Awaitable[T]]) -> T:
     async def connected() -> T:
         environment = load_environment()
-        api = DockerApi(checks.builder(environment.engine, environment) or environment.docker_host)
+        api = DockerApi(checks.image_api_url(environment.engine, environment) or environment.docker_host)
         try:
             return await work(api)
         finally:

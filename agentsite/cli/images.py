@@ -1,4 +1,4 @@
-"""Building the bundled images when they are not there, or not those of this version."""
+"""Build the bundled images that are missing or of another version."""
 
 from __future__ import annotations
 
@@ -15,21 +15,20 @@ from containers.images.build import Image, build, find_images, is_current
 from containers.images.wheels import WheelsMissing
 
 
-async def ensure(url: str, say: Callable[[str], None]) -> str | None:
-    """With the engine at `url`: those that are made of what is here. None if they are there now; else one line that
-    says why not."""
+async def ensure_images(url: str, say: Callable[[str], None]) -> str | None:
+    """Build the images that need nothing from the network, with the engine at `url`. Return None, or why it failed."""
     return await _ensure(url, say, [image for image in find_images() if not image.fetches])
 
 
 async def ensure_rest(url: str, say: Callable[[str], None]) -> None:
-    """Those whose packages have to be fetched, beside a site that runs already: that takes up to some minutes."""
+    """Build the images whose packages have to be fetched. That takes minutes, so the site runs already."""
     problem = await _ensure(url, say, [image for image in find_images() if image.fetches])
     if problem:
         say(f"not all images could be built: {problem}")
 
 
 async def _ensure(url: str, say: Callable[[str], None], wanted: Sequence[Image]) -> str | None:
-    """An image whose packages cannot be fetched (no network, no index) only says so: the others work without."""
+    """Build images. One whose packages can't be fetched (no network, no index) is skipped with a message."""
     api = DockerApi(url)
     try:
         for image in wanted:
@@ -53,6 +52,6 @@ async def _build(api: DockerApi, image: Image, say: Callable[[str], None]) -> No
 
 
 def ca_bundle() -> Path | None:
-    """Behind a private certificate authority, packages are fetched with the certificates that this machine trusts."""
+    """Return the certificates to fetch packages with, for machines behind a private certificate authority."""
     given = os.environ.get("SSL_CERT_FILE")
     return Path(given) if given else None

@@ -1,4 +1,4 @@
-"""How this user can call us again: printed command lines are there to be pasted."""
+"""Build the command lines that we print, so that they can be pasted."""
 
 from __future__ import annotations
 
@@ -13,15 +13,17 @@ NAME = "agentsite"
 
 
 def command_line(words: Iterable[str], environment: Iterable[str] = (), *, is_absolute: bool = False) -> str:
-    """A line for the user's shell in this directory, or `is_absolute` in any. `environment`: variables that it needs to
-    have as we have them."""
+    """Return a line for the user's shell that runs `agentsite` with these words.
+
+    It works in this directory, or with `is_absolute` in every one. Variables named in `environment` are set in it.
+    """
     variables = [f"{name}={shlex.quote(os.environ[name])}" for name in environment if name in os.environ]
     return " ".join([*variables, shlex.join([*_executable(is_absolute), *words])])
 
 
 def _executable(is_absolute: bool) -> list[str]:
-    """`agentsite` where the PATH finds this same program; otherwise the path by which it was called, or the interpreter
-    that runs it. Paths below the current directory are relative, as they are typed."""
+    """Return `agentsite` if the PATH leads to this program, or otherwise its path or its interpreter. Paths below the
+    current directory are relative, as people type them."""
     called = Path(sys.argv[0])
     found = shutil.which(NAME)
     beside = Path(sys.executable).with_name(NAME)
@@ -33,7 +35,8 @@ def _executable(is_absolute: bool) -> list[str]:
 
 
 def _typed(path: Path, is_absolute: bool) -> str:
-    """Absolute, or relative with a slash in it: a bare name would be looked for in the PATH."""
+    """Return the path, absolute or relative. A relative one has a slash: the shell would look a bare name up in the
+    PATH."""
     path = path.absolute()
     if is_absolute or not path.is_relative_to(Path.cwd()):
         return str(path)

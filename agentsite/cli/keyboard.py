@@ -1,4 +1,4 @@
-"""Single keys of the terminal that we run in. Nothing is read, and nothing changed of it, unless a question is open."""
+"""Read single keys from the terminal. It is changed and read only while a question is open."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from typing import Any
 
 ESCAPE = b"\x1b"
 SEQUENCE_S = 0.05
-"""Within which the rest of an escape sequence has come: the arrow keys end in letters, too."""
+"""Time in which the rest of an escape sequence arrives. Arrow keys send one that ends in a letter."""
 
 
 class Keyboard:
-    """Of standard input. Ctrl-C stays what it is."""
+    """The keyboard at standard input. Ctrl-C keeps its meaning."""
 
     def __init__(self) -> None:
         self._fd = sys.stdin.fileno()
@@ -22,7 +22,7 @@ class Keyboard:
 
     @staticmethod
     def is_there() -> bool:
-        """Both: nobody answers a question that went into a file."""
+        """Return whether input and output are a terminal: nobody answers a question that went into a file."""
         return sys.stdin.isatty() and sys.stdout.isatty()
 
     def fileno(self) -> int:
@@ -33,8 +33,8 @@ class Keyboard:
         return self._saved is not None
 
     def open(self) -> bool:
-        """Read keys from now on. What was typed before is dropped: it was meant for something else. False for a job in
-        the background, which would be stopped."""
+        """Start to read keys, dropping what was typed before. Return False in a background job, which would be
+        stopped."""
         if os.tcgetpgrp(self._fd) != os.getpgrp():
             return False
         if self._saved is None:
@@ -50,8 +50,8 @@ class Keyboard:
             self._saved = None
 
     def key(self) -> str:
-        """The key that was pressed. Empty for anything longer, as pasted text and escape sequences are. Raises EOFError
-        when the terminal is gone."""
+        """Return the pressed key, or "" for pasted text and escape sequences. Raises EOFError when the terminal is
+        gone."""
         data = os.read(self._fd, 256)
         if not data:
             raise EOFError
@@ -62,7 +62,7 @@ class Keyboard:
         return data.decode("ascii", "replace") if len(data) == 1 else ""
 
     def line(self) -> str:
-        """A line, edited as the terminal lets one edit, without its end. Close the keyboard before asking for one."""
+        """Return a line that the user edits in the terminal's own way. Close the keyboard before asking for one."""
         try:
             data = os.read(self._fd, 8192)
         finally:

@@ -8,8 +8,8 @@ from agentsite.cli.problem import CliProblem
 
 
 class DataDirLock:
-    """One `up` a data directory: two would run two Redis servers and two reapers beside one database. The kernel lets
-    go of the lock when the process dies, however it dies."""
+    """Allow one `up` per data directory: two would run two Redis servers beside one database. The kernel releases the
+    lock when the process dies."""
 
     def __init__(self, directory: Path) -> None:
         self._path = directory / "up.lock"

@@ -1,4 +1,5 @@
-"""The commands. What they do is in the modules beside this one, imported when needed: `--help` should be instant."""
+"""The commands of `agentsite`. Each imports the module that does the work when it is called, so that `--help` is
+instant."""
 
 from __future__ import annotations
 
@@ -10,7 +11,7 @@ from typing import Annotated, Any
 import typer
 
 CommandLineError: Any = typer.BadParameter.__mro__[2]
-"""Of arguments and options that can't be: typer has no public name for what is above its BadParameter."""
+"""Base class of all errors in arguments and options. Typer has no public name for it."""
 
 app = typer.Typer(
     help="Self-hosted agent runner: agents in containers, one gap-free event log each, live in the browser.",
@@ -26,15 +27,18 @@ Host = Annotated[str | None, typer.Option(help="Address to listen on. [AGENTSITE
 Port = Annotated[int | None, typer.Option(help="Port to listen on; 0 takes a free one. [AGENTSITE_PORT]")]
 DataDir = Annotated[Path | None, typer.Option(help="Database, workspaces, tokens. [AGENTSITE_DATA_DIR]")]
 Engine = Annotated[str | None, typer.Option(help="auto, docker, podman, bwrap or process. [AGENTSITE_ENGINE]")]
-Url = Annotated[str | None, typer.Option(help="The site; default: that of AGENTSITE_HOST and AGENTSITE_PORT.")]
+Url = Annotated[
+    str | None, typer.Option(help="Address of the site; default: that of AGENTSITE_HOST and AGENTSITE_PORT.")
+]
 Token = Annotated[str | None, typer.Option(help="API token; default: <data-dir>/admin-token. [AGENTSITE_TOKEN]")]
-AsJson = Annotated[bool, typer.Option("--json", help="Events as JSON, one a line.")]
-ListAsJson = Annotated[bool, typer.Option("--json", help="As the API has them: JSON, one a line.")]
-Limit = Annotated[int, typer.Option(min=1, help="Most to list; a line on stderr says if there are more.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print events as JSON, one per line.")]
+ListAsJson = Annotated[bool, typer.Option("--json", help="Print JSON as the API returns it, one object per line.")]
+Limit = Annotated[int, typer.Option(min=1, help="List at most this many; a line on stderr says if there are more.")]
 
 
 def main() -> None:
-    """Entry point. An expected problem is one line and exit code 2; anything else is a bug, with its traceback."""
+    """Run a command. An expected problem ends it with one line and exit code 2; anything else is a bug, with a
+    traceback."""
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "agentsite.settings")
     from agentsite.problem import SiteProblem
 
@@ -50,7 +54,7 @@ def main() -> None:
 
 
 def _usage_problem(error: Any) -> int:
-    """One line as for every other problem, and where to read more. Without any words: the help."""
+    """Print one line about a wrong argument, or the help if there is no message. Return the exit code."""
     from pydantic import ValidationError
 
     context = getattr(error, "ctx", None)
@@ -82,11 +86,11 @@ def options(
         bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version and exit.")
     ] = False,
 ) -> None:
-    """What holds for all commands."""
+    """Define the options of `agentsite` itself."""
 
 
 def _environ(**values: Any) -> None:
-    """Options are put where settings are read from, so that every process of the stack sees the same."""
+    """Put options into the environment, from which every process of the site reads its settings."""
     for name, value in values.items():
         if value is not None:
             os.environ[f"AGENTSITE_{name.upper()}"] = str(value)
@@ -94,7 +98,7 @@ def _environ(**values: Any) -> None:
 
 @app.command()
 def up(host: Host = None, port: Port = None, data_dir: DataDir = None, engine: Engine = None) -> None:
-    """The whole stack on one machine, in the foreground. Ctrl-C stops it; runs in containers go on."""
+    """Run the whole site on this machine, in the foreground. Ctrl-C stops it; runs in containers go on."""
     _environ(host=host, port=port, data_dir=data_dir, engine=engine)
     from agentsite.cli.up import up as run
 
@@ -104,42 +108,43 @@ def up(host: Host = None, port: Port = None, data_dir: DataDir = None, engine: E
 
 @app.command()
 def web(host: Host = None, port: Port = None) -> None:
-    """The web server (daphne)."""
+    """Run the web server (daphne)."""
     _environ(host=host, port=port)
-    from agentsite.cli.processes import web as run
+    from agentsite.cli.processes import run_web as run
 
     run()
 
 
 @app.command()
 def worker(engine: Engine = None, concurrency: Annotated[int | None, typer.Option()] = None) -> None:
-    """A worker: supervises runs. Start as many as you like."""
+    """Run a worker, which supervises runs. Start as many as you like."""
     _environ(engine=engine, worker_concurrency=concurrency)
-    from agentsite.cli.processes import worker as run
+    from agentsite.cli.processes import run_worker as run
 
     run()
 
 
 @app.command()
 def beat() -> None:
-    """The clock of the reaper. One a site."""
-    from agentsite.cli.processes import beat as run
+    """Run the process that starts periodic tasks. A site needs one."""
+    from agentsite.cli.processes import run_beat as run
 
     run()
 
 
 @app.command()
 def migrate() -> None:
-    """Bring the database up to date, and what is stored in it."""
+    """Migrate the database, and upgrade the states that it holds."""
     from agentsite.cli import processes
 
     processes.migrate()
-    processes.upgrade()
+    processes.upgrade_states()
 
 
 @app.command()
 def doctor() -> None:
-    """What this machine offers: data directory, Redis, database, engines; and what is missing."""
+    """Check the data directory, Redis, the database, the definitions and the engines. Exit code: 0 runs can start, 2
+    not."""
     from agentsite.cli.doctor import doctor as run
 
     raise SystemExit(run())
@@ -150,7 +155,10 @@ def run_agent(
     definition: str,
     prompt: str,
     agent: Annotated[
-        str | None, typer.Option(help="Go on with this agent instead of a new one; it must be of DEFINITION.")
+        str | None,
+        typer.Option(
+            help="Start the run in this agent instead of a new one. The agent must have the definition DEFINITION."
+        ),
     ] = None,
     as_json: AsJson = False,
     url: Url = None,
@@ -174,7 +182,7 @@ def run_agent(
 
 @app.command()
 def attach(agent: str, as_json: AsJson = False, url: Url = None, token: Token = None) -> None:
-    """Follow an agent: what it has said, then live, until Ctrl-C."""
+    """Print what an agent has said, then follow it live until Ctrl-C."""
     from agentsite.cli.client import BEGINNING, Client
     from agentsite.cli.follow import follow
 
@@ -188,11 +196,11 @@ def approve(
     run: str,
     approval_id: str,
     decision: Annotated[str, typer.Argument(help="One of the question's options.")],
-    reason: Annotated[str, typer.Option(help="Goes to the program.")] = "",
+    reason: Annotated[str, typer.Option(help="Reason that the program is told.")] = "",
     url: Url = None,
     token: Token = None,
 ) -> None:
-    """Answer a question of a run; `run` and `attach` show what to type. The first answer counts."""
+    """Answer a question of a run. `run` and `attach` print the command to type. The first answer counts."""
     from agentsite.cli.client import Client
 
     with Client(url, token) as client:
@@ -217,7 +225,7 @@ def move(
     url: Url = None,
     token: Token = None,
 ) -> None:
-    """Move a run that waits in the queue to directly before another one."""
+    """Move a queued run directly before another one, or to the end of the queue."""
     from agentsite.cli.client import Client
 
     with Client(url, token) as client:
@@ -227,7 +235,7 @@ def move(
 
 @app.command()
 def agents(limit: Limit = 50, as_json: ListAsJson = False, url: Url = None, token: Token = None) -> None:
-    """Your agents, those that changed last first."""
+    """List your agents, latest change first."""
     from agentsite.cli.client import Client
     from agentsite.cli.tables import print_agents, show
 
@@ -237,7 +245,7 @@ def agents(limit: Limit = 50, as_json: ListAsJson = False, url: Url = None, toke
 
 @app.command()
 def runs(agent: str, limit: Limit = 50, as_json: ListAsJson = False, url: Url = None, token: Token = None) -> None:
-    """The runs of an agent, the newest first."""
+    """List the runs of an agent, newest first."""
     from agentsite.cli.client import Client
     from agentsite.cli.tables import print_runs, show
 
@@ -247,7 +255,7 @@ def runs(agent: str, limit: Limit = 50, as_json: ListAsJson = False, url: Url = 
 
 @app.command()
 def clear(agent: str, url: Url = None, token: Token = None) -> None:
-    """Have the conversation of an agent begin anew; its log, runs and files stay."""
+    """Begin the conversation of an agent anew. Its log, runs and files stay."""
     from agentsite.cli.client import Client
 
     with Client(url, token) as client:
@@ -263,7 +271,7 @@ def fork(
     url: Url = None,
     token: Token = None,
 ) -> None:
-    """A new agent that continues from the end of a run, with the files as they were then; prints its id."""
+    """Make a new agent that continues from the end of a run, with the files of that time. Prints its id."""
     from agentsite.cli.client import Client
 
     with Client(url, token) as client:
@@ -274,12 +282,12 @@ def fork(
 def export_agent(
     agent: str,
     output: Annotated[str, typer.Option("--output", "-o", help="A file; `-` is stdout.")] = "-",
-    files: Annotated[bool, typer.Option(help="With the files of its workspace.")] = True,
-    force: Annotated[bool, typer.Option("--force", help="Replace the file if there is one.")] = False,
+    files: Annotated[bool, typer.Option(help="Include the files of its workspace.")] = True,
+    force: Annotated[bool, typer.Option("--force", help="Replace the file if it exists.")] = False,
     url: Url = None,
     token: Token = None,
 ) -> None:
-    """A whole agent as JSON Lines: definition, runs, log, files."""
+    """Write a whole agent as JSON Lines: definition, runs, log and files."""
     from agentsite.cli.client import Client
     from agentsite.cli.transfer import export_agent as run
 
@@ -290,11 +298,13 @@ def export_agent(
 @app.command(name="import")
 def import_agent(
     path: Annotated[str, typer.Argument(metavar="FILE", help="An export; `-` is stdin.")],
-    definition: Annotated[str | None, typer.Option(help="In place of the one that the export names.")] = None,
+    definition: Annotated[
+        str | None, typer.Option(help="Definition to use instead of the one that the export names.")
+    ] = None,
     url: Url = None,
     token: Token = None,
 ) -> None:
-    """A new agent from an export; prints its id."""
+    """Make a new agent from an export. Prints its id."""
     from agentsite.cli.client import Client
     from agentsite.cli.transfer import import_agent as run
 
@@ -304,7 +314,8 @@ def import_agent(
 
 @images.command(name="list")
 def list_images() -> None:
-    """The images that definitions name: present, missing, or stale (ours, and its folder has changed)."""
+    """List the images that definitions name: present, missing, or stale (built from a folder that has changed
+    since)."""
     from agentsite.cli.image_commands import show_list
 
     show_list()
@@ -312,10 +323,10 @@ def list_images() -> None:
 
 @images.command(name="check")
 def check_images() -> None:
-    """A line for each that is missing or stale. Exit code: 0 none, 1 some, 2 no engine to ask."""
-    from agentsite.cli.image_commands import check
+    """Print a line for each image that is missing or stale. Exit code: 0 none, 1 some, 2 no engine."""
+    from agentsite.cli.image_commands import check_images
 
-    raise SystemExit(check())
+    raise SystemExit(check_images())
 
 
 @images.command(name="build")
@@ -324,9 +335,9 @@ def build_images(
     base_image: Annotated[
         str | None, typer.Option(help="Default: python:3.12-slim; where it can't be pulled, one made here.")
     ] = None,
-    force: Annotated[bool, typer.Option("--force", help="Build also what is current.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Build images that are up to date, too.")] = False,
 ) -> None:
-    """Build the bundled images, or examples by name; what is current stays. Exit code: 1 failed, 2 no engine."""
+    """Build the bundled images, or examples by name, unless they are up to date. Exit code: 1 failed, 2 no engine."""
     from agentsite.cli.image_commands import build_images as run
 
     run(names or [], base_image, force=force)
@@ -335,12 +346,12 @@ def build_images(
 @app.command()
 def token(
     user: Annotated[str, typer.Argument(help="User name.")] = "admin",
-    name: Annotated[str, typer.Option(help="What it is for.")] = "command line",
+    name: Annotated[str, typer.Option(help="Note that tells tokens apart.")] = "command line",
 ) -> None:
-    """Make an API token for a user; it is shown this once."""
-    from agentsite.cli.accounts import new_token
+    """Make an API token for a user. It is shown only once."""
+    from agentsite.cli.accounts import create_token_for
 
-    print(new_token(user, name))
+    print(create_token_for(user, name))
 
 
 @app.command()
@@ -348,10 +359,11 @@ def login(
     user: Annotated[str | None, typer.Argument(help="User name; default: the first administrator.")] = None,
     url: Annotated[str | None, typer.Option(help="What the link begins with; default: the site's own address.")] = None,
 ) -> None:
-    """Print a new link that logs a user in once, within a day. Runs where the site runs; needs no password."""
-    from agentsite.cli.accounts import login_link
+    """Print a link that logs a user in once, within a day. Run it on the machine of the site; it asks for no
+    password."""
+    from agentsite.cli.accounts import create_login_link_for
     from agentsite.cli.site_address import public_address
     from agentsite.environment import load_environment
 
     base = (url or public_address(load_environment())).rstrip("/")
-    print(f"{base}/login/link/{login_link(user)}")
+    print(f"{base}/login/link/{create_login_link_for(user)}")

@@ -4,7 +4,7 @@ from agentsite.problem import SiteProblem
 
 
 class CliProblem(SiteProblem):
-    """Something the person at the terminal can mend: shown as one line."""
+    """A problem that the person at the terminal can solve. It is shown as one line."""
 
     def __init__(self, message: str, exit_code: int = 2) -> None:
         self.exit_code = exit_code

@@ -1,4 +1,4 @@
-"""Each process of the stack, in the foreground of this one."""
+"""Run one of the site's processes in the foreground."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import sys
 import django
 
 
-def web() -> None:
+def run_web() -> None:
     django.setup()
     from django.conf import settings
 
@@ -23,11 +23,11 @@ def web() -> None:
     serve(arguments, drain, bound_of, max_message_bytes)
 
 
-def worker() -> None:
+def run_worker() -> None:
     _celery("worker", "--pool", "threads", "--without-gossip", "--without-mingle", "--loglevel", "WARNING")
 
 
-def beat() -> None:
+def run_beat() -> None:
     _celery("beat", "--loglevel", "WARNING")
 
 
@@ -38,8 +38,8 @@ def migrate() -> None:
     call_command("migrate", interactive=False, verbosity=0)
 
 
-def upgrade() -> None:
-    """What `up` leaves to its worker: every log's state in today's form, with a line every hundred logs."""
+def upgrade_states() -> None:
+    """Upgrade all stored states, and print a line every hundred agents. `up` leaves this to its worker."""
     from agents.worker import state_upgrade
 
     count = state_upgrade.count_old()

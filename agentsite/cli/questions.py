@@ -1,4 +1,4 @@
-"""Questions of a program, answered in the terminal where its run is followed: with the page's keys, or y and n."""
+"""Ask a program's questions in the terminal where its run is followed: with the page's keys, or y and n."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from agentsite.cli.problem import CliProblem
 
 Question = dict[str, Any]
 Answer = Callable[[str, str, str, str], None]
-"""run id, approval id, decision, reason. Raises CliProblem."""
+"""Takes run id, approval id, decision and reason. Raises CliProblem."""
 Say = Callable[[str, str], None]
-"""Text and style; without an end of line."""
+"""Prints text in a style, without an end of line."""
 YES = re.compile(r"(approve|allow|accept|always|proceed|yes)\b", re.IGNORECASE)
 NO = re.compile(r"(deny|reject|refuse|cancel|don.t|no)\b", re.IGNORECASE)
-"""As static/agents/approval.js."""
+"""The same as in static/agents/approval.js."""
 NUMBERED = "123456789"
 
 
@@ -26,17 +26,17 @@ class Choice(NamedTuple):
 
 
 class Questions:
-    """Those that wait, the oldest first; one is asked at a time. What it is about is shown before it is added."""
+    """The open questions, oldest first. One is asked at a time. The caller shows what it is about before adding it."""
 
     def __init__(self, keyboard: Keyboard, answer: Answer, say: Say, commands: Callable[[str, Question], str]) -> None:
-        """`commands`: lines that answer a question from elsewhere, for one that can't be answered here."""
+        """`commands` returns command lines for a question that can't be answered here."""
         self._keyboard = keyboard
         self._answer = answer
         self._say = say
         self._commands = commands
         self._waiting: list[Question] = []
         self._sent: Question | None = None
-        """Answered here; it goes when the answer is in the log."""
+        """The question that was answered here, until its answer is in the log."""
         self._reason = ""
         self._is_shown = False
 
@@ -51,7 +51,7 @@ class Questions:
         self._waiting.append(question)
 
     def remove(self, run_id: str, approval_id: str | None = None) -> None:
-        """It was answered, here or elsewhere; without an id all of a run that has ended."""
+        """Remove a question that was answered here or elsewhere, or without an id all questions of a run."""
         first = self._waiting[:1]
         ended = [one for one in self._waiting if one["run_id"] == run_id and approval_id in (None, one["approval_id"])]
         self._waiting = [one for one in self._waiting if one not in ended]
@@ -64,7 +64,7 @@ class Questions:
             self._stop_asking()
 
     def ask(self) -> None:
-        """Ask the first one, unless that is done already."""
+        """Ask the first question, unless it is asked already."""
         if self._is_shown or not self._waiting or self._waiting[0] is self._sent:
             return
         asked = self._waiting[0]
@@ -72,20 +72,20 @@ class Questions:
             self._say(f"{self._commands(asked['run_id'], asked)}\n", "dim")
             self._sent = asked
             return
-        keys = [f"[{choice.keys[0]}] {choice.option}" for choice in choices(asked["options"])]
+        keys = [f"[{choice.keys[0]}] {choice.option}" for choice in assign_keys(asked["options"])]
         reason = "another reason" if self._reason else "a reason first"
         more = f"  (1 of {len(self._waiting)})" if len(self._waiting) > 1 else ""
         self._say(f"  {'  '.join([*keys, f'[r] {reason}'])}{more} > ", "yellow")
         self._is_shown = True
 
     def interrupt(self) -> None:
-        """Something else is about to be printed; `ask` then asks again."""
+        """Make room for other output. `ask` then asks again."""
         if self._is_shown:
             self._say("\n", "")
             self._is_shown = False
 
     def take_key(self) -> None:
-        """The keyboard can be read."""
+        """Read a key and act on it. Call it when the keyboard can be read."""
         try:
             key = self._keyboard.key()
         except EOFError:
@@ -97,7 +97,7 @@ class Questions:
             self._say("\n  Reason: ", "yellow")
             self._reason, self._is_shown = self._keyboard.line(), False
             self.ask()
-        for choice in choices(self._waiting[0]["options"]):
+        for choice in assign_keys(self._waiting[0]["options"]):
             if key and key in choice.keys:
                 self._send(self._waiting[0], choice.option)
                 return
@@ -123,8 +123,8 @@ class Questions:
         self._keyboard.close()
 
 
-def choices(options: list[str]) -> list[Choice]:
-    """Each option's keys. Those without a number have to be answered by a command or on the page."""
+def assign_keys(options: list[str]) -> list[Choice]:
+    """Return the keys of each option. Options without a number are answered by a command or on the page."""
     first_yes = next((option for option in options if YES.match(option)), None)
     first_no = next((option for option in options if NO.match(option)), None)
     found = []

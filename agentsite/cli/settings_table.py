@@ -22,7 +22,7 @@ SECTIONS = {
 """The first field of each section, in the order of the class, and its title."""
 
 
-def sections() -> str:
+def render_settings() -> str:
     lines: list[str] = []
     for name, field in Environment.model_fields.items():
         if name in SECTIONS:
@@ -37,4 +37,4 @@ def _default(field: FieldInfo) -> str:
 
 
 if __name__ == "__main__":
-    print(sections(), end="")
+    print(render_settings(), end="")

@@ -1,4 +1,4 @@
-"""Where people reach the site, for links that a command prints."""
+"""Addresses of the site for links that a command prints."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from contextlib import suppress
 from agentsite.environment import Environment
 
 URL_FILE = "url"
-"""In the data directory: the address of the `up` that was last ready there, whatever port it was given."""
+"""File in the data directory with the address of the last `up` that became ready there."""
 
 
 def address_of(environment: Environment) -> str:
-    """Of a site that listens as these settings say. Without a slash at its end."""
+    """Return the address that follows from the settings, without a slash at its end."""
     host = environment.host
     if host in ("0.0.0.0", "::"):
         host = "127.0.0.1"
@@ -19,7 +19,8 @@ def address_of(environment: Environment) -> str:
 
 
 def public_address(environment: Environment) -> str:
-    """Of the proxy in front if there is one, else of `up`, else by the settings. Without a slash at its end."""
+    """Return the address of the proxy in front, or else that of the last `up`, or else that of the settings. Without a
+    slash at its end."""
     for origin in environment.csrf_trusted_origins.split(","):
         if origin.strip().startswith("https://") and "*" not in origin:
             return origin.strip().rstrip("/")

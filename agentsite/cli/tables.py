@@ -12,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from agentsite.cli.invocation import command_line
-from agentsite.cli.safe import as_line, safe
+from agentsite.cli.safe import dump_json_line, strip_control_characters
 
 GAP_CELLS = 2
 INPUT_MAX_CHARS = 200
@@ -30,7 +30,7 @@ def show(
     """Print items as a table or as JSON Lines. If there are more than these, say so on stderr."""
     if as_json:
         for item in items:
-            print(as_line(item))
+            print(dump_json_line(item))
     else:
         print_table(items)
     if len(items) < total:
@@ -67,7 +67,7 @@ def _print_table(columns: tuple[str, ...], rows: Sequence[tuple[str, ...]], when
         print(when_empty)
         return
     console = Console(highlight=False)
-    cells = [[" ".join(safe(cell).split()) for cell in row] for row in (columns, *rows)]
+    cells = [[" ".join(strip_control_characters(cell).split()) for cell in row] for row in (columns, *rows)]
     widths = [max(map(cell_len, column)) for column in zip(*cells, strict=True)]
     if console.is_terminal:
         left_cells = console.width - sum(widths[:-1]) - GAP_CELLS * (len(widths) - 1)

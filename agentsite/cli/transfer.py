@@ -1,4 +1,4 @@
-"""An agent into a file, and out of one."""
+"""Write an agent to a file, and make an agent from one."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ MEDIA_TYPE = "application/x-ndjson"
 
 
 def export_agent(client: Client, agent_id: str, output: str, *, files: bool, force: bool) -> None:
-    """A file is there when it is whole, or not at all; one that is there already is replaced by `force` only. Raises
-    CliProblem."""
+    """Write an export to a file, or to stdout for `-`. The file appears only when it is complete; an existing one is
+    replaced only with `force`. Raises CliProblem."""
     if output != STDIO and not force and os.path.lexists(output):
         raise CliProblem(f"{output} exists; name another file, or replace it with --force")
     pieces = client.download(f"/api/agents/{agent_id}/export", files=str(files).lower())
@@ -40,7 +40,7 @@ def export_agent(client: Client, agent_id: str, output: str, *, files: bool, for
 
 
 def import_agent(client: Client, path: str, definition: str | None) -> str:
-    """The id of the new agent. Raises CliProblem."""
+    """Make an agent from an export and return its id. Raises CliProblem."""
     params = {"definition": definition} if definition else {}
     try:
         with sys.stdin.buffer if path == STDIO else Path(path).open("rb") as file:
@@ -51,7 +51,7 @@ def import_agent(client: Client, path: str, definition: str | None) -> str:
 
 
 def _write(file: BinaryIO, pieces: Iterator[bytes]) -> None:
-    """Raises CliProblem if the last line is not `end`: what was cut must not be taken for the whole."""
+    """Write the pieces. Raises CliProblem if the last line is not `end`, because the export is then incomplete."""
     tail = b""
     for piece in pieces:
         file.write(piece)

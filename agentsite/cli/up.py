@@ -2,8 +2,8 @@
 
     check ─► migrate ─► admin, token ─► web, worker, beat ─► ready ─► Ctrl-C: all of it stops
 
-Port, definitions, Redis, broker, database and engine are looked at before the first of ours starts; what is wrong is
-said in one line (exit code 2).
+Port, definitions, Redis, broker, database and engine are checked before our first process starts. A problem is one line
+and exit code 2.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ class _Stack:
         self._building: asyncio.Task[None] | None = None
 
     async def run(self) -> int:
-        self._environment.port = checks.free_port(self._environment.host, self._environment.port)
+        self._environment.port = checks.find_free_port(self._environment.host, self._environment.port)
         os.environ["AGENTSITE_PORT"] = str(self._environment.port)
         os.environ["AGENTSITE_DATA_DIR"] = str(self._directory)
         os.environ[UP_PID] = str(os.getpid())
@@ -58,14 +58,14 @@ class _Stack:
         return 0
 
     async def _start(self) -> None:
-        catalog = checks.definitions(self._environment, self._children.say)
+        catalog = checks.load_definitions(self._environment, self._children.say)
         for name, mistake in catalog.invalid.items():
             self._children.say(f"definition {name} can't be started until its mistake is corrected: {mistake}")
         await self._start_redis()
         if self._environment.broker_url:
-            await asyncio.to_thread(checks.broker, self._environment.broker_url)
-        await asyncio.to_thread(checks.database)
-        engine = await checks.engine(self._environment, self._directory, self._children.say)
+            await asyncio.to_thread(checks.check_broker, self._environment.broker_url)
+        await asyncio.to_thread(checks.check_database)
+        engine = await checks.choose_engine(self._environment, self._directory, self._children.say)
         link = await asyncio.to_thread(_prepare_site)
         for name in ("web", "worker", "beat"):
             environment = os.environ if name == "worker" else without_provider_keys(os.environ)
@@ -78,21 +78,21 @@ class _Stack:
             self._build_rest()
 
     def _build_rest(self) -> None:
-        """The demo needs none of them: whoever waits for `ready` does not wait for these, too."""
-        if url := checks.builder(os.environ["AGENTSITE_ENGINE"], self._environment):
+        """Build the other images in the background: the demo needs none of them, so `ready` does not wait for them."""
+        if url := checks.image_api_url(os.environ["AGENTSITE_ENGINE"], self._environment):
             self._building = asyncio.create_task(images.ensure_rest(url, self._children.say))
 
     async def _start_redis(self) -> None:
         if self._environment.redis_url:
-            await checks.redis(self._environment.redis_url)
+            await checks.check_redis(self._environment.redis_url)
             return
-        server = embedded_redis.prepare(self._directory)
+        server = embedded_redis.configure_redis(self._directory)
         os.environ["REDIS_URL"] = server.url
         await self._children.start(Child("redis", server.command, without_provider_keys(os.environ), last=True))
-        await checks.redis(server.url, patience_s=10)
+        await checks.check_redis(server.url, patience_s=10)
 
     async def _answers(self, url: str) -> bool:
-        """Waits for the web process; False if we are told to stop first."""
+        """Wait until the web process answers. Return False if we are told to stop first."""
         import httpx
 
         async with httpx.AsyncClient(trust_env=False, timeout=2) as client:
@@ -111,7 +111,8 @@ class _Stack:
 
 
 def without_provider_keys(environ: Mapping[str, str]) -> dict[str, str]:
-    """For processes that call no provider. The names stay, empty: else a key would be read from a `.env` file."""
+    """Return the environment for processes that call no provider. The keys stay as empty variables, so that none is
+    read from a `.env` file."""
     keys = Environment.provider_key_variables()
     kept = {name: value for name, value in environ.items() if name.upper() not in keys}  # settings ignore the case
     return {**kept, **dict.fromkeys(keys, "")}
@@ -121,11 +122,11 @@ def _prepare_site() -> str:
     from agentsite.cli.processes import migrate
 
     migrate()
-    checks.data_directory()
+    checks.check_data_directory()
     from agentsite.cli import accounts
 
-    accounts.first_admin()
-    return accounts.login_link()
+    accounts.ensure_first_admin()
+    return accounts.create_login_link_for()
 
 
 def _command(name: str) -> list[str]:

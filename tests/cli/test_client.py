@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from agentsite.cli.client import Client
-from agentsite.cli.follow import _Following, _Printer
+from agentsite.cli.follow import _Printer, _RunFollower
 from agentsite.cli.hints import Hints
 from agentsite.cli.invocation import command_line
 from tests.cli.terminal import END_S, Pty, Terminal
@@ -450,7 +450,7 @@ def test_lists_are_the_apis_objects_as_json_up_to_a_limit(at_site: Terminal, mon
     whole = at_site("runs", agent_id, "--json")
     assert (whole.code, whole.err) == (0, "")
     assert [run["input"] for run in events_of(whole.out)] == ["Three", "Two", "One"]
-    monkeypatch.setattr("agentsite.cli.client.PAGE_MOST", 1)
+    monkeypatch.setattr("agentsite.cli.client.PAGE_MAX_ITEMS", 1)
     some = at_site("runs", agent_id, "--json", "--limit", "2")
     assert (some.out, some.err) == ("".join(whole.out.splitlines(True)[:2]), "2 of 3; --limit 3 lists all\n")
     assert at_site("runs", agent_id, "--json", "--limit", "4") == whole
@@ -502,8 +502,8 @@ def snapshot_behind(client: Client, agent_id: str, type_: str) -> dict[str, Any]
     return {**frame, "type": "snapshot"}
 
 
-def following(client: Client, agent_id: str, run_id: str) -> _Following:
-    return _Following(client, agent_id, run_id, _Printer(False), None, Hints(client, agent_id), 0)
+def following(client: Client, agent_id: str, run_id: str) -> _RunFollower:
+    return _RunFollower(client, agent_id, run_id, _Printer(False), None, Hints(client, agent_id), 0)
 
 
 def test_a_question_whose_events_were_lost_is_put_with_its_whole_call(

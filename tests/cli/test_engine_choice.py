@@ -26,14 +26,14 @@ def settings_of_a_machine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> No
 
 def chosen(directory: Path) -> tuple[str, list[str]]:
     said: list[str] = []
-    return asyncio.run(checks.engine(Environment(), directory, said.append)), said
+    return asyncio.run(checks.choose_engine(Environment(), directory, said.append)), said
 
 
 def no_images(monkeypatch: pytest.MonkeyPatch) -> None:
     async def ensure(url: str, say: Callable[[str], None]) -> str:
         return "no base"
 
-    monkeypatch.setattr("agentsite.cli.images.ensure", ensure)
+    monkeypatch.setattr("agentsite.cli.images.ensure_images", ensure)
 
 
 def test_without_a_daemon_it_says_why_and_what_is_taken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

@@ -42,7 +42,7 @@ def ensured(
 
 
 def test_a_site_is_ready_with_what_needs_nothing_from_elsewhere(monkeypatch: pytest.MonkeyPatch):
-    assert ensured(monkeypatch, images.ensure, {})[2] == ["demo"]
+    assert ensured(monkeypatch, images.ensure_images, {})[2] == ["demo"]
 
 
 def test_the_rest_is_built_beside_it(monkeypatch: pytest.MonkeyPatch):
@@ -61,7 +61,7 @@ def test_an_image_without_its_packages_says_how_it_is_built_later(monkeypatch: p
 
 
 def test_any_other_failure_is_one(monkeypatch: pytest.MonkeyPatch):
-    answer, _, _ = ensured(monkeypatch, images.ensure, {"demo": BuildFailed("no base")})
+    answer, _, _ = ensured(monkeypatch, images.ensure_images, {"demo": BuildFailed("no base")})
     assert answer == "no base"
 
 

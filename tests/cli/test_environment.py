@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from agentsite.environment import Environment, EnvironmentInvalid, load_environment, unknown_variables
-from agentsite.listening import LOOPBACK, hosts_of
+from agentsite.environment import Environment, EnvironmentInvalid, describe_unknown_variables, load_environment
+from agentsite.listening import LOOPBACK, list_host_names
 from tests.journeys.site import environment
 
 
@@ -67,7 +67,7 @@ def test_unknown_name_is_warned_of_wherever_it_is_given(monkeypatch: pytest.Monk
     monkeypatch.setenv("AGENTSITE_RETENTION_DAY", "90")
     monkeypatch.setenv("agentsite_port", "1")
     monkeypatch.setenv("AGENTSITE_NONSENSE", "1")
-    assert unknown_variables() == [
+    assert describe_unknown_variables() == [
         "AGENTSITE_LEASES is no setting; is it AGENTSITE_LEASE_S?",
         "AGENTSITE_NONSENSE is no setting",
         "AGENTSITE_RETENTION_DAY is no setting; is it AGENTSITE_RETENTION_DAYS?",
@@ -91,11 +91,11 @@ sys.exit(subprocess.call([sys.executable, "-c", "import agentsite.settings"]))
 
 
 def test_hosts_are_those_of_the_address_that_is_listened_on():
-    assert hosts_of("127.0.0.1") == hosts_of("::1") == hosts_of("localhost") == [*LOOPBACK]
-    assert hosts_of("192.0.2.7") == [*LOOPBACK, "192.0.2.7"]
-    assert hosts_of("2001:db8::7") == [*LOOPBACK, "[2001:db8::7]"]
-    assert hosts_of("Agents.example.org") == [*LOOPBACK, "agents.example.org"]
-    everywhere = hosts_of("0.0.0.0")
+    assert list_host_names("127.0.0.1") == list_host_names("::1") == list_host_names("localhost") == [*LOOPBACK]
+    assert list_host_names("192.0.2.7") == [*LOOPBACK, "192.0.2.7"]
+    assert list_host_names("2001:db8::7") == [*LOOPBACK, "[2001:db8::7]"]
+    assert list_host_names("Agents.example.org") == [*LOOPBACK, "agents.example.org"]
+    everywhere = list_host_names("0.0.0.0")
     assert set(everywhere) >= {*LOOPBACK}
     assert "*" not in everywhere
     assert len(everywhere) > len(LOOPBACK)

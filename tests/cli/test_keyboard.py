@@ -10,7 +10,7 @@ from collections.abc import Iterator
 import pytest
 
 from agentsite.cli.keyboard import Keyboard
-from agentsite.cli.questions import Choice, choices
+from agentsite.cli.questions import Choice, assign_keys
 
 
 @pytest.fixture
@@ -44,4 +44,4 @@ def test_arrow_keys_and_pasted_text_are_no_answer(typed: int, keys: str):
     ],
 )
 def test_each_option_has_a_key_of_its_own(options: list[str], keys: list[str]):
-    assert choices(options) == [Choice(*one) for one in zip(keys, options, strict=False)]
+    assert assign_keys(options) == [Choice(*one) for one in zip(keys, options, strict=False)]

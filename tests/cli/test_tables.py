@@ -72,7 +72,7 @@ def test_in_a_pipe_nothing_is_cut(capsys: pytest.CaptureFixture[str], monkeypatc
 
 
 def test_every_setting_is_a_line_with_its_variable():
-    made = settings_table.sections().splitlines()
+    made = settings_table.render_settings().splitlines()
     assert [line.removeprefix("## ") for line in made if line.startswith("#")] == [*settings_table.SECTIONS.values()]
     lines = [line for line in made if line.startswith("| `")]
     assert len(lines) == len(Environment.model_fields)

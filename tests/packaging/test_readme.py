@@ -9,7 +9,7 @@ from typer.core import TyperGroup
 from typer.main import get_command
 
 from agentsite.cli.main import app
-from agentsite.cli.settings_table import sections
+from agentsite.cli.settings_table import render_settings
 
 ROOT = Path(__file__).resolve().parents[2]
 README = (ROOT / "README.md").read_text()
@@ -20,7 +20,7 @@ def test_the_settings_are_those_of_the_code():
     page = (ROOT / "docs" / "settings.md").read_text()
     block = re.search(r"<!-- settings: .* -->\n(.*)<!-- /settings -->", page, re.DOTALL)
     assert block is not None
-    assert block[1] == sections()
+    assert block[1] == render_settings()
 
 
 def test_the_readme_fits_on_one_screen():
