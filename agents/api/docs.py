@@ -18,7 +18,7 @@ from django.utils.safestring import mark_safe
 from ninja import NinjaAPI
 from ninja.openapi.docs import DocsBase
 
-from agents.http.problems import not_found
+from agents.http.problems import respond_not_found
 
 FOLDER = Path(ninja.__file__).parent / "static" / "ninja"
 ASSETS = {
@@ -66,6 +66,6 @@ class LocalSwagger(DocsBase):
 def asset(request: HttpRequest, name: str) -> HttpResponse:
     """One of Swagger UI's files."""
     if name not in ASSETS:
-        return not_found(request)
+        return respond_not_found(request)
     content = (FOLDER / name).read_bytes()
     return HttpResponse(content, content_type=ASSETS[name], headers={"Cache-Control": "public, max-age=86400"})

@@ -19,9 +19,11 @@ from agents.auth import stream_tickets
 from agents.auth.origins import Source, source_of, ticket_origin
 from agents.auth.permissions import agent_for, run_of_agent
 from agents.field_types import IdempotencyKey, Name
-from agents.http.problems import CursorGone, FieldInvalid, OriginNotAllowed, answer
-from agents.http.schemas import ErrorAnswer, NewRun
+from agents.http.posted_run import NewRun
+from agents.http.problems import CursorGone, FieldInvalid, OriginNotAllowed, json_response
+from agents.http.schemas import ErrorAnswer
 from agents.log import live_state
+from streaming.http.problem import Problem
 from streaming.model.cursor import Cursor, judge, parse
 from streaming.model.events import SCHEMA, decode, encode
 from streaming.store import journal
@@ -271,7 +273,7 @@ def create_stream_ticket(request: HttpRequest, response: HttpResponse, agent_id:
 
 def _not_here() -> HttpResponse:
     """Reached only under a server that runs Django alone (WSGI)."""
-    return answer(501, "streams-need-asgi", "event streams are served by the site's ASGI application")
+    return json_response(Problem(501, "streams-need-asgi", "event streams need an ASGI server, such as daphne"))
 
 
 def _json(text: str) -> HttpResponse:

@@ -17,7 +17,7 @@ from redis.exceptions import RedisError
 
 from agents.auth import credentials, throttle
 from agents.auth.client_address import address_of_request
-from agents.errors import TooManyFailures
+from agents.errors import NotAuthenticated, TooManyFailures
 from agents.fleet import data_directory
 from agents.fleet.redis_client import redis_client
 from agents.fleet.workers import workers
@@ -51,11 +51,10 @@ def monitoring(view: View) -> View:
             if given:
                 throttle.count_wrong_token(address)
         except TooManyFailures as error:
-            return problems.answer(
-                error.status, error.code, error.message, headers={"Retry-After": str(error.retry_after_s)}
-            )
-        message = "send AGENTSITE_MONITORING_TOKEN as bearer token"
-        return problems.answer(401, "not-authenticated", message)
+            return problems.json_response(problems.problem_for(error))
+        return problems.json_response(
+            problems.problem_for(NotAuthenticated("send AGENTSITE_MONITORING_TOKEN as bearer token"))
+        )
 
     return guarded
 

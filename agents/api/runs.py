@@ -13,11 +13,11 @@ from pydantic import Field
 from agents.api.auth import caller
 from agents.auth.permissions import agent_for, run_for, run_of_agent
 from agents.field_types import IdempotencyKey
+from agents.http.posted_run import NewRun, submit_posted_run
 from agents.http.schemas import (
     ApprovalAnswered,
     ApprovalDecision,
     Move,
-    NewRun,
     PageQuery,
     Resumption,
     RunAnswer,
@@ -59,15 +59,7 @@ def start_run(
     409 `idempotency-conflict` if anything else of the request is another. `budget` (tokens, cost_usd, model_calls,
     tool_calls, wall_s) narrows that of the definition; 422 with the field that would widen it.
     """
-    agent = agent_for(caller(request), agent_id)
-    run = commands.submit_run(
-        agent,
-        body.input,
-        strategy=body.strategy,
-        metadata=body.metadata,
-        budget=body.budget,
-        idempotency_key=idempotency_key,
-    )
+    run = submit_posted_run(agent_for(caller(request), agent_id), body, idempotency_key)
     return Status(202, RunAnswer.of(run))
 
 

@@ -15,8 +15,7 @@ from agents.api.auth import BearerToken, LoginSession
 from agents.api.docs import LocalSwagger
 from agents.api.events import StreamFrame
 from agents.http import problems
-from agents.http.json_body import parse_json
-from agents.http.problems import MediaTypeWrong
+from agents.http.json_body import parse_json, require_json
 from agents.http.schemas import ErrorAnswer
 
 DESCRIPTION = """\
@@ -38,12 +37,11 @@ PARAMETERS = {
 
 
 class StrictJson(Parser):
-    """JSON as RFC 8259 has it: no NaN, and no guessing what else a body may be."""
+    """Takes JSON as RFC 8259 defines it, and nothing else."""
 
     def parse_body(self, request: HttpRequest) -> Any:
-        """Ninja wraps what this raises; agents.http.problems unwraps it."""
-        if request.content_type != "application/json":
-            raise MediaTypeWrong("send the body as application/json")
+        # Ninja wraps exceptions of a parser in its own; agents.http.problems unwraps them.
+        require_json(request.content_type or "")
         return parse_json(request.body)
 
 
@@ -54,7 +52,7 @@ class Api(NinjaAPI):
         for model in (ErrorAnswer, StreamFrame):
             described = model.model_json_schema(ref_template=REF_TEMPLATE)
             schema["components"]["schemas"] |= {**described.pop("$defs"), model.__name__: described}
-        codes = ", ".join(f"`{code}` ({status})" for code, status in sorted(problems.codes().items()))
+        codes = ", ".join(f"`{code}` ({status})" for code, status in sorted(problems.error_statuses().items()))
         schema["components"]["schemas"]["ErrorBody"]["properties"]["code"]["description"] = f"One of: {codes}."
         reference = {"schema": {"$ref": REF_TEMPLATE.format(model="ErrorAnswer")}}
         wrong = {"description": "What went wrong.", "content": {"application/json": reference}}
@@ -79,6 +77,6 @@ api = Api(
     parser=StrictJson(),
     urls_namespace="api",
 )
-problems.install(api)
+problems.install_error_handlers(api)
 for module in (definitions, transfer, agents, runs, calls, execute, events, messages, files):
     api.add_router("", module.router)

@@ -23,6 +23,7 @@ from django.views.decorators.http import require_safe
 from agents.api import docs, health
 from agents.api.site import api
 from agents.http import problems
+from streaming.http.problem import Problem
 
 View = Callable[..., Any]
 _IN_JSON = re.compile(r"/(api(/|$)|healthz$|readyz$)")
@@ -40,7 +41,8 @@ def in_json(view: View) -> View:
             return response
         allowed = sorted({*response["Allow"].split(", ")})
         message = f"this address takes {', '.join(allowed)}"
-        return problems.answer(405, "method-not-allowed", message, headers={"Allow": ", ".join(allowed)})
+        headers = {"Allow": ", ".join(allowed)}
+        return problems.json_response(Problem(405, "method-not-allowed", message, headers=headers))
 
     @wraps(view)
     def now(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
@@ -48,7 +50,7 @@ def in_json(view: View) -> View:
         try:
             return converted(view(request, *args, **kwargs))
         except Http404:  # from ninja's own views, outside its error handling
-            return problems.not_found(request)
+            return problems.respond_not_found(request)
 
     @wraps(view)
     async def later(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
@@ -67,8 +69,8 @@ def in_json_under_api(page: View) -> View:
             answer: HttpResponse = page(request) if exception is None else page(request, exception)
             return answer
         failure = exception or sys.exc_info()[1]  # of a failure of ours Django says nothing but that
-        known = problems.of(failure) if isinstance(failure, Exception) else None
-        return known or problems.internal_error()
+        problem = problems.find_problem(failure) if isinstance(failure, Exception) else None
+        return problems.json_response(problem or problems.internal_error())
 
     return answered
 
@@ -97,5 +99,5 @@ urlpatterns = [
     path("metrics", _for_reading(health.metrics)),
     path("api/docs/<str:name>", _for_reading(docs.asset)),
     path("api/", include(_routes()[:2], namespace="api")),
-    re_path(r"^api(/[\s\S]*)?$", csrf_exempt(problems.not_found)),
+    re_path(r"^api(/[\s\S]*)?$", csrf_exempt(problems.respond_not_found)),
 ]

@@ -16,14 +16,16 @@ from django.http.response import HttpResponseBase
 from django_eventstream.channelmanager import DefaultChannelManager
 from django_eventstream.views import events
 
-from agents.asgi.stream_gate import as_problems, not_authenticated
 from agents.auth import credentials
 from agents.auth.access_watch import GrantedAccess
 from agents.auth.client_address import address_of_scope
 from agents.auth.grants import Grant
 from agents.auth.origins import source_of_scope
+from agents.errors import NotAuthenticated
+from agents.http.problems import raise_problems
 from agents.log.announcements import channel_of
-from streaming.http.sse import HEADERS, Problem, Receive, Scope, Send, answer
+from streaming.http.problem import Problem
+from streaming.http.sse import HEADERS, Receive, Scope, Send, answer
 from streaming.read.hub import current_hub
 from streaming.store.database import in_database
 
@@ -57,12 +59,12 @@ class FeedApplication:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         may_use_session = source_of_scope(scope).may_use_session
         try:
-            with as_problems():
+            with raise_problems():
                 identity = await in_database(
                     credentials.identify, scope["headers"], address_of_scope(scope), may_use_session=may_use_session
                 )
-            if identity is None:
-                raise not_authenticated()
+                if identity is None:
+                    raise NotAuthenticated
         except Problem as problem:
             await answer(send, problem)
             return

@@ -8,9 +8,10 @@ from urllib.parse import unquote
 from django.conf import settings
 from django.http import parse_cookie
 
-from agents.asgi.stream_gate import not_authenticated
+from agents.errors import NotAuthenticated
+from agents.http.problems import problem_for
+from streaming.http.problem import Problem
 from streaming.http.request_limits import Bound, Headers
-from streaming.http.sse import Problem
 
 ANONYMOUS_MAX_BYTES = 2**20
 """So much is read of a call that names nobody, before it is told to."""
@@ -49,4 +50,4 @@ def _names_somebody(headers: Headers) -> bool:
     return b"authorization" in given or settings.SESSION_COOKIE_NAME in cookies
 
 
-_NOBODY = not_authenticated()
+_NOBODY = problem_for(NotAuthenticated())

@@ -2,16 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
-import json
-from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
-import structlog
 from django.conf import settings
 from django.core.exceptions import ValidationError as ValueInvalid
-from pydantic import TypeAdapter, ValidationError
 
 from agents.auth import credentials, stream_tickets, throttle
 from agents.auth.access_watch import GrantedAccess
@@ -20,21 +15,19 @@ from agents.auth.credentials import Identity
 from agents.auth.grants import Grant
 from agents.auth.origins import request_of, source_of_scope, ticket_origin
 from agents.auth.permissions import agent_for
-from agents.errors import AgentsError, NotAuthenticated, NotFound
+from agents.errors import NotAuthenticated, NotFound
 from agents.field_types import IdempotencyKey
-from agents.http import problems
-from agents.http.json_body import parse_json
-from agents.http.schemas import NewRun
+from agents.http.json_body import parse_json, require_json
+from agents.http.posted_run import NewRun, submit_posted_run, validate
+from agents.http.problems import raise_problems
 from agents.models import Agent, Run
-from agents.runs import commands
 from streaming.http.dialects import FORMATS, NATIVE
-from streaming.http.sse import Problem, Receive, Scope, Wanted, cursor_of, header, query_of
+from streaming.http.problem import Problem
+from streaming.http.sse import Receive, Scope, Wanted, cursor_of, header, query_of
 from streaming.model.cursor import Cursor
 from streaming.read.hub import current_hub
 from streaming.store import journal
 from streaming.store.database import in_database, in_thread
-
-log = structlog.get_logger(__name__)
 
 
 class AgentGate:
@@ -51,7 +44,7 @@ class AgentGate:
         if scope["method"] == "POST":
             return replace(await self._start(scope, receive, agent, identity), format=format_, access=grant)
         if scope["method"] not in ("GET", "HEAD"):
-            raise Problem(405, "method-not-allowed", "GET or POST", headers=((b"allow", b"GET, POST"),))
+            raise Problem(405, "method-not-allowed", "GET or POST", headers={"Allow": "GET, POST"})
         until_done = query.get("until") == "done"
         return Wanted(str(agent.pk), cursor_of(scope), until_done=until_done, format=format_, access=grant)
 
@@ -59,12 +52,11 @@ class AgentGate:
         return await in_database(_first_seq, run_id)
 
     async def _agent(self, scope: Scope) -> tuple[Agent, Identity]:
-        with as_problems():
-            identity = await in_database(_identify, scope)
-        if identity is None:
-            raise not_authenticated()
         agent_id = scope["url_route"]["kwargs"]["agent_id"]
-        with as_problems():
+        with raise_problems():
+            identity = await in_database(_identify, scope)
+            if identity is None:
+                raise NotAuthenticated
             agent = await in_database(agent_for, identity.user, agent_id)
             if identity.only_agent not in (None, agent.pk):
                 raise NotFound("no such agent")
@@ -75,7 +67,7 @@ class AgentGate:
         started it before."""
         if identity.check_csrf and (reason := credentials.csrf_problem_of(scope)):
             raise Problem(403, "csrf-failed", reason)
-        body = checked(NewRun, await _json_body(scope, receive), "body")
+        body = validate(NewRun, await _json_body(scope, receive), "body")
         key = _idempotency_key(scope)
         agent_id = str(agent.pk)
         stored = (await in_database(journal.head, agent_id)).tip
@@ -83,10 +75,8 @@ class AgentGate:
         live = (await current_hub().reader.at_tip(agent_id)).cursor
         # Asked after `live` was read: a run that is not known now has no event before it, whoever makes it meanwhile.
         known = key is not None and await in_database(agent.runs.filter(idempotency_key=key).exists)
-        try:
-            run = await in_thread(_submit, agent, body, key)
-        except AgentsError as error:
-            raise problem_of(error) from None
+        with raise_problems():
+            run = await in_thread(submit_posted_run, agent, body, key)
         begin = await in_database(_behind_what_came_before, run, stored) if known else live
         return Wanted(agent_id, begin, until_run=str(run.pk))
 
@@ -117,7 +107,7 @@ def identify_ticket(ticket: str, scope: Scope) -> Identity:
 def refuse_other_hosts(scope: Scope) -> None:
     """Raises Problem 400 for a Host header that is not one of ALLOWED_HOSTS."""
     if header(scope, b"host") is not None:
-        with as_problems():
+        with raise_problems():
             request_of(scope).get_host()
 
 
@@ -128,17 +118,6 @@ def _first_seq(run_id: str) -> int | None:
         return None
 
 
-def _submit(agent: Agent, body: NewRun, key: str | None) -> Run:
-    return commands.submit_run(
-        agent,
-        body.input,
-        strategy=body.strategy,
-        metadata=body.metadata,
-        budget=body.budget,
-        idempotency_key=key,
-    )
-
-
 def _behind_what_came_before(run: Run, stored: Cursor) -> Cursor:
     """A run that is not in the database yet has no event before `stored`, which was read before it was."""
     return stored if run.first_seq is None else journal.cursor_at(str(run.agent_id), run.first_seq - 1)
@@ -146,23 +125,13 @@ def _behind_what_came_before(run: Run, stored: Cursor) -> Cursor:
 
 def _idempotency_key(scope: Scope) -> str | None:
     given = header(scope, b"idempotency-key")
-    return None if given is None else checked(IdempotencyKey, given, "Idempotency-Key")
-
-
-def checked(kind: Any, value: Any, source: str) -> Any:
-    """`value` as ninja's routes would take it. Raises Problem 422 with the field."""
-    try:
-        return TypeAdapter(kind).validate_python(value)
-    except ValidationError as error:
-        found = [{**problem, "loc": ("body", source, *problem["loc"])} for problem in error.errors()]
-        message, details = problems.wrong_fields(found)
-        raise Problem(422, problems.FieldInvalid.code, message, details) from None
+    return None if given is None else validate(IdempotencyKey, given, "Idempotency-Key")
 
 
 async def _json_body(scope: Scope, receive: Receive) -> Any:
-    """Raises Problem 413 before more than the limit is held, 400 for what is no JSON, 415 for what does not say so."""
-    if (header(scope, b"content-type") or "").partition(";")[0].strip().lower() != "application/json":
-        raise Problem(415, problems.MediaTypeWrong.code, "send the body as application/json")
+    """Return the parsed body. Raises Problem 413 as soon as the body is longer than the limit."""
+    with raise_problems():
+        require_json(header(scope, b"content-type") or "")
     raw = b""
     while True:
         message = await receive()
@@ -173,37 +142,5 @@ async def _json_body(scope: Scope, receive: Receive) -> Any:
             raise Problem(413, "input-too-large", f"input is larger than {settings.INPUT_MAX_BYTES} bytes")
         if not message.get("more_body"):
             break
-    try:
+    with raise_problems():
         return parse_json(raw)
-    except problems.JsonInvalid as error:
-        raise problem_of(error) from None
-
-
-def not_authenticated() -> Problem:
-    return problem_of(NotAuthenticated())
-
-
-@contextlib.contextmanager
-def as_problems() -> Iterator[None]:
-    """Whatever goes wrong within is raised as Problem."""
-    try:
-        yield
-    except Exception as error:  # noqa: BLE001 - a mistake of ours is logged by problem_of
-        raise problem_of(error) from None
-
-
-def problem_of(error: Exception) -> Problem:
-    """Whatever went wrong, as the API answers it; a mistake of ours is logged."""
-    if isinstance(error, Problem):
-        return error
-    known = problems.of(error)
-    if known is None:
-        log.error("request failed", exc_info=error)
-        return Problem(500, "internal-error", "something went wrong here; it has been logged")
-    said = json.loads(known.content)["error"]
-    headers = tuple(
-        (name.lower().encode(), known.headers[name].encode())
-        for name in ("Retry-After", "WWW-Authenticate")
-        if name in known.headers
-    )
-    return Problem(known.status_code, said["code"], said["message"], said.get("details"), headers)

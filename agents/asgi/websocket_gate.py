@@ -11,7 +11,7 @@ from typing import Any
 
 from pydantic import AliasChoices, Field
 
-from agents.asgi.stream_gate import as_problems, checked, identify_ticket, refuse_other_hosts
+from agents.asgi.stream_gate import identify_ticket, refuse_other_hosts
 from agents.auth import credentials, grants
 from agents.auth.access_watch import GrantedAccess
 from agents.auth.client_address import address_of_scope
@@ -21,10 +21,13 @@ from agents.auth.origins import Source, source_of_scope
 from agents.auth.permissions import agent_for, run_for
 from agents.errors import NotAuthenticated, NotFound
 from agents.field_types import IdempotencyKey, Input, Name
-from agents.http.schemas import ApprovalDecision, Body, NewRun
+from agents.http.posted_run import NewRun, submit_posted_run, validate
+from agents.http.problems import raise_problems
+from agents.http.schemas import ApprovalDecision, Body
 from agents.runs import commands
 from streaming.http.access import Access
-from streaming.http.sse import Problem, Scope
+from streaming.http.problem import Problem
+from streaming.http.sse import Scope
 from streaming.http.websocket import Session
 from streaming.store.database import in_database, in_thread
 
@@ -57,15 +60,15 @@ class ControlGate:
         if source is Source.FOREIGN:
             raise Problem(403, "origin-not-allowed", "pages of this origin may not connect")
         refuse_other_hosts(scope)
-        with as_problems():
+        with raise_problems():
             identity = await in_database(
                 credentials.identify, scope["headers"], address_of_scope(scope), may_use_session=source.may_use_session
             )
         return None if identity is None else ControlSession(identity)
 
     async def authenticate(self, scope: Scope, fields: Mapping[str, Any]) -> Session:
-        with as_problems():
-            identity = await in_database(_identify, checked(AuthenticateCommand, fields, "body"), scope)
+        with raise_problems():
+            identity = await in_database(_identify, validate(AuthenticateCommand, fields, "body"), scope)
         return ControlSession(identity)
 
 
@@ -85,8 +88,8 @@ class ControlSession:
         self.access: Access = GrantedAccess(self._grant)
 
     async def follow(self, agent_id: Any) -> tuple[str, Access]:
-        with as_problems():
-            found = await in_database(self._allowed, agent_for, self._user, checked(Name, agent_id, "agent_id"))
+        with raise_problems():
+            found = await in_database(self._allowed, agent_for, self._user, validate(Name, agent_id, "agent_id"))
             if self._only_agent not in (None, found.pk):
                 raise NotFound("no such agent")
         canonical = str(found.pk)
@@ -100,8 +103,8 @@ class ControlSession:
             raise Problem(422, "invalid-input", f"type: must be one of {names}", {"field": "type"}) from None
         if self._only_agent is not None:
             raise Problem(403, "ticket-reads-only", "a stream ticket is for reading; commands need a token")
-        with as_problems():
-            return await in_thread(self._allowed, obey, self, checked(schema, fields, "body"))
+        with raise_problems():
+            return await in_thread(self._allowed, obey, self, validate(schema, fields, "body"))
 
     def _allowed(self, call: Callable[..., Any], *arguments: Any) -> Any:
         """The socket was opened long ago: what let it in is looked up again."""
@@ -110,14 +113,7 @@ class ControlSession:
         return call(*arguments)
 
     def _input(self, wanted: InputCommand) -> dict[str, str]:
-        run = commands.submit_run(
-            agent_for(self._user, wanted.agent_id),
-            wanted.input,
-            strategy=wanted.strategy,
-            metadata=wanted.metadata,
-            budget=wanted.budget,
-            idempotency_key=wanted.idempotency_key,
-        )
+        run = submit_posted_run(agent_for(self._user, wanted.agent_id), wanted, wanted.idempotency_key)
         return {"run_id": str(run.pk)}
 
     def _cancel(self, wanted: CancelCommand) -> dict[str, str]:

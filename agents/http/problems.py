@@ -1,24 +1,27 @@
-"""Everything that goes wrong, as `{"error": {"code", "message", "details"?}}` with the right status.
+"""The mapping of exceptions to error answers (`Problem`), for the API, event streams and WebSockets alike.
 
-What clients do wrong is 4xx and names the field; an absent server of ours is 503 with Retry-After; a mistake of ours is
-500, logged with its traceback, which nobody outside sees. Errors of the domain bring their own code and status.
+A mistake of the client is 4xx, and its details name the field. A server of ours that does not answer is 503 with
+Retry-After. A mistake of ours is 500: its traceback is in the log and never in the answer. Exceptions of the domain
+(`AgentsError`) have their own code and status.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+import contextlib
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 import structlog
 from django.core.exceptions import DisallowedHost, ObjectDoesNotExist, RequestDataTooBig, SuspiciousOperation
 from django.db import DataError, InterfaceError, OperationalError
-from django.http import Http404, HttpRequest, HttpResponse, JsonResponse, UnreadablePostError
+from django.http import Http404, HttpRequest, HttpResponse, UnreadablePostError
 from ninja import NinjaAPI
 from ninja.errors import AuthenticationError, HttpError, ValidationError
 from redis.exceptions import RedisError
 
 from agents.errors import AgentsError, NotAuthenticated
 from streaming.errors import BusUnavailable, JournalUnavailable, LogMissing
+from streaming.http.problem import Problem
 from streaming.model.validation import plain_problems
 
 log = structlog.get_logger(__name__)
@@ -32,7 +35,7 @@ _BY_STATUS = {
     413: "too-large",
 }
 
-_OTHERS = {
+_CODES_WITHOUT_CLASS = {
     "incomplete-body": 400,
     "invalid-body": 400,
     "invalid-parameter": 400,
@@ -45,20 +48,20 @@ _OTHERS = {
     "database-unavailable": 503,
     "redis-unavailable": 503,
 }
-"""That are no class of their own here: beside these, event streams answer in the same form
-(agents.asgi.stream_gate)."""
+"""Codes and statuses of errors that have no class in this module or in agents.errors."""
 
 
 class RequestProblem(AgentsError):
-    """What is wrong with a request before anybody looks at what it asks for.
+    """A request is refused for its form, before what it asks for is considered.
 
     RequestProblem
-    ├── JsonInvalid     400
-    ├── MediaTypeWrong  415
-    ├── CsrfFailed      403
-    ├── OriginNotAllowed 403
-    ├── CursorGone      410
-    └── FieldInvalid    422
+    ├── JsonInvalid       400
+    ├── PageUnknown       400
+    ├── CsrfFailed        403
+    ├── OriginNotAllowed  403
+    ├── CursorGone        410
+    ├── MediaTypeWrong    415
+    └── FieldInvalid      422
     """
 
 
@@ -79,7 +82,7 @@ class OriginNotAllowed(RequestProblem):
 
 
 class CursorGone(RequestProblem):
-    """`details.reason` as in a stream's `reset`: start again from a snapshot."""
+    """The events after this cursor can't be had: start again from a snapshot. `details.reason` is as in `reset`."""
 
     code, status = "cursor-gone", 410
 
@@ -92,120 +95,132 @@ class FieldInvalid(RequestProblem):
     code, status = "invalid-input", 422
 
 
-def answer(
-    status: int, code: str, message: str, details: Any = None, headers: Mapping[str, str] | None = None
-) -> HttpResponse:
-    error: dict[str, Any] = {"code": code, "message": message}
-    if details:
-        error["details"] = details
-    # An error tells of this moment: nobody may keep it.
-    common = {"Cache-Control": "no-store", **({"WWW-Authenticate": "Bearer"} if status == 401 else {})}
-    return JsonResponse({"error": error}, status=status, headers={**common, **(headers or {})})
+def json_response(problem: Problem) -> HttpResponse:
+    """Return `problem` as a response of a Django view."""
+    return HttpResponse(problem.body, status=problem.status, headers=problem.all_headers)
 
 
-def not_found(request: HttpRequest, *args: object, **kwargs: object) -> HttpResponse:
-    return answer(404, "not-found", "there is nothing at this address")
+def respond_not_found(request: HttpRequest, *args: object, **kwargs: object) -> HttpResponse:
+    """Answer 404. A Django view."""
+    return json_response(_no_such_address())
 
 
-def wrong_host() -> HttpResponse:
-    message = "the site does not answer by this name; the operator adds it to AGENTSITE_ALLOWED_HOSTS"
-    return answer(400, "bad-request", message)
+def error_statuses() -> dict[str, int]:
+    """Return the HTTP status of every error code of the API."""
+    statuses = {code: status for status, code in _BY_STATUS.items()} | _CODES_WITHOUT_CLASS
+    classes = list(AgentsError.__subclasses__())
+    while classes:
+        cls = classes.pop()
+        classes += cls.__subclasses__()
+        if "status" in vars(cls):  # a class without a status of its own is only a base of others
+            statuses[cls.code] = cls.status
+    return statuses
 
 
-def internal_error() -> HttpResponse:
-    return answer(500, "internal-error", "something went wrong here; it has been logged")
+def find_problem(error: Exception) -> Problem | None:
+    """Return the answer to an exception; None for one that is a mistake of ours."""
+    if isinstance(error, Problem):
+        return error
+    return next((make(error) for kind, make in _PROBLEMS if isinstance(error, kind)), None)
 
 
-def unavailable(what: str) -> HttpResponse:
-    return answer(503, f"{what}-unavailable", "try again soon", headers={"Retry-After": str(RETRY_AFTER_S)})
+def problem_for(error: Exception, **log_fields: Any) -> Problem:
+    """Return the answer to any exception. A mistake of ours is logged with its traceback and becomes 500."""
+    problem = find_problem(error)
+    if problem is None:
+        log.error("request failed", **log_fields, exc_info=error)
+        return internal_error()
+    return problem
 
 
-def codes() -> dict[str, int]:
-    """Every code that the API answers with, and its status: for its description."""
-    found = {code: status for status, code in _BY_STATUS.items()} | _OTHERS
-    kinds = list(AgentsError.__subclasses__())
-    while kinds:
-        kind = kinds.pop()
-        kinds += kind.__subclasses__()
-        if "status" in vars(kind):  # else others are made of it
-            found[kind.code] = kind.status
-    return found
+def internal_error() -> Problem:
+    return Problem(500, "internal-error", "something went wrong on the server; the operator finds it in the log")
 
 
-def of(error: Exception) -> HttpResponse | None:
-    """The answer to an exception; None for one that is nobody's fault but ours."""
-    for kind, make in _ANSWERS:
-        if isinstance(error, kind):
-            return make(error)
-    return None
+@contextlib.contextmanager
+def raise_problems() -> Iterator[None]:
+    """Raise any exception of the block as the Problem that it is answered with."""
+    try:
+        yield
+    except Exception as error:  # noqa: BLE001 - problem_for logs those that are a mistake of ours
+        raise problem_for(error) from None
 
 
-def install(api: NinjaAPI) -> None:
-    api.add_exception_handler(Exception, _answer)
-    for kind in (HttpError, ValidationError, Http404):  # ninja has its own for these, which are more specific
-        api.add_exception_handler(kind, _answer)
+def install_error_handlers(api: NinjaAPI) -> None:
+    """Make all views of `api` answer exceptions as `problem_for` says."""
+    # Ninja has handlers of its own for the last three. They are more specific than Exception and would win.
+    for kind in (Exception, HttpError, ValidationError, Http404):
+        api.add_exception_handler(kind, _respond)
 
 
-def _answer(request: HttpRequest, error: Exception | type[Exception]) -> HttpResponse:
-    assert isinstance(error, Exception)
-    known = of(error)
-    if known is not None:
-        return known
-    log.error("request failed", path=request.path, method=request.method, exc_info=error)
-    return internal_error()
-
-
-def _domain(error: Any) -> HttpResponse:
-    retry_after_s = error.retry_after_s or (RETRY_AFTER_S if error.status == 503 else None)
-    headers = {"Retry-After": str(retry_after_s)} if retry_after_s else None
-    details = {key: value for key, value in error.details.items() if value is not None}
-    return answer(error.status, error.code, error.message, details, headers)
-
-
-def _http(error: Any) -> HttpResponse:
-    status = error.status_code
-    if isinstance(error.__cause__, AgentsError):  # from our parser
-        return _domain(error.__cause__)
-    if isinstance(error, AuthenticationError):
-        return _domain(NotAuthenticated())
-    return answer(status, _BY_STATUS.get(status, "error"), error.message)
-
-
-def _validation(error: Any) -> HttpResponse:
-    message, details = wrong_fields(error.errors)
-    return answer(422, FieldInvalid.code, message, details)
-
-
-def wrong_fields(found: Iterable[Mapping[str, Any]]) -> tuple[str, dict[str, Any]]:
-    """Message and details of pydantic's errors: every field that is wrong, and the first one in the message."""
-    problems = [{"field": _field(path), "message": message} for path, message in plain_problems(found)]
+def describe_wrong_fields(errors: Iterable[Mapping[str, Any]]) -> Problem:
+    """Return 422 for pydantic's errors: the details list every wrong field, the message names the first."""
+    problems = [{"field": _field(path), "message": message} for path, message in plain_problems(errors)]
     first = problems[0]
-    return f"{first['field']}: {first['message']}", {"field": first["field"], "errors": problems}
+    message = f"{first['field']}: {first['message']}"
+    return Problem(422, FieldInvalid.code, message, {"field": first["field"], "errors": problems})
 
 
-def _field(loc: tuple[Any, ...]) -> str:
-    """`("body", "body", "metadata", "a")` → `metadata.a`: ninja puts the source first, then our argument's name."""
-    parts = [str(part) for part in loc[1:]]
+def _respond(request: HttpRequest, error: Exception | type[Exception]) -> HttpResponse:
+    assert isinstance(error, Exception)
+    return json_response(problem_for(error, path=request.path, method=request.method))
+
+
+def _unavailable(server: str) -> Problem:
+    return Problem(503, f"{server}-unavailable", "try again soon", headers={"Retry-After": str(RETRY_AFTER_S)})
+
+
+def _no_such_address() -> Problem:
+    return Problem(404, "not-found", "there is nothing at this address")
+
+
+def _wrong_host() -> Problem:
+    message = "the site does not answer by this name; the operator adds it to AGENTSITE_ALLOWED_HOSTS"
+    return Problem(400, "bad-request", message)
+
+
+def _from_agents_error(error: Any) -> Problem:
+    retry_after_s = error.retry_after_s or (RETRY_AFTER_S if error.status == 503 else None)
+    headers = {"Retry-After": str(retry_after_s)} if retry_after_s else {}
+    details = {key: value for key, value in error.details.items() if value is not None}
+    return Problem(error.status, error.code, error.message, details or None, headers)
+
+
+def _from_ninja(error: Any) -> Problem:
+    if isinstance(error.__cause__, AgentsError):  # raised by our parser of bodies
+        return _from_agents_error(error.__cause__)
+    if isinstance(error, AuthenticationError):
+        return _from_agents_error(NotAuthenticated())
+    return Problem(error.status_code, _BY_STATUS.get(error.status_code, "error"), error.message)
+
+
+def _field(location: tuple[Any, ...]) -> str:
+    """Return the name of a field for clients: `("body", "body", "metadata", "a")` → `metadata.a`.
+
+    Ninja puts the source and the name of the view's argument first.
+    """
+    parts = [str(part) for part in location[1:]]
     if parts and parts[0] in ("body", "query"):
         parts = parts[1:]
-    return ".".join(parts) or str(loc[0])
+    return ".".join(parts) or str(location[0])
 
 
-_ANSWERS: tuple[tuple[type[Exception], Callable[[Exception], HttpResponse]], ...] = (
-    (AgentsError, _domain),
-    (ValidationError, _validation),
-    (HttpError, _http),
-    (Http404, lambda _: answer(404, "not-found", "there is nothing at this address")),
-    (LogMissing, lambda _: answer(404, "not-found", "no such agent")),
-    (ObjectDoesNotExist, lambda _: answer(404, "not-found", "it has just been deleted")),
-    (RequestDataTooBig, lambda _: answer(413, "too-large", "the body is too large")),
-    (DisallowedHost, lambda _: wrong_host()),
-    (SuspiciousOperation, lambda _: answer(400, "bad-request", "the request is malformed")),
-    (UnreadablePostError, lambda _: answer(400, "incomplete-body", "the body ended early")),
-    (JournalUnavailable, lambda _: unavailable("database")),
-    (BusUnavailable, lambda _: unavailable("redis")),
-    (OperationalError, lambda _: unavailable("database")),
-    (InterfaceError, lambda _: unavailable("database")),
-    (RedisError, lambda _: unavailable("redis")),
-    (DataError, lambda _: answer(422, "invalid-input", "a value can't be stored")),
+_PROBLEMS: tuple[tuple[type[Exception], Callable[[Exception], Problem]], ...] = (
+    (AgentsError, _from_agents_error),
+    (ValidationError, lambda error: describe_wrong_fields(error.errors)),  # type: ignore[attr-defined]  # of its class
+    (HttpError, _from_ninja),
+    (Http404, lambda _: _no_such_address()),
+    (LogMissing, lambda _: Problem(404, "not-found", "no such agent")),
+    (ObjectDoesNotExist, lambda _: Problem(404, "not-found", "it has just been deleted")),
+    (RequestDataTooBig, lambda _: Problem(413, "too-large", "the body is too large")),
+    (DisallowedHost, lambda _: _wrong_host()),
+    (SuspiciousOperation, lambda _: Problem(400, "bad-request", "the request is malformed")),
+    (UnreadablePostError, lambda _: Problem(400, "incomplete-body", "the body ended early")),
+    (JournalUnavailable, lambda _: _unavailable("database")),
+    (BusUnavailable, lambda _: _unavailable("redis")),
+    (OperationalError, lambda _: _unavailable("database")),
+    (InterfaceError, lambda _: _unavailable("database")),
+    (RedisError, lambda _: _unavailable("redis")),
+    (DataError, lambda _: Problem(422, "invalid-input", "a value can't be stored")),
 )
+"""The first class that fits decides."""

@@ -81,15 +81,6 @@ class Fork(Body):
     title: Title | None = Field(None, description="Of the new agent; the same, if it is left out.")
 
 
-class NewRun(Body):
-    """A prompt, and what becomes of a run that is active."""
-
-    input: Input
-    strategy: Literal["enqueue", "reject", "interrupt", "steer"] = "enqueue"
-    budget: RunBudget | None = Field(None, description="What it may use at most; never more than its definition.")
-    metadata: Metadata = Field(default_factory=dict)
-
-
 class Resumption(Body):
     """`input`: instead of words of the site."""
 

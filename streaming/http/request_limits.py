@@ -18,8 +18,7 @@ from daphne.http_protocol import HTTPFactory, WebRequest  # type: ignore[import-
 from daphne.server import reactor  # type: ignore[import-untyped]  # no types
 from twisted.web.http import HTTPChannel
 
-from streaming.http.sse import Problem
-from streaming.model.events import encode
+from streaming.http.problem import Problem
 
 LINGER_S = 2.0
 """How long a refused client may go on sending, to nobody: a connection that is closed on unread bytes is reset, and the
@@ -137,17 +136,8 @@ def refuse(transport: Any, problem: Problem) -> None:
 
 
 def _answer(problem: Problem) -> bytes:
-    error: dict[str, Any] = {"code": problem.code, "message": problem.message}
-    if problem.details is not None:
-        error["details"] = problem.details
-    body = encode({"error": error}).encode()
-    headers = [
-        (b"Content-Type", b"application/json"),
-        (b"Content-Length", str(len(body)).encode()),
-        (b"Cache-Control", b"no-store"),
-        (b"Connection", b"close"),
-        *problem.headers,
-    ]
-    lines = [f"HTTP/1.1 {problem.status} {HTTPStatus(problem.status).phrase}".encode()]
-    lines += [name + b": " + value for name, value in headers]
-    return b"\r\n".join([*lines, b"", body])
+    body = problem.body
+    headers = {**problem.all_headers, "Content-Length": str(len(body)), "Connection": "close"}
+    lines = [f"HTTP/1.1 {problem.status} {HTTPStatus(problem.status).phrase}"]
+    lines += [f"{name}: {value}" for name, value in headers.items()]
+    return "\r\n".join([*lines, "", ""]).encode() + body

@@ -21,8 +21,8 @@ from streaming.errors import JournalUnavailable, LogMissing
 from streaming.http.access import Access, UnlimitedAccess
 from streaming.http.dialects import DIALECTS, NATIVE
 from streaming.http.dialects.translation import Translation
+from streaming.http.problem import Problem
 from streaming.model.cursor import Cursor, parse
-from streaming.model.events import encode
 from streaming.model.fold import waiting_runs
 from streaming.read.hub import Hub
 from streaming.read.subscriber import Subscriber
@@ -46,17 +46,6 @@ END_S = 1.0
 UNLIMITED = UnlimitedAccess()
 UNPARSABLE = Cursor(0, 1)
 """No epoch is 0 except that of the beginning: a cursor that was never given out, so the reader answers with a reset."""
-
-
-@dataclass(eq=False)
-class Problem(Exception):
-    """An answer instead of a stream, in the API's form. `details` names the field, where there is one."""
-
-    status: int
-    code: str
-    message: str
-    details: Any = None
-    headers: tuple[tuple[bytes, bytes], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,9 +102,7 @@ class SseApplication:
         except LogMissing:
             await answer(send, Problem(404, "not-found", "no such agent"))
         except JournalUnavailable:
-            await answer(
-                send, Problem(503, "database-unavailable", "try again soon", headers=((b"retry-after", b"2"),))
-            )
+            await answer(send, Problem(503, "database-unavailable", "try again soon", headers={"Retry-After": "2"}))
 
     async def _bound(self, subscriber: Subscriber, agent_id: str) -> None:
         """Where `until=done` ends: behind the active run, else behind the first in the queue, else at the tip."""
@@ -195,11 +182,10 @@ async def _disconnected(receive: Receive) -> None:
 
 
 async def answer(send: Send, problem: Problem) -> None:
-    error: dict[str, Any] = {"code": problem.code, "message": problem.message}
-    if problem.details is not None:
-        error["details"] = problem.details
-    body = encode({"error": error}).encode()
-    headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode()), *problem.headers]
+    """Send `problem` as the whole HTTP response."""
+    body = problem.body
+    named = {**problem.all_headers, "Content-Length": str(len(body))}
+    headers = [(name.lower().encode(), value.encode()) for name, value in named.items()]
     await send({"type": "http.response.start", "status": problem.status, "headers": headers})
     await send({"type": "http.response.body", "body": body, "more_body": False})
 

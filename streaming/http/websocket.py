@@ -24,7 +24,8 @@ from django.conf import settings
 
 from streaming.errors import JournalUnavailable, LogMissing
 from streaming.http.access import Access
-from streaming.http.sse import DRAIN_S, UNPARSABLE, Problem, Receive, Scope, Send
+from streaming.http.problem import Problem
+from streaming.http.sse import DRAIN_S, UNPARSABLE, Receive, Scope, Send
 from streaming.model.cursor import Cursor, parse
 from streaming.model.events import encode
 from streaming.read.frames import Frame
@@ -272,10 +273,7 @@ class _Socket:
 
     async def _refuse(self, command: Mapping[str, Any], problem: Problem) -> None:
         """An answer to one message. Without access, or without a session, the socket is closed behind it."""
-        error = {"code": problem.code, "message": problem.message}
-        if problem.details is not None:
-            error["details"] = problem.details
-        await self._say({"type": "error", **_reference(command), "error": error})
+        await self._send_text(problem.to_json(type="error", **_reference(command)))
         if problem.status == 401:
             self._end(ACCESS_ENDED)
         elif problem.code == MESSAGE_TOO_LARGE:

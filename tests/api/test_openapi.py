@@ -110,7 +110,7 @@ def test_the_golden_logs_are_as_the_schema_says():
 def test_every_code_of_an_error_is_listed(schema):
     described = schema["components"]["schemas"]["ErrorBody"]["properties"]["code"]["description"]
     table = (REPOSITORY / "docs" / "errors.md").read_text().partition("Of the HTTP API")[2]
-    for code in problems.codes():
+    for code in problems.error_statuses():
         assert f"`{code}`" in described
         assert f"`{code}`" in table, "docs/errors.md"
 

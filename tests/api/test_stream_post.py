@@ -16,7 +16,8 @@ from agents.asgi.stream_gate import AgentGate
 from agents.log import lease as leases
 from agents.models import Agent, Run
 from agents.runs import commands
-from streaming.http.sse import Problem, Wanted
+from streaming.http.problem import Problem
+from streaming.http.sse import Wanted
 from streaming.model.cursor import START, Cursor
 from streaming.model.events import Event, draft, now
 from streaming.model.folded import Folded
@@ -94,7 +95,7 @@ def test_full_queue_is_refused_with_the_time_to_wait(api, agent_id, run_id, sett
     with pytest.raises(Problem) as refusal:
         opened(api, agent_id, {"input": "And on"})
     assert (refusal.value.status, refusal.value.code) == (429, "queue-full")
-    assert dict(refusal.value.headers)[b"retry-after"].isdigit()
+    assert dict(refusal.value.headers)["Retry-After"].isdigit()
 
 
 def test_the_same_request_again_is_the_same_run_from_its_first_event(api, agent_id, run_id):

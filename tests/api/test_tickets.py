@@ -18,7 +18,8 @@ from agents.auth.credentials import Credential, Identity
 from agents.auth.grants import Grant, ended
 from agents.auth.permissions import agent_for
 from agents.models import ApiToken, StreamTicket
-from streaming.http.sse import Problem, Wanted, answer
+from streaming.http.problem import Problem
+from streaming.http.sse import Wanted, answer
 from streaming.model.cursor import Cursor
 from tests.api.conftest import ApiClient, problem
 

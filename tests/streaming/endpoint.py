@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from streaming.http.dialects import NATIVE
-from streaming.http.sse import Problem, Receive, Scope, SseApplication, Wanted, cursor_of, query_of
+from streaming.http.problem import Problem
+from streaming.http.sse import Receive, Scope, SseApplication, Wanted, cursor_of, query_of
 from streaming.models import EventChunk
 from streaming.store import journal
 from streaming.store.database import in_database
@@ -40,7 +41,7 @@ def _first_seq(run_id: str) -> int | None:
 
 class ClosedGate(OpenGate):
     async def open(self, scope: Scope, receive: Receive) -> Wanted:
-        raise Problem(401, "not-authenticated", "log in", {"field": "x"}, ((b"www-authenticate", b"Bearer"),))
+        raise Problem(401, "not-authenticated", "log in", {"field": "x"})
 
 
 @dataclass

@@ -12,7 +12,8 @@ from unittest.mock import patch
 import pytest
 import structlog.testing
 
-from streaming.http.sse import Problem, Scope
+from streaming.http.problem import Problem
+from streaming.http.sse import Scope
 from streaming.http.websocket import Session, WebSocketApplication
 from streaming.read.subscriber import Subscriber
 from streaming.store import journal

@@ -9,7 +9,8 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Protocol
 
 from streaming.http.access import Access
-from streaming.http.sse import Problem, Scope, SseApplication, Wanted
+from streaming.http.problem import Problem
+from streaming.http.sse import Scope, SseApplication, Wanted
 from streaming.http.websocket import Session, WebSocketApplication
 from tests.streaming.endpoint import OpenGate, Response
 from tests.streaming.world import World, until
