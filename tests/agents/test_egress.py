@@ -84,7 +84,7 @@ def reports(events: list[Event]) -> list[str]:
 
 def forwarded(site: Site, name: str, code: str, egress: list[str]) -> str:
     program = [*FORWARDED, PRELUDE + ASKS + code]
-    return site.define(name, command=["python3", *program], process_command=["{python}", *program], egress=run_gateway)
+    return site.define(name, command=["python3", *program], process_command=["{python}", *program], egress=egress)
 
 
 def test_a_container_reaches_what_its_definition_names_and_nothing_else(walled_site: Site, internet: Internet):

@@ -209,7 +209,7 @@ def test_who_moves_while_a_run_is_taken_is_in_time_or_told_so(site: Site, monkey
             late.extend(in_threads(2, lambda at: queue_order.move((c, b)[at], (None, c)[at])))
         return taken
 
-    monkeypatch.setattr("agents.worker.supervisor.order.take", taking)
+    monkeypatch.setattr("agents.worker.supervisor.queue_order.take", taking)
     site.ask_worker(site.worker(), str(agent.pk))
     for run in (a, b, c):
         site.end(run)

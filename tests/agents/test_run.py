@@ -139,7 +139,7 @@ wait("go")
 
 def test_a_free_worker_writes_the_prompt_itself(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     """Or the log would be taken over twice before anything starts. However slow this machine is: it is waited for."""
-    for patience in ("HEADSTART_S", "MOMENT_S"):
+    for patience in ("HEADSTART_S", "BRIEF_LEASE_S"):
         monkeypatch.setattr(f"agents.log.brief_writer.{patience}", 30.0)
     site.worker()
     run = site.start(site.define("fine", ""))

@@ -144,7 +144,7 @@ def test_one_whose_record_was_lost_is_sent_again_with_the_same_id(
         def die(*_: object) -> None:
             raise ConnectionError("the worker dies here")
 
-        broken.setattr("agents.worker.execution.steering.Tally.done", die)
+        broken.setattr("agents.worker.execution.steering.RunSummary.done", die)
         handed = steer(any_site, run)
         any_site.wait_file(run, "told")
         any_site.kill(first)

@@ -15,7 +15,6 @@ from agents.log import run_events
 from agents.models import Agent, Run
 from agents.pages import advice
 from agents.runs import commands
-from agents.worker import retention
 from streaming.model.cursor import Cursor
 from streaming.store import journal
 from tests.pages import story
@@ -270,7 +269,7 @@ def test_a_run_that_waited_behind_a_long_one_is_shown_at_once(
 def test_a_run_whose_events_were_trimmed_says_so(
     run: Run, client: Client, settings: LazySettings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(retention, "is_trimmed", lambda run: True)
+    monkeypatch.setattr("agents.pages.run.is_trimmed", lambda run: True)
     assert "Its oldest events are not stored any more" in text_of(client, f"/runs/{run.pk}/")
 
 
