@@ -114,8 +114,12 @@ class Reader:
         none of that name. Raises LogMissing, JournalUnavailable."""
         if (found := await in_database(journal.conversation_page, agent_id, before)) is not None:
             return found, True
-        pages = (await self.at_tip(agent_id)).pages
-        return next(((journal.page_json(page), False) for page in pages if page.before == before), None)
+        for page in (await self.at_tip(agent_id)).pages:
+            if page.before == before:
+                return journal.page_json(page), False
+        # The writer may have committed the page after the first look and before the log was folded.
+        found = await in_database(journal.conversation_page, agent_id, before)
+        return None if found is None else (found, True)
 
     async def snapshot(self, agent_id: str) -> SnapshotRow:
         """The newest stored state. Raises LogMissing, JournalUnavailable."""

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from streaming.model.cursor import Cursor
 from streaming.model.events import Draft, draft
 from streaming.store import journal
 from tests.api.conftest import ApiClient, write
@@ -61,6 +62,22 @@ def test_a_page_of_what_is_not_stored_yet_is_made_of_the_events(api: ApiClient, 
     response = api.send("GET", f"/api/agents/{agent_id}/messages?before={state['earlier']['before']}")
     assert (response.status_code, response["Cache-Control"]) == (200, "no-store")
     assert json.loads(response.content)["messages"]
+
+
+def test_a_page_that_is_committed_during_the_request_is_found(
+    api: ApiClient, agent_id: str, run_id: str, monkeypatch: pytest.MonkeyPatch
+):
+    write(agent_id, long_talk(run_id))
+    state = api.call("GET", f"/api/agents/{agent_id}/snapshot")[1]["state"]
+    load_page, calls = journal.conversation_page, []
+
+    def not_at_first(agent_id: str, before: Cursor) -> str | None:
+        calls.append(before)
+        return load_page(agent_id, before) if len(calls) > 1 else None
+
+    monkeypatch.setattr(journal, "conversation_page", not_at_first)
+    response = api.send("GET", f"/api/agents/{agent_id}/messages?before={state['earlier']['before']}")
+    assert (response.status_code, response["Cache-Control"]) == (200, "private, immutable, max-age=31536000")
 
 
 def test_a_stored_page_may_be_kept_for_ever(api: ApiClient, agent_id: str, run_id: str):
