@@ -34,7 +34,7 @@ from tests.servers.process import ServerProcess, new_directory
 REPOSITORY = Path(__file__).resolve().parents[2]
 READY_S = 90.0
 MOST_REDIS_S = 0.5
-PREPARE = "from agentsite.cli import accounts, processes; processes.migrate(); accounts.first_admin()"
+PREPARE = "from agentsite.cli import accounts, processes; processes.migrate(); accounts.ensure_first_admin()"
 IMAGE = "agentsite/base:bookworm"
 
 

@@ -26,7 +26,7 @@ from tests.servers.ports import ReservedPort
 
 pytestmark = [pytest.mark.sqlite, pytest.mark.slow, pytest.mark.long, pytest.mark.timeout(900)]
 PATIENCE_S = 240.0
-ADMIN = "from agentsite.cli import accounts; accounts.first_admin()"
+ADMIN = "from agentsite.cli import accounts; accounts.ensure_first_admin()"
 PROGRESS = re.compile(r"upgraded the stored state of ([\d,]+) of ([\d,]+) agents")
 
 
